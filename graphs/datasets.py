@@ -1,0 +1,275 @@
+"""Datasets: images with pixels, and images already reduced to patch codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.idx import read_idx
+
+FASHION_MNIST_DIRS = (Path("/usr/share/datasets/fashion-mnist"), Path("data/fashion-mnist"))
+"""Where Fashion-MNIST's IDX files are looked for when no directory is given (the first is Debian's)."""
+
+SMALLEST_WEIGHT = 1e-100
+"""Least positive weight relative to the largest: masses are divided by square roots and squared further on."""
+
+DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7}
+"""Patch side in pixels where the user names none: both give 16 patches an image."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A weighted, labelled set of images.
+
+    Attributes:
+        name: what the user asked for.
+        pixels: (N, H, W, C) float64, finite.
+        labels: (N,) int64 in 0..C-1, indices into `classes`.
+        weights: (N,) float64, positive, sums to 1: the data distribution.
+        classes: the dataset's own name of each class.
+    """
+
+    name: str
+    pixels: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CodedImages:
+    """Images whose patches are codes: what views, and hence vertices, are made of.
+
+    Attributes:
+        name: what the user asked for.
+        codes: (N, n) int64 >= 0, one code a patch, patches in raster order.
+        labels: (N,) int64 in 0..C-1, indices into `classes`.
+        weights: (N,) float64, positive, sums to 1: the data distribution.
+        classes: the dataset's own name of each class.
+        grid: (rows, columns) of the patches, rows * columns = n. Data without a plane is one row.
+        codebook: (V, s) float64, the patch value of each code; None when codes stand for no value.
+    """
+
+    name: str
+    codes: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    classes: tuple[str, ...]
+    grid: tuple[int, int]
+    codebook: NDArray[np.float64] | None
+
+    @property
+    def patches(self) -> int:
+        """n, the number of patches of an image."""
+        return int(self.codes.shape[1])
+
+
+def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None) -> Images:
+    """Check pixels, labels and weights and normalise them; images of weight 0 are dropped.
+
+    Args:
+        name: shown in results.
+        pixels: (N, H, W) or (N, H, W, C), finite numbers in any range.
+        labels: (N,) integers of any value.
+        weights: (N,) non-negative numbers with a positive sum; uniform when None.
+
+    Raises:
+        InputError: naming what is wrong with which array.
+    """
+    if pixels.ndim == 3:
+        pixels = pixels[..., None]
+    if pixels.ndim != 4 or 0 in pixels.shape:
+        raise InputError(f"pixels has shape {pixels.shape}; expected a non-empty (N, H, W) or (N, H, W, C) array")
+    pixels = _finite(pixels, "pixels")
+    classes, classed = _labels(labels, len(pixels))
+    kept, weighted = _weights(weights, len(pixels))
+    return Images(name, pixels[kept], classed[kept], weighted[kept], classes)
+
+
+def make_coded_images(
+    name: str,
+    codes: NDArray[Any],
+    labels: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    codebook: NDArray[Any] | None = None,
+    grid: tuple[int, int] | None = None,
+) -> CodedImages:
+    """Check codes, labels, weights and codebook; images of weight 0 are dropped.
+
+    Args:
+        name: shown in results.
+        codes: (N, n) non-negative integers, n >= 2.
+        labels: (N,) integers of any value.
+        weights: (N,) non-negative numbers with a positive sum; uniform when None.
+        codebook: (V, s) finite numbers with V > codes.max(), or None.
+        grid: (rows, columns) of the patches; one row when None.
+
+    Raises:
+        InputError: naming what is wrong with which array.
+    """
+    if codes.ndim != 2 or len(codes) == 0 or codes.shape[1] < 2:
+        raise InputError(f"codes has shape {codes.shape}; expected (N, n) with at least one image and n >= 2 patches")
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise InputError(f"codes has dtype {codes.dtype}; expected integers (cast with .astype('int64'))")
+    if codes.min() < 0:
+        raise InputError(f"codes contains {codes.min()}; codes count from 0 (subtract the minimum)")
+    if codes.max() > np.iinfo(np.int64).max:
+        raise InputError(f"codes contains {codes.max()}, beyond the 64-bit integers; renumber the codes from 0")
+    grid = grid or (1, codes.shape[1])
+    if codebook is not None:
+        codebook = _finite(codebook, "codebook")
+        if codebook.ndim != 2 or codebook.shape[1] == 0 or len(codebook) <= codes.max():
+            raise InputError(
+                f"codebook has shape {codebook.shape} while the largest code is {codes.max()}; "
+                f"expected (V, s) with V >= {codes.max() + 1} rows of patch values"
+            )
+    classes, classed = _labels(labels, len(codes))
+    kept, weighted = _weights(weights, len(codes))
+    codes = codes.astype(np.int64)
+    return CodedImages(name, codes[kept], classed[kept], weighted[kept], classes, grid, codebook)
+
+
+def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Images | CodedImages:
+    """Load `digits`, `fashion-mnist` or a .npz file (a class mixture: `synthetic.load_mixture`).
+
+    Args:
+        name: the dataset's name or the path of a .npz file. The .npz holds `labels` (N,), optional `weights`
+            (N,), and either `pixels` (N, H, W[, C]) or `codes` (N, n) with an optional `codebook` (V, s).
+        data_dir: where Fashion-MNIST's IDX files lie; searched in `FASHION_MNIST_DIRS` when None.
+        held_out: the dataset's own test part instead of its training part (Fashion-MNIST only).
+
+    Raises:
+        InputError: an unknown name, a missing, truncated or malformed file, or bad arrays.
+    """
+    if name == "digits":
+        return _digits()
+    if name == "fashion-mnist":
+        return _fashion_mnist(data_dir, "t10k" if held_out else "train")
+    if name.endswith(".npz"):
+        return _npz(Path(name))
+    raise InputError(
+        f"unknown dataset {name!r}; expected digits, fashion-mnist, mixture[:key=value,...] or the path of a .npz file"
+    )
+
+
+def take(images: CodedImages, rows: NDArray[np.int64]) -> CodedImages:
+    """The images at `rows`, with their weights renormalised to sum to 1."""
+    weights = images.weights[rows]
+    return replace(images, codes=images.codes[rows], labels=images.labels[rows], weights=weights / weights.sum())
+
+
+def take_images(images: Images, rows: NDArray[np.int64]) -> Images:
+    """The images at `rows`, with their weights renormalised to sum to 1."""
+    weights = images.weights[rows]
+    return replace(images, pixels=images.pixels[rows], labels=images.labels[rows], weights=weights / weights.sum())
+
+
+def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows for training and rows held out, the share `held_out` of every class, drawn from `seed`.
+
+    Raises:
+        InputError: a class with fewer than two images, which cannot be on both sides.
+    """
+    rng = np.random.default_rng(seed)
+    test: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        if len(rows) < 2:
+            raise InputError(f"class {label} has {len(rows)} image; holding images out needs at least 2 of every class")
+        test.append(rows[: min(max(1, round(held_out * len(rows))), len(rows) - 1)])
+    held = np.sort(np.concatenate(test))
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def _digits() -> Images:
+    from sklearn.datasets import load_digits  # slow to import, and wanted here only
+
+    data = load_digits()
+    return make_images("digits", data.images / 16.0, data.target)
+
+
+def _fashion_mnist(data_dir: Path | None, part: str) -> Images:
+    directories = FASHION_MNIST_DIRS if data_dir is None else (data_dir,)
+    for directory in directories:
+        if directory.is_dir():
+            pixels = read_idx(directory / f"{part}-images-idx3-ubyte")
+            labels = read_idx(directory / f"{part}-labels-idx1-ubyte")
+            return make_images("fashion-mnist", pixels / 255.0, labels)
+    raise InputError(
+        f"Fashion-MNIST's IDX files were looked for in {', '.join(map(str, directories))} and no such directory "
+        "exists; give theirs with --data-dir (on Debian: apt install dataset-fashion-mnist)"
+    )
+
+
+def _npz(path: Path) -> Images | CodedImages:
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    # On damaged bytes numpy passes on whatever its parsers raise: zlib, zipfile, tokenize, struct errors and more.
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read as a .npz of plain arrays ({error}); "
+            "save numbers, not Python objects, with numpy.savez"
+        ) from error
+    known = {"labels", "weights", "pixels", "codes", "codebook"}
+    if unknown := sorted(set(arrays) - known):
+        raise InputError(f"{path} holds unknown arrays {unknown}; expected some of {sorted(known)}")
+    if "labels" not in arrays:
+        raise InputError(f"{path} holds no labels; add an integer array labels (N,)")
+    if ("pixels" in arrays) == ("codes" in arrays):
+        raise InputError(f"{path} must hold either pixels or codes, one and only one of them")
+    if "pixels" in arrays:
+        if "codebook" in arrays:
+            raise InputError(f"{path} holds pixels and a codebook; a codebook goes with codes only: remove it")
+        return make_images(str(path), arrays["pixels"], arrays["labels"], arrays.get("weights"))
+    return make_coded_images(
+        str(path), arrays["codes"], arrays["labels"], arrays.get("weights"), arrays.get("codebook")
+    )
+
+
+def _finite(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+        raise InputError(f"{name} has dtype {array.dtype}; expected real numbers")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise InputError(
+            f"{name} contains {array[where]} at {where}; every value must be finite: drop or impute those images"
+        )
+    return array
+
+
+def _labels(labels: NDArray[Any], images: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    if labels.ndim != 1 or len(labels) != images:
+        raise InputError(f"labels has shape {labels.shape} for {images} images; expected ({images},)")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"labels has dtype {labels.dtype}; expected integers (number the classes from 0)")
+    classes, classed = np.unique(labels, return_inverse=True)
+    return tuple(str(name) for name in classes), classed.astype(np.int64)
+
+
+def _weights(weights: NDArray[Any] | None, images: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    if weights is None:
+        return np.ones(images, dtype=bool), np.full(images, 1.0 / images)
+    if weights.shape != (images,):
+        raise InputError(f"weights has shape {weights.shape} for {images} images; expected ({images},)")
+    weights = _finite(weights, "weights")
+    if weights.min() < 0:
+        raise InputError(
+            f"weights contains {weights.min():g} at {int(weights.argmin())}; a weight is a probability mass, at least 0"
+        )
+    if weights.max() == 0:
+        raise InputError("weights sum to 0; at least one image needs a positive weight")
+    weights = weights / weights.max()
+    if weights[weights > 0].min() < SMALLEST_WEIGHT:
+        raise InputError(
+            f"weights span a factor of more than {1 / SMALLEST_WEIGHT:g}; set those that do not matter to 0"
+        )
+    return weights > 0, weights / weights.sum()

@@ -1,0 +1,171 @@
+"""Mask distributions: which patches are kept, with what probability."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.errors import InputError
+
+MaskKind = Literal["uniform", "block", "grid"]
+
+
+@dataclass(frozen=True)
+class MaskDistribution:
+    """Equiprobable masks that keep exactly `kept` patches.
+
+    Attributes:
+        kind: `uniform`: every subset of `kept` patches. `block`: what is dropped is one block, full rows but for
+            a last one that may be shorter, in every width and place that fit. `grid`: the kept patches are spread
+            evenly, the first of a dispersed (Bayer) order, in all cyclic shifts; at ρ = ¾ one patch in each 2×2 cell.
+        grid: (rows, columns) of the patches.
+        kept: n1, 1 <= n1 <= n − 1.
+    """
+
+    kind: MaskKind
+    grid: tuple[int, int]
+    kept: int
+
+    @property
+    def patches(self) -> int:
+        """n, the number of patches of an image."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def total(self) -> int:
+        """How many masks the distribution holds."""
+        return math.comb(self.patches, self.kept) if self.kind == "uniform" else len(self._listed())
+
+    def _listed(self) -> NDArray[np.int64]:
+        return _block_masks(self.grid, self.kept) if self.kind == "block" else _grid_masks(self.grid, self.kept)
+
+    def enumerate(self) -> NDArray[np.int64]:
+        """(total, n1) int64: the kept patches of every mask, ascending within a mask, masks in lexical order."""
+        if self.kind == "uniform":
+            return np.array(list(itertools.combinations(range(self.patches), self.kept)), dtype=np.int64)
+        return self._listed()
+
+    def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
+        """(size, n1) int64: the kept patches of independent draws, ascending within a mask."""
+        if self.kind == "uniform":
+            order = np.argsort(rng.random((size, self.patches)), axis=1)[:, : self.kept]
+            return np.sort(order, axis=1)
+        listed = self._listed()
+        return listed[rng.integers(len(listed), size=size)]
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """The masks of a graph, equiprobable and distinct.
+
+    Attributes:
+        kept: (S, n1) int64, the patches of x1, ascending within a mask.
+        dropped: (S, n2) int64, the patches of x2, ascending within a mask.
+        total: how many masks the distribution holds.
+    """
+
+    kept: NDArray[np.int64]
+    dropped: NDArray[np.int64]
+    total: int
+
+    @property
+    def exhaustive(self) -> bool:
+        """Whether every mask of the distribution is here."""
+        return len(self.kept) == self.total
+
+
+def kept_patches(patches: int, mask_ratio: float) -> int:
+    """n1 = n(1 − ρ) rounded half up, at least 1 and at most n − 1.
+
+    The ratio is read as the decimal that it prints as, so that 0.55 of 30 patches is 13.5 and not 13.499….
+
+    Raises:
+        InputError: a ratio outside (0, 1).
+    """
+    if not 0 < mask_ratio < 1:
+        raise InputError(
+            f"mask ratio {mask_ratio:g} is outside (0, 1); it is the share of patches that is masked, such as 0.75"
+        )
+    exact = patches * (1 - Fraction(repr(float(mask_ratio))))
+    return min(max(math.floor(exact + Fraction(1, 2)), 1), patches - 1)
+
+
+def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float) -> MaskDistribution:
+    """The distribution of a kind at a mask ratio.
+
+    Raises:
+        InputError: an unknown kind or a ratio outside (0, 1).
+    """
+    if kind not in get_args(MaskKind):
+        raise InputError(f"unknown mask distribution {kind!r}; expected one of {', '.join(get_args(MaskKind))}")
+    return MaskDistribution(kind, grid, kept_patches(grid[0] * grid[1], mask_ratio))
+
+
+def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 0) -> MaskSet:
+    """Every mask if there are at most `max_masks`, else that many distinct ones drawn from the seed.
+
+    Raises:
+        InputError: `max_masks` below 1.
+    """
+    if max_masks < 1:
+        raise InputError(f"max_masks {max_masks}; at least 1 mask is needed (see --max-masks)")
+    total = distribution.total
+    if total <= max_masks:
+        return make_mask_set(distribution.enumerate(), distribution.patches, total)
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((0, distribution.kept), dtype=np.int64)
+    while len(drawn) < max_masks:
+        drawn = np.concatenate([drawn, distribution.sample(rng, 2 * max_masks)])
+        _, first = np.unique(drawn, axis=0, return_index=True)
+        drawn = drawn[np.sort(first)]
+    return make_mask_set(drawn[:max_masks], distribution.patches, total)
+
+
+def make_mask_set(kept: NDArray[np.int64], patches: int, total: int | None = None) -> MaskSet:
+    """A mask set from the kept patches (S, n1) of its masks; `total` defaults to S (the set is all there is)."""
+    is_dropped = np.ones((len(kept), patches), dtype=bool)
+    np.put_along_axis(is_dropped, kept, False, axis=1)
+    dropped = np.nonzero(is_dropped)[1].reshape(len(kept), -1)
+    return MaskSet(np.sort(kept, axis=1), dropped, len(kept) if total is None else total)
+
+
+def _block_masks(grid: tuple[int, int], kept: int) -> NDArray[np.int64]:
+    rows, columns = grid
+    dropped = rows * columns - kept
+    masks = set()
+    for width in range(1, columns + 1):
+        height = -(-dropped // width)
+        if height > rows or dropped < width:
+            continue
+        short = dropped - (height - 1) * width
+        for top, left in itertools.product(range(rows - height + 1), range(columns - width + 1)):
+            # The short row stands at the top or the bottom of the block, flush left or flush right.
+            for short_row, flush_right in itertools.product((0, height - 1), (False, True)):
+                plane = np.ones((rows, columns), dtype=bool)
+                plane[top : top + height, left : left + width] = False
+                shift = left + (width - short if flush_right else 0)
+                plane[top + short_row, left : left + width] = True
+                plane[top + short_row, shift : shift + short] = False
+                masks.add(tuple(np.flatnonzero(plane)))
+    return np.array(sorted(masks), dtype=np.int64)
+
+
+def _grid_masks(grid: tuple[int, int], kept: int) -> NDArray[np.int64]:
+    rows, columns = grid
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    # Bayer's order: the bits of (row ^ column, row), lowest first, are the highest digits of the rank.
+    rank = np.zeros(rows * columns, dtype=np.int64)
+    for bit in range(max(rows, columns).bit_length()):
+        rank = 4 * rank + 2 * ((row ^ column) >> bit & 1) + (row >> bit & 1)
+    first = np.argsort(rank, kind="stable")[:kept]
+    masks = set()
+    for down, right in itertools.product(range(rows), range(columns)):
+        shifted = (row[first] + down) % rows * columns + (column[first] + right) % columns
+        masks.add(tuple(np.sort(shifted)))
+    return np.array(sorted(masks), dtype=np.int64)

@@ -1,0 +1,167 @@
+"""Patches and codebooks: real-valued patches almost never repeat, so vertices are made of codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.datasets import CodedImages, Images
+from maskgraph.graphs.errors import InputError
+
+CodebookKind = Literal["exact", "threshold", "kmeans"]
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """A quantiser of patches.
+
+    Attributes:
+        kind: exact (each distinct patch a code), threshold (levels of the patch's mean) or kmeans.
+        values: (V, s) float64, the patch value that stands for each code.
+        cuts: (V − 1,) float64, for `threshold` the levels between codes; empty otherwise.
+    """
+
+    kind: CodebookKind
+    values: NDArray[np.float64]
+    cuts: NDArray[np.float64]
+
+
+def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
+    """Cut images into square patches.
+
+    Args:
+        pixels: (N, H, W, C).
+        patch: side of a patch in pixels; divides H and W.
+
+    Returns:
+        (N, n, s) with n = (H/patch)(W/patch) patches in raster order, s = patch²·C values each, rows first.
+
+    Raises:
+        InputError: a patch size that does not divide the image, or that leaves a single patch.
+    """
+    images, height, width, channels = pixels.shape
+    if patch < 1 or height % patch or width % patch:
+        raise InputError(
+            f"patch size {patch} does not divide the {height}x{width} image; "
+            f"choose one of {_divisors(height, width)} with --patch"
+        )
+    rows, columns = height // patch, width // patch
+    if rows * columns < 2:
+        raise InputError(
+            f"patch size {patch} leaves one patch of the {height}x{width} image and masking needs at least two; "
+            f"choose one of {_divisors(height, width)} with --patch"
+        )
+    cut = pixels.reshape(images, rows, patch, columns, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return cut.reshape(images, rows * columns, patch * patch * channels)
+
+
+def fit_codebook(
+    patches: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    kind: CodebookKind = "kmeans",
+    codes: int = 4,
+    seed: int = 0,
+) -> Codebook:
+    """Learn a codebook from the patches of weighted images.
+
+    Args:
+        patches: (N, n, s).
+        weights: (N,) masses of the images.
+        kind: `exact` ignores `codes`; `threshold` cuts the range of patch means into `codes` equal intervals
+            (those that hold no patch are left out) and takes each interval's mean patch as its value;
+            `kmeans` is scikit-learn's, on the distinct patches with their masses.
+        codes: V, at least 2.
+        seed: of k-means.
+
+    Raises:
+        InputError: fewer than two codes, an unknown kind, or more k-means codes than distinct patches.
+    """
+    if kind not in get_args(CodebookKind):
+        raise InputError(f"unknown codebook {kind!r}; expected one of {', '.join(get_args(CodebookKind))}")
+    flat = patches.reshape(-1, patches.shape[2])
+    mass = np.repeat(weights, patches.shape[1])
+    distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
+    nothing = np.empty(0)
+    if kind == "exact":
+        return Codebook(kind, distinct, nothing)
+    if codes < 2:
+        raise InputError(f"{codes} codes; a codebook needs at least 2 (see --codes)")
+    if kind == "threshold":
+        level = flat.mean(axis=1)
+        cuts = np.linspace(level.min(), level.max(), codes + 1)[1:-1]
+        used, code = np.unique(np.searchsorted(cuts, level, side="right"), return_inverse=True)
+        total = np.bincount(code, mass)
+        sums = np.stack([np.bincount(code, mass * column) for column in flat.T], axis=1)
+        return Codebook(kind, sums / total[:, None], cuts[used[1:] - 1])
+    if codes > len(distinct):
+        mend = f"use --codes {len(distinct)} or fewer, or --codebook exact" if len(distinct) > 1 else "all are alike"
+        raise InputError(f"{codes} k-means codes for {len(distinct)} distinct patches; {mend}")
+    from sklearn.cluster import KMeans  # slow to import, and wanted here only
+
+    fitted = KMeans(codes, n_init=4, random_state=seed).fit(distinct, sample_weight=np.bincount(inverse.ravel(), mass))
+    order = np.lexsort(fitted.cluster_centers_.T[::-1])
+    return Codebook(kind, np.asarray(fitted.cluster_centers_[order], dtype=np.float64), nothing)
+
+
+def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np.int64]:
+    """The code of each patch: its interval for `threshold`, else the nearest value (lowest code at a tie).
+
+    Args:
+        patches: (N, n, s).
+        codebook: with s values a code.
+
+    Returns:
+        (N, n) int64.
+
+    Raises:
+        InputError: an exact codebook that does not hold one of the patches.
+    """
+    flat = patches.reshape(-1, patches.shape[2])
+    if codebook.kind == "threshold":
+        code = np.searchsorted(codebook.cuts, flat.mean(axis=1), side="right")
+        return np.asarray(code.reshape(patches.shape[:2]), dtype=np.int64)
+    distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
+    if codebook.kind == "exact":
+        stacked, index = np.unique(np.concatenate([codebook.values, distinct]), axis=0, return_inverse=True)
+        if len(stacked) != len(codebook.values):
+            raise InputError("the exact codebook lacks some of these patches; fit it on all the images")
+        # An exact codebook is sorted as the stack is, so that a row's place in the stack is its code.
+        code = index.ravel()[len(codebook.values) :]
+    else:
+        code = np.empty(len(distinct), dtype=np.int64)
+        # About a common centre, so that the squares do not cancel where patch values are far from 0.
+        values = codebook.values - codebook.values.mean(axis=0)
+        for start in range(0, len(distinct), 65_536):
+            part = distinct[start : start + 65_536] - codebook.values.mean(axis=0)
+            # ‖x − c‖² less ‖x‖², which does not depend on the code.
+            code[start : start + len(part)] = np.argmin((values**2).sum(axis=1) - 2 * part @ values.T, axis=1)
+    coded: NDArray[np.int64] = code[inverse.ravel()].reshape(patches.shape[:2])
+    return coded
+
+
+def encode(images: Images, patch: int, kind: CodebookKind = "kmeans", codes: int = 4, seed: int = 0) -> CodedImages:
+    """Patchify images and quantise them with a codebook fitted on themselves.
+
+    Raises:
+        InputError: see `patchify` and `fit_codebook`.
+    """
+    patches = patchify(images.pixels, patch)
+    return apply_codebook(images, patch, fit_codebook(patches, images.weights, kind, codes, seed))
+
+
+def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImages:
+    """Patchify images and quantise them with a codebook fitted elsewhere.
+
+    Raises:
+        InputError: see `patchify` and `assign_codes`.
+    """
+    grid = (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch)
+    codes = assign_codes(patchify(images.pixels, patch), codebook)
+    return CodedImages(images.name, codes, images.labels, images.weights, images.classes, grid, codebook.values)
+
+
+def _divisors(height: int, width: int) -> list[int]:
+    return [p for p in range(1, min(height, width) + 1) if height % p == width % p == 0 and height * width > p * p]

@@ -1,0 +1,152 @@
+"""From what a user names to coded images: the front door of every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.datasets import (
+    DEFAULT_PATCH,
+    CodedImages,
+    Images,
+    load,
+    split_rows,
+    take,
+    take_images,
+)
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
+from maskgraph.graphs.synthetic import load_mixture
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to load and how to code it.
+
+    Attributes:
+        dataset: digits, fashion-mnist, mixture[:n=8,eta=0.3,classes=2] or the path of a .npz file.
+        patch: side of a patch in pixels; None for the dataset's own, and for data that is already codes.
+        codebook: kind of codebook for pixels; None for k-means, and for data that is already codes.
+        codes: number of codes; None for 4, and for data that is already codes.
+        images: how many images to draw from the dataset, without repetition; None for all.
+        data_dir: where files that are not bundled lie.
+        seed: of the draw of images and of k-means.
+    """
+
+    dataset: str
+    patch: int | None = None
+    codebook: CodebookKind | None = None
+    codes: int | None = None
+    images: int | None = None
+    data_dir: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training images, images held out, and the pixels of both where there are any, as flat vectors.
+
+    Attributes:
+        train: what graphs are built of and models are trained on.
+        test: what probes are scored on; coded with the codebook of `train`.
+        train_pixels: (N, H·W·C) float64 or None.
+        test_pixels: likewise.
+    """
+
+    train: CodedImages
+    test: CodedImages
+    train_pixels: NDArray[np.float64] | None
+    test_pixels: NDArray[np.float64] | None
+
+
+def load_coded(source: Source) -> CodedImages:
+    """All the images of a source, coded by a codebook of their own.
+
+    Raises:
+        InputError: whatever is wrong with the name, the files or the options.
+    """
+    data = _load(source)
+    if isinstance(data, CodedImages):
+        return data
+    return encode(data, _patch(source), source.codebook or "kmeans", _codes(source), source.seed)
+
+
+def load_split(source: Source, held_out: float) -> Split:
+    """Training and held-out images: the dataset's own test part where it has one, else a stratified draw.
+
+    The codebook is fitted on the training images alone; an exact one, which learns nothing, on all.
+
+    Args:
+        source: what to load.
+        held_out: share of each class to hold out, in (0, 1).
+
+    Raises:
+        InputError: whatever is wrong with the name, the files or the options.
+    """
+    if not 0 < held_out < 1:
+        raise InputError(f"held_out {held_out:g}; expected a share of the images in (0, 1), such as 0.3")
+    data = _load(source)
+    if isinstance(data, CodedImages):
+        train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
+        return Split(take(data, train_rows), take(data, test_rows), None, None)
+    if source.dataset == "fashion-mnist":
+        train, test = data, load(source.dataset, _directory(source), held_out=True)
+        assert isinstance(test, Images)
+    else:
+        train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
+        train, test = take_images(data, train_rows), take_images(data, test_rows)
+    patch, kind = _patch(source), source.codebook or "kmeans"
+    patches = patchify(train.pixels, patch)
+    weights = train.weights
+    if kind == "exact":
+        patches = np.concatenate([patches, patchify(test.pixels, patch)])
+        weights = np.concatenate([weights, test.weights])
+    codebook = fit_codebook(patches, weights, kind, _codes(source), source.seed)
+    return Split(
+        apply_codebook(train, patch, codebook),
+        apply_codebook(test, patch, codebook),
+        train.pixels.reshape(len(train.pixels), -1),
+        test.pixels.reshape(len(test.pixels), -1),
+    )
+
+
+def _load(source: Source) -> Images | CodedImages:
+    if source.images is not None and source.images < 1:
+        raise InputError(f"images {source.images}; expected at least 1 (see --images)")
+    if source.dataset.partition(":")[0] == "mixture":
+        data: Images | CodedImages = load_mixture(source.dataset, source.images, source.seed)
+    else:
+        data = _some(load(source.dataset, _directory(source)), source)
+    if isinstance(data, CodedImages) and (source.patch, source.codebook, source.codes) != (None, None, None):
+        raise InputError(f"{source.dataset} is made of codes already; leave out --patch, --codebook and --codes")
+    return data
+
+
+def _some(data: Images | CodedImages, source: Source) -> Images | CodedImages:
+    if source.images is None or source.images == len(data.labels):
+        return data
+    if source.images > len(data.labels):
+        raise InputError(
+            f"images {source.images} exceeds the {len(data.labels)} images of {source.dataset}; lower --images"
+        )
+    rows = np.sort(np.random.default_rng(source.seed).permutation(len(data.labels))[: source.images])
+    return take_images(data, rows) if isinstance(data, Images) else take(data, rows)
+
+
+def _patch(source: Source) -> int:
+    if source.patch is not None:
+        return source.patch
+    if source.dataset not in DEFAULT_PATCH:
+        raise InputError(f"{source.dataset} holds pixels; give the side of a patch with --patch")
+    return DEFAULT_PATCH[source.dataset]
+
+
+def _codes(source: Source) -> int:
+    return 4 if source.codes is None else source.codes
+
+
+def _directory(source: Source) -> Path | None:
+    return None if source.data_dir is None else Path(source.data_dir)

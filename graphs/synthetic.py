@@ -1,0 +1,78 @@
+"""The class-mixture world: patches independent given the class, so that its spectrum has a closed form."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from maskgraph.graphs.datasets import CodedImages, make_coded_images
+from maskgraph.graphs.errors import InputError
+
+MAX_ENUMERATED = 200_000
+"""Most (class, image) pairs that are enumerated with their exact weights."""
+
+
+def class_mixture(patches: int, flip: float, classes: int = 2, images: int | None = None, seed: int = 0) -> CodedImages:
+    """Equiprobable classes; each patch shows its class with probability 1 − flip, else another code.
+
+    The world of the closed forms (`theory.closed_form`): y is uniform on 0..C-1, the patches are independent
+    given y, a patch equals y with probability 1 − flip and each other code with probability flip / (C − 1). The
+    patch value of a code is its one-hot vector, or the number 0 or 1 where there are two classes.
+
+    Args:
+        patches: n >= 2 patches an image.
+        flip: the probability η in [0, 1] that a patch does not show its class.
+        classes: C >= 2 classes, and as many codes.
+        images: how many images to draw; None enumerates every (class, image) with its exact weight.
+        seed: of the draw.
+
+    Raises:
+        InputError: a parameter out of range, or a world too large to enumerate.
+    """
+    if patches < 2 or classes < 2 or not 0 <= flip <= 1:
+        raise InputError(
+            f"a class mixture with n={patches}, classes={classes}, eta={flip}; expected n >= 2, classes >= 2, "
+            "0 <= eta <= 1"
+        )
+    name = f"mixture:n={patches},eta={flip:g},classes={classes}"
+    likelihood = np.full((classes, classes), flip / (classes - 1))
+    np.fill_diagonal(likelihood, 1 - flip)
+    codebook = np.arange(2.0)[:, None] if classes == 2 else np.eye(classes)
+    if images is not None:
+        if images < 1:
+            raise InputError(f"images={images}; expected at least 1")
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(classes, size=images)
+        other = (labels[:, None] + rng.integers(1, classes, size=(images, patches))) % classes
+        codes = np.where(rng.random((images, patches)) < flip, other, labels[:, None])
+        return make_coded_images(f"{name},images={images}", codes, labels, codebook=codebook)
+    if classes ** (patches + 1) > MAX_ENUMERATED:
+        raise InputError(
+            f"{name} has {classes ** (patches + 1)} (class, image) pairs, more than the {MAX_ENUMERATED} that are "
+            "enumerated; draw some with images=N"
+        )
+    every = np.array(list(itertools.product(range(classes), repeat=patches)))
+    codes = np.tile(every, (classes, 1))
+    labels = np.repeat(np.arange(classes), len(every))
+    weights = likelihood[labels[:, None], codes].prod(axis=1)
+    return make_coded_images(name, codes, labels, weights, codebook)
+
+
+def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedImages:
+    """Read `mixture` or `mixture:n=8,eta=0.3,classes=2` (the values shown are the defaults).
+
+    Raises:
+        InputError: an unknown key or a value of the wrong type.
+    """
+    values: dict[str, float] = {"n": 8, "eta": 0.3, "classes": 2}
+    for item in filter(None, spec.partition(":")[2].split(",")):
+        key, _, text = item.partition("=")
+        if key not in values:
+            raise InputError(f"{spec!r} sets {key!r}; a mixture has the keys {', '.join(values)}: mixture:n=8,eta=0.3")
+        try:
+            values[key] = float(text) if key == "eta" else int(text)
+        except ValueError as error:
+            kind = "a number" if key == "eta" else "an integer"
+            raise InputError(f"{spec!r} sets {key} to {text!r}; expected {kind}") from error
+    return class_mixture(int(values["n"]), values["eta"], int(values["classes"]), images, seed)

@@ -1,0 +1,1 @@
+"""Tests of how images and masks become a graph."""

@@ -1,0 +1,146 @@
+"""The mask graph against the literal enumeration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.views import View
+from tests import oracle
+from tests.strategies import FIXED_WORLDS, VIEWS, World, masked_worlds, searched, views
+
+ROUNDING = 1e-12
+"""Sums of at most 8·20 masses below 1: 160 · 2⁻⁵³ ≈ 2e-14, and room for a division or two."""
+
+
+def vertex_ids(world: World, kept: int, view: View, graph: MaskGraph) -> list[dict[oracle.Vertex, int]]:
+    """The package's number of each of the oracle's vertices, checked to be a bijection, one dict a side."""
+    sides = []
+    for side, ids in (("x1", graph.ids1), ("x2", graph.ids2)):
+        found = [getattr(event, side) for event in world.events(kept, view)]
+        number = dict(zip(found, ids.ravel().tolist(), strict=True))
+        assert [number[vertex] for vertex in found] == ids.ravel().tolist()
+        assert sorted(number.values()) == list(range(len(number)))
+        sides.append(number)
+    return sides
+
+
+def check_graph(world: World, kept: int, view: View) -> None:
+    graph = world.graph(kept, view)
+    events = world.events(kept, view)
+    first, second = vertex_ids(world, kept, view, graph)
+    M = oracle.joint_M(events)
+    assert graph.M.shape == (len(first), len(second))
+    assert graph.M.nnz == len(M)
+    dense = graph.M.toarray()
+    for (x1, x2), mass in M.items():
+        assert dense[first[x1], second[x2]] == pytest.approx(mass, abs=ROUNDING)
+    for number, marginal, side in ((first, graph.p1, 0), (second, graph.p2, 1)):
+        for vertex, value in oracle.marginal(M, side).items():
+            assert marginal[number[vertex]] == pytest.approx(value, abs=ROUNDING)
+
+    # The rows of weight zero are gone, so images are numbered among the others, and classes from 0 among all.
+    row = {image: place for place, image in enumerate(world.rows)}
+    class_number = {label: place for place, label in enumerate(sorted(set(world.labels)))}
+    sides = ((1, first, graph.class_mass1, graph.R1), (2, second, graph.class_mass2, graph.R2))
+    for side, number, class_mass, joint in sides:
+        expected = np.zeros((len(number), len(class_number)))
+        for vertex, masses in oracle.class_masses(events, side).items():
+            for label, value in masses.items():
+                expected[number[vertex], class_number[label]] = value
+        np.testing.assert_allclose(class_mass, expected, rtol=0, atol=ROUNDING)
+        with_image = np.zeros((len(number), len(row)))
+        for event in events:
+            with_image[number[event.x1 if side == 1 else event.x2], row[event.image]] += event.mass
+        np.testing.assert_allclose(joint.toarray(), with_image, rtol=0, atol=ROUNDING)
+        assert joint.nnz == np.count_nonzero(with_image)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", FIXED_WORLDS)
+def test_fixed_worlds_equal_the_enumeration(name: str, view: View) -> None:
+    world = FIXED_WORLDS[name]
+    for kept in range(1, world.patches):
+        check_graph(world, kept, view)
+
+
+@searched(100)
+@given(masked_worlds(), views())
+def test_random_worlds_equal_the_enumeration(drawn: tuple[World, int], view: View) -> None:
+    check_graph(*drawn, view)
+
+
+@searched(50)
+@given(masked_worlds(), views())
+def test_marginals_are_positive_and_sum_to_one(drawn: tuple[World, int], view: View) -> None:
+    world, kept = drawn
+    graph = world.graph(kept, view)
+    for mass in (graph.p1, graph.p2):
+        assert mass.min() > 0
+        assert math.fsum(mass) == pytest.approx(1, abs=ROUNDING)
+
+
+@searched(50)
+@given(masked_worlds(valued=True), views())
+def test_codes_and_targets_are_those_of_the_vertices(drawn: tuple[World, int], view: View) -> None:
+    world, kept = drawn
+    graph = world.graph(kept, view)
+    first, second = vertex_ids(world, kept, view, graph)
+    assert world.codebook is not None
+    for number, codes in ((first, graph.codes1), (second, graph.codes2)):
+        for vertex, place in number.items():
+            assert isinstance(vertex, tuple)
+            listed = [entry[1] for entry in vertex] if view == "positional" else list(vertex)
+            assert codes[place].tolist() == listed
+    for vertex, place in second.items():
+        assert graph.X2[place].tolist() == oracle.target_vector(vertex, view, world.codebook)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_representatives_are_places_where_the_view_occurs(view: View) -> None:
+    graph = FIXED_WORLDS["rows of weight zero"].graph(2, view)
+    for ids, (image, mask) in (
+        (graph.ids1, graph.representatives1),
+        (graph.ids2, graph.representatives2),
+    ):
+        assert ids[image, mask].tolist() == list(range(ids.max() + 1))
+
+
+def test_two_patches_by_hand() -> None:
+    # Images 01 and 11 with masses ¼ and ¾; each mask keeps one patch and hides the other.
+    world = World(((0, 1), (1, 1)), (0, 1), (1.0, 3.0))
+    graph = world.graph(1, "sequence")
+    assert graph.codes1.ravel().tolist() == graph.codes2.ravel().tolist() == [0, 1]
+    assert graph.M.toarray().tolist() == [[0, 0.125], [0.125, 0.75]]
+
+
+def test_repeating_an_image_is_weighting_it() -> None:
+    codes = ((0, 1, 1, 0), (1, 1, 0, 0), (0, 0, 1, 1))
+    weighted = World(codes, (0, 1, 1), (2.0, 1.0, 1.0)).graph(2, "sequence")
+    repeated = World((codes[0], *codes), (0, 0, 1, 1)).graph(2, "sequence")
+    np.testing.assert_allclose(weighted.M.toarray(), repeated.M.toarray(), rtol=0, atol=ROUNDING)
+
+
+def test_masks_over_another_number_of_patches() -> None:
+    images = FIXED_WORLDS["four classes"].images()
+    with pytest.raises(InputError, match="masks are over 4 patches and the images have 5"):
+        mask_graph(images, make_mask_set(np.array([[0, 1]]), 4))
+
+
+def test_unknown_view() -> None:
+    world = FIXED_WORLDS["two patches"]
+    with pytest.raises(InputError, match="unknown view 'set'; expected one of positional, sequence, bag"):
+        mask_graph(world.images(), world.mask_set(1), "set")  # type: ignore[arg-type]
+
+
+def test_codes_without_values_have_no_target_vectors() -> None:
+    world = replace(FIXED_WORLDS["two patches"], codebook=None)
+    with pytest.raises(InputError, match=r"codes but no patch values.*add a codebook"):
+        _ = world.graph(1, "bag").X2

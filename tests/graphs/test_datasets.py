@@ -1,0 +1,367 @@
+"""Loading: what good files become, and that each bad one is named in one sentence."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maskgraph.graphs import datasets
+from maskgraph.graphs.datasets import (
+    CodedImages,
+    Images,
+    load,
+    make_coded_images,
+    make_images,
+    split_rows,
+    take,
+    take_images,
+)
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.idx import read_idx
+
+ROUNDING = 1e-15
+"""One division of masses below 1."""
+
+CODES = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1]])
+PIXELS = np.arange(3 * 2 * 4, dtype=np.float64).reshape(3, 2, 4)
+LABELS = np.array([3, 7, 3])
+
+
+def save(path: Path, **arrays: NDArray[Any]) -> str:
+    """Write a .npz and name it."""
+    np.savez(path / "data.npz", allow_pickle=True, **arrays)
+    return str(path / "data.npz")
+
+
+def test_digits() -> None:
+    digits = load("digits")
+    assert isinstance(digits, Images)
+    assert digits.pixels.shape == (1797, 8, 8, 1)
+    assert (digits.pixels.min(), digits.pixels.max()) == (0, 1)
+    assert digits.classes == tuple("0123456789")
+    np.testing.assert_allclose(digits.weights, 1 / 1797, rtol=ROUNDING)
+    # Raw pixels of the first image, as scikit-learn's documentation prints them.
+    assert (digits.pixels[0, 0, :, 0] * 16).tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
+    assert digits.labels[:5].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_npz_of_pixels(tmp_path: Path, channels: int | None) -> None:
+    pixels = PIXELS if channels is None else np.stack([PIXELS] * channels, axis=-1)
+    images = load(save(tmp_path, pixels=pixels, labels=LABELS, weights=np.array([1, 2, 1])))
+    assert isinstance(images, Images)
+    assert images.pixels.shape == (3, 2, 4, channels or 1)
+    assert (images.pixels[..., 0] == PIXELS).all()
+    assert images.weights.tolist() == [0.25, 0.5, 0.25]
+    assert images.labels.tolist() == [0, 1, 0]
+    assert images.classes == ("3", "7")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.bool_])
+def test_pixels_of_any_real_dtype(tmp_path: Path, dtype: type) -> None:
+    images = load(save(tmp_path, pixels=PIXELS.astype(dtype), labels=LABELS))
+    assert isinstance(images, Images)
+    assert images.pixels.dtype == np.float64
+    assert (images.pixels[..., 0] == PIXELS.astype(dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
+def test_npz_of_codes(tmp_path: Path, dtype: type) -> None:
+    images = load(save(tmp_path, codes=CODES.astype(dtype), labels=LABELS.astype(dtype)))
+    assert isinstance(images, CodedImages)
+    assert images.codes.dtype == images.labels.dtype == np.int64
+    assert images.codes.tolist() == CODES.tolist()
+    assert images.grid == (1, 3)
+    assert images.patches == 3
+    assert images.codebook is None
+    np.testing.assert_allclose(images.weights, 1 / 3, rtol=ROUNDING)
+
+
+def test_npz_of_codes_with_values(tmp_path: Path) -> None:
+    codebook = np.array([[0.5, 1.0], [2.0, -1.0], [9.0, 9.0]])
+    images = load(save(tmp_path, codes=CODES, labels=LABELS, codebook=codebook))
+    assert isinstance(images, CodedImages)
+    assert images.codebook is not None
+    assert images.codebook.tolist() == codebook.tolist()
+
+
+def test_images_of_weight_zero_are_dropped_and_their_class_stays(tmp_path: Path) -> None:
+    weights = np.array([1.0, 0.0, 3.0])
+    coded = load(save(tmp_path, codes=CODES, labels=LABELS, weights=weights))
+    assert isinstance(coded, CodedImages)
+    assert coded.codes.tolist() == CODES[[0, 2]].tolist()
+    assert coded.weights.tolist() == [0.25, 0.75]
+    assert coded.labels.tolist() == [0, 0]
+    assert coded.classes == ("3", "7")
+    images = load(save(tmp_path, pixels=PIXELS, labels=LABELS, weights=weights))
+    assert isinstance(images, Images)
+    assert (images.pixels[..., 0] == PIXELS[[0, 2]]).all()
+
+
+GOOD_CODES: dict[str, NDArray[Any]] = {"codes": CODES, "labels": LABELS}
+GOOD_PIXELS: dict[str, NDArray[Any]] = {"pixels": PIXELS, "labels": LABELS}
+ANY = np.array([[None, "x"]], dtype=object)
+NAN = np.where(PIXELS == 13, np.nan, PIXELS)
+
+BAD_ARRAYS: list[tuple[dict[str, NDArray[Any]], str]] = [
+    (GOOD_CODES | {"labels": LABELS[:2]}, r"labels has shape \(2,\) for 3 images; expected \(3,\)"),
+    (GOOD_PIXELS | {"labels": LABELS[:2]}, r"labels has shape \(2,\) for 3 images; expected \(3,\)"),
+    (GOOD_CODES | {"labels": LABELS[:, None]}, r"labels has shape \(3, 1\) for 3 images"),
+    (GOOD_CODES | {"labels": LABELS / 2}, "labels has dtype float64; expected integers"),
+    (GOOD_CODES | {"labels": np.array(["a", "b", "a"])}, "labels has dtype <U1; expected integers"),
+    (GOOD_PIXELS | {"pixels": NAN}, r"pixels contains nan at \(1, 1, 1, 0\); every value must be finite"),
+    (GOOD_PIXELS | {"pixels": np.where(PIXELS == 3, -np.inf, PIXELS)}, r"pixels contains -inf at \(0, 0, 3, 0\)"),
+    (GOOD_PIXELS | {"pixels": PIXELS.astype(complex)}, "pixels has dtype complex128; expected real numbers"),
+    (GOOD_PIXELS | {"pixels": PIXELS.astype(str)}, "pixels has dtype <U.*; expected real numbers"),
+    (GOOD_PIXELS | {"pixels": PIXELS[0]}, r"pixels has shape \(2, 4\); expected a non-empty \(N, H, W\)"),
+    (GOOD_PIXELS | {"pixels": PIXELS[:0]}, r"pixels has shape \(0, 2, 4, 1\); expected a non-empty"),
+    (GOOD_PIXELS | {"pixels": PIXELS[:, :0]}, r"pixels has shape \(3, 0, 4, 1\); expected a non-empty"),
+    (GOOD_CODES | {"weights": np.ones(2)}, r"weights has shape \(2,\) for 3 images; expected \(3,\)"),
+    (GOOD_CODES | {"weights": np.array([1, -0.5, 1])}, "weights contains -0.5 at 1; a weight is .* at least 0"),
+    (GOOD_PIXELS | {"weights": np.array([1, 1, -2])}, "weights contains -2 at 2"),
+    (GOOD_CODES | {"weights": np.zeros(3)}, "weights sum to 0; at least one image needs a positive weight"),
+    (GOOD_PIXELS | {"weights": np.zeros(3)}, "weights sum to 0"),
+    (GOOD_CODES | {"weights": np.array([1, np.nan, 1])}, r"weights contains nan at \(1,\)"),
+    (GOOD_CODES | {"weights": np.array([1, np.inf, 1])}, r"weights contains inf at \(1,\)"),
+    (GOOD_CODES | {"codes": CODES - 1}, "codes contains -1; codes count from 0"),
+    (GOOD_CODES | {"codes": CODES / 1}, "codes has dtype float64; expected integers"),
+    (GOOD_CODES | {"codes": CODES[:, :1]}, r"codes has shape \(3, 1\); expected \(N, n\) with .* n >= 2 patches"),
+    (GOOD_CODES | {"codes": CODES[0]}, r"codes has shape \(3,\); expected \(N, n\)"),
+    (GOOD_CODES | {"codes": CODES[:0]}, r"codes has shape \(0, 3\); expected \(N, n\)"),
+    (GOOD_CODES | {"codes": CODES.astype(np.uint64) + np.uint64(2**63)}, "beyond the 64-bit integers; renumber"),
+    (GOOD_CODES | {"codebook": np.ones((1, 2))}, r"codebook has shape \(1, 2\) .* largest code is 1; .* V >= 2"),
+    (GOOD_CODES | {"codebook": np.ones(2)}, r"codebook has shape \(2,\) while the largest code is 1"),
+    (GOOD_CODES | {"codebook": np.ones((2, 0))}, r"codebook has shape \(2, 0\)"),
+    (GOOD_CODES | {"codebook": np.array([[1.0], [np.nan]])}, r"codebook contains nan at \(1, 0\)"),
+    (GOOD_CODES | {"pixels": PIXELS}, "must hold either pixels or codes, one and only one"),
+    ({"labels": LABELS}, "must hold either pixels or codes, one and only one"),
+    ({"codes": CODES}, r"holds no labels; add an integer array labels \(N,\)"),
+    (GOOD_PIXELS | {"codebook": np.ones((2, 1))}, "holds pixels and a codebook; a codebook goes with codes only"),
+    (GOOD_CODES | {"label": LABELS}, r"holds unknown arrays \['label'\]; expected some of"),
+    (GOOD_CODES | {"codes": ANY}, "cannot be read as a .npz of plain arrays .*save numbers, not Python objects"),
+    (GOOD_PIXELS | {"pixels": ANY}, "save numbers, not Python objects"),
+    (GOOD_CODES | {"labels": ANY}, "save numbers, not Python objects"),
+    (GOOD_CODES | {"weights": ANY}, "save numbers, not Python objects"),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), BAD_ARRAYS)
+def test_bad_arrays(tmp_path: Path, arrays: dict[str, NDArray[Any]], message: str) -> None:
+    name = save(tmp_path, **arrays)
+    with pytest.raises(InputError, match=message) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"nothing of the kind", b"\x80\x04N."])
+def test_file_that_is_no_npz(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.npz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"data\.npz cannot be read as a \.npz of plain arrays"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_truncated_npz(tmp_path: Path, share: float, compressed: bool) -> None:
+    path = tmp_path / "data.npz"
+    (np.savez_compressed if compressed else np.savez)(path, pixels=PIXELS, labels=LABELS)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
+        load(str(path))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("damaged", [60, 64, 70, 80])
+def test_corrupt_npz(tmp_path: Path, damaged: int, compressed: bool) -> None:
+    path = tmp_path / "data.npz"
+    (np.savez_compressed if compressed else np.savez)(path, pixels=np.tile(PIXELS, (1, 8, 8)), labels=LABELS)
+    content = bytearray(path.read_bytes())
+    # The first array begins after its 60 bytes of zip header; deflate itself breaks before any checksum is seen.
+    content[damaged : damaged + 16] = b"\xff" * 16
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
+        load(str(path))
+
+
+def test_npy_under_the_name_of_an_npz(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with path.open("wb") as file:
+        np.save(file, PIXELS)
+    with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
+        load(str(path))
+
+
+def test_npz_that_does_not_exist(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.npz", tmp_path):
+        with pytest.raises(InputError, match=r"does not exist; expected a .npz file|unknown dataset"):
+            load(str(path))
+
+
+@pytest.mark.parametrize("name", ["mnist", "", "Digits", "data.npy"])
+def test_unknown_dataset(name: str) -> None:
+    with pytest.raises(InputError, match=f"unknown dataset '{name}'; expected digits, fashion-mnist, .*npz file"):
+        load(name)
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    """An array of bytes as the IDX format has it."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+GARMENTS = np.random.default_rng(0).integers(0, 256, size=(5, 28, 28), dtype=np.uint8)
+KINDS = np.array([9, 0, 0, 3, 9], dtype=np.uint8)
+
+
+def write_fashion(directory: Path, part: str = "train", gz: bool = False, **changed: bytes) -> None:
+    """Write both files of a part, with `images` or `labels` replaced where given."""
+    content = {"images": idx(GARMENTS), "labels": idx(KINDS)} | changed
+    for side, axes in (("images", 3), ("labels", 1)):
+        name = f"{part}-{side}-idx{axes}-ubyte"
+        if gz:
+            (directory / f"{name}.gz").write_bytes(gzip.compress(content[side]))
+        else:
+            (directory / name).write_bytes(content[side])
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize(("part", "held_out"), [("train", False), ("t10k", True)])
+def test_fashion_mnist(tmp_path: Path, part: str, held_out: bool, gz: bool) -> None:
+    write_fashion(tmp_path, part, gz)
+    images = load("fashion-mnist", tmp_path, held_out)
+    assert isinstance(images, Images)
+    assert (images.pixels[..., 0] == GARMENTS / 255).all()
+    assert [images.classes[label] for label in images.labels] == [str(kind) for kind in KINDS]
+    np.testing.assert_allclose(images.weights, 0.2, rtol=ROUNDING)
+
+
+def test_fashion_mnist_is_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path))
+    write_fashion(tmp_path)
+    assert isinstance(load("fashion-mnist"), Images)
+    monkeypatch.setattr(datasets, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path / "neither"))
+    with pytest.raises(InputError, match=r"looked for in .*none, .*neither and no such directory exists; .*--data-dir"):
+        load("fashion-mnist")
+
+
+def test_fashion_mnist_directory_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"looked for in .*absent and no such directory exists; .*--data-dir"):
+        load("fashion-mnist", tmp_path / "absent")
+
+
+def test_missing_idx_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte\[.gz\] does not exist.*--data-dir"):
+        load("fashion-mnist", tmp_path)
+    write_fashion(tmp_path)
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\[.gz\] does not exist"):
+        load("fashion-mnist", tmp_path, held_out=True)
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(InputError, match=r"train-labels-idx1-ubyte\[.gz\] does not exist"):
+        load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize("length", [8, 15, 16, 17, 500, len(idx(GARMENTS)) - 1])
+def test_truncated_idx_file(tmp_path: Path, length: int, gz: bool) -> None:
+    write_fashion(tmp_path, gz=gz, images=idx(GARMENTS)[:length])
+    with pytest.raises(InputError, match=rf"train-images-.* holds {length} bytes .* it is truncated; fetch it again"):
+        load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize("drop", [1, 8, 100, 1000])
+def test_truncated_gz_file(tmp_path: Path, drop: int) -> None:
+    write_fashion(tmp_path, gz=True)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-drop])
+    with pytest.raises(InputError, match=r"train-images-idx3-ubyte.gz is truncated or not gzip .*fetch it again"):
+        load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x1f\x8b\x08\x00" + b"\xff" * 60])
+def test_file_that_is_not_gzip(tmp_path: Path, content: bytes) -> None:
+    write_fashion(tmp_path, gz=True)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
+    with pytest.raises(InputError, match="is truncated or not gzip"):
+        load("fashion-mnist", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0", b"\0\0\x08", b"\0\0\x08\0", b"<html>", b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", b"\x01\0\x08\x01\0\0\0\0"],
+)
+def test_header_that_is_not_idx(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="expected an IDX header of unsigned bytes"):
+        read_idx(path)
+
+
+def test_header_that_promises_the_world(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(b"\0\0\x08\x03" + b"\xff" * 12 + b"\0" * 10)
+    with pytest.raises(InputError, match="holds 26 bytes where its header"):
+        read_idx(path)
+
+
+def test_idx_file_with_bytes_to_spare(tmp_path: Path) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(idx(KINDS) + b"\0")
+    with pytest.raises(InputError, match="holds 14 bytes where its header"):
+        read_idx(path)
+
+
+def test_images_and_labels_of_different_sets(tmp_path: Path) -> None:
+    write_fashion(tmp_path, labels=idx(KINDS[:4]))
+    with pytest.raises(InputError, match=r"labels has shape \(4,\) for 5 images"):
+        load("fashion-mnist", tmp_path)
+
+
+def test_labels_in_the_place_of_images(tmp_path: Path) -> None:
+    write_fashion(tmp_path, images=idx(KINDS))
+    with pytest.raises(InputError, match=r"pixels has shape \(5,\)"):
+        load("fashion-mnist", tmp_path)
+
+
+def test_take_renormalises() -> None:
+    coded = make_coded_images("w", CODES, LABELS, np.array([1.0, 2.0, 2.0]))
+    taken = take(coded, np.array([2, 0]))
+    assert taken.codes.tolist() == CODES[[2, 0]].tolist()
+    np.testing.assert_allclose(taken.weights, [2 / 3, 1 / 3], rtol=ROUNDING)
+    assert taken.classes == coded.classes
+    images = make_images("w", PIXELS, LABELS, np.array([1.0, 2.0, 2.0]))
+    chosen = take_images(images, np.array([1, 2]))
+    assert (chosen.pixels[..., 0] == PIXELS[1:]).all()
+    assert chosen.labels.tolist() == [1, 0]
+    assert chosen.weights.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.99])
+def test_split_holds_out_some_of_every_class(share: float) -> None:
+    labels = np.repeat([0, 1, 2], [2, 10, 40])
+    train, test = split_rows(labels, share, seed=1)
+    assert sorted([*train.tolist(), *test.tolist()]) == list(range(52))
+    for label, count in ((0, 2), (1, 10), (2, 40)):
+        held = int((labels[test] == label).sum())
+        assert 1 <= held <= count - 1
+        assert abs(held - share * count) <= 1
+    again, other = split_rows(labels, share, seed=1)[1], split_rows(labels, share, seed=2)[1]
+    assert test.tolist() == again.tolist()
+    assert test.tolist() != other.tolist()
+
+
+def test_split_of_a_class_of_one() -> None:
+    with pytest.raises(InputError, match="class 1 has 1 image; holding images out needs at least 2"):
+        split_rows(np.array([0, 0, 1]), 0.5, seed=0)
+
+
+def test_grid_does_not_touch_the_views() -> None:
+    one = make_coded_images("w", np.array([[0, 1, 1, 0]]), np.array([0]), grid=(2, 2))
+    assert one.grid == (2, 2)
+    assert one.codes.tolist() == [[0, 1, 1, 0]]

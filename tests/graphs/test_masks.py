@@ -1,0 +1,266 @@
+"""Mask distributions: what they hold, and that samples of them are fair."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from fractions import Fraction
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import (
+    MaskDistribution,
+    MaskKind,
+    MaskSet,
+    kept_patches,
+    make_mask_set,
+    mask_distribution,
+    mask_set,
+)
+from tests import oracle
+from tests.strategies import mask_ratios, searched
+
+Z = 5.0
+"""Standard errors that a frequency may be off: 6e-7 for a fair one, so 1e-4 over the largest family tested, and
+the seeds are fixed."""
+
+GRIDS = [(1, 2), (2, 2), (2, 3), (3, 3), (4, 4), (4, 6), (5, 3), (1, 7), (6, 1)]
+
+
+@pytest.mark.parametrize(
+    ("patches", "ratio", "kept"),
+    [
+        (16, 0.75, 4),
+        (16, 0.5, 8),
+        (196, 0.75, 49),
+        (196, 0.9, 20),
+        # 13.5 and 1.5 exactly, which binary fractions would take for a little less.
+        (30, 0.55, 14),
+        (30, 0.95, 2),
+        (10, 0.95, 1),
+        (10, 0.85, 2),
+        (10, 0.15, 9),
+        (5, 0.5, 3),
+        (3, 0.5, 2),
+        (2, 0.5, 1),
+        (10, 0.851, 1),
+        (10, 0.999, 1),
+        (10, 0.001, 9),
+        (2, 0.999, 1),
+        (2, 0.001, 1),
+        (10, 1e-12, 9),
+    ],
+)
+def test_kept_patches(patches: int, ratio: float, kept: int) -> None:
+    assert kept_patches(patches, ratio) == kept
+
+
+@searched(200)
+@given(st.integers(2, 400), mask_ratios())
+def test_kept_patches_rounds_half_up_within_bounds(patches: int, ratio: float) -> None:
+    kept = kept_patches(patches, ratio)
+    assert kept == oracle.kept_patches(patches, ratio)
+    assert 1 <= kept <= patches - 1
+    exact = patches * (1 - Fraction(round(ratio * 1000), 1000))
+    assert abs(kept - exact) <= Fraction(1, 2) or kept in (1, patches - 1)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, -0.5, 1.5, 75.0, math.nan, math.inf])
+def test_ratio_outside_the_unit_interval(ratio: float) -> None:
+    with pytest.raises(InputError, match=rf"mask ratio {ratio:g} is outside \(0, 1\)"):
+        kept_patches(16, ratio)
+    with pytest.raises(InputError, match="mask ratio"):
+        mask_distribution("block", (4, 4), ratio)
+
+
+def test_unknown_kind() -> None:
+    with pytest.raises(InputError, match="unknown mask distribution 'random'; expected one of uniform, block, grid"):
+        mask_distribution("random", (4, 4), 0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_uniform_is_every_subset(grid: tuple[int, int]) -> None:
+    n = grid[0] * grid[1]
+    for kept in {1, n // 2, n - 1}:
+        distribution = MaskDistribution("uniform", grid, kept)
+        if math.comb(n, kept) > 20_000:
+            continue
+        assert distribution.patches == n
+        assert distribution.total == math.comb(n, kept)
+        assert list(map(tuple, distribution.enumerate().tolist())) == oracle.all_masks(n, kept)
+
+
+def check_mask_set(masks: MaskSet, patches: int) -> None:
+    """Distinct masks, ascending on both sides, that split the patches."""
+    both = np.concatenate([masks.kept, masks.dropped], axis=1)
+    assert (np.sort(both, axis=1) == np.arange(patches)).all()
+    for side in (masks.kept, masks.dropped):
+        assert (np.diff(side, axis=1) > 0).all()
+    assert len({tuple(row) for row in masks.kept.tolist()}) == len(masks.kept)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "block", "grid"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_enumerated_masks_are_distinct_and_complete(grid: tuple[int, int], kind: MaskKind) -> None:
+    for ratio in (0.1, 0.3, 0.5, 0.75, 0.9):
+        distribution = mask_distribution(kind, grid, ratio)
+        if distribution.total > 5_000:
+            continue
+        masks = mask_set(distribution, max_masks=5_000)
+        check_mask_set(masks, distribution.patches)
+        assert masks.exhaustive
+        assert len(masks.kept) == masks.total == distribution.total
+        assert masks.kept.shape[1] == distribution.kept
+        listed = masks.kept.tolist()
+        assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize(("limit", "exhaustive"), [(70, True), (71, True), (69, False), (1, False)])
+def test_enumerated_up_to_the_limit(limit: int, exhaustive: bool) -> None:
+    masks = mask_set(MaskDistribution("uniform", (2, 4), 4), max_masks=limit)
+    assert masks.exhaustive is exhaustive
+    assert len(masks.kept) == min(limit, 70)
+    assert masks.total == 70
+    check_mask_set(masks, 8)
+    # Enumerated masks come in lexical order; a sample that happens to hold all of them does not.
+    listed = list(map(tuple, masks.kept.tolist()))
+    assert (listed == oracle.all_masks(8, 4)) is exhaustive
+
+
+def test_at_least_one_mask() -> None:
+    with pytest.raises(InputError, match="max_masks 0; at least 1 mask is needed"):
+        mask_set(MaskDistribution("uniform", (2, 2), 2), max_masks=0)
+
+
+def test_sample_of_a_huge_distribution() -> None:
+    distribution = mask_distribution("uniform", (14, 14), 0.75)
+    masks = mask_set(distribution, max_masks=500, seed=3)
+    check_mask_set(masks, 196)
+    assert masks.kept.shape == (500, 49)
+    assert masks.total == math.comb(196, 49)
+    assert not masks.exhaustive
+    assert (mask_set(distribution, 500, seed=3).kept == masks.kept).all()
+    assert (mask_set(distribution, 500, seed=4).kept != masks.kept).any()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "block"])
+def test_sample_without_repetition_is_fair_to_every_mask(kind: MaskKind) -> None:
+    distribution = MaskDistribution(kind, (2, 4), 4)
+    total, size, draws = distribution.total, distribution.total // 3, 600
+    count: Counter[tuple[int, ...]] = Counter()
+    for seed in range(draws):
+        masks = mask_set(distribution, size, seed)
+        check_mask_set(masks, 8)
+        count.update(map(tuple, masks.kept.tolist()))
+    # Each mask is in each sample with probability size/total, and samples of different seeds are independent.
+    share = size / total
+    error = math.sqrt(share * (1 - share) / draws)
+    for mask in distribution.enumerate().tolist():
+        assert abs(count[tuple(mask)] / draws - share) < Z * error
+
+
+@pytest.mark.parametrize("kind", ["uniform", "block", "grid"])
+def test_independent_draws_are_uniform(kind: MaskKind) -> None:
+    distribution = MaskDistribution(kind, (2, 4), 3)
+    draws = 20_000
+    drawn = distribution.sample(np.random.default_rng(1), draws)
+    assert (np.diff(drawn, axis=1) > 0).all()
+    count = Counter(map(tuple, drawn.tolist()))
+    listed = [tuple(mask) for mask in distribution.enumerate().tolist()]
+    assert set(count) <= set(listed)
+    share = 1 / len(listed)
+    error = math.sqrt(share * (1 - share) / draws)
+    for mask in listed:
+        assert abs(count[mask] / draws - share) < Z * error + 1e-12
+
+
+def neighbours(grid: tuple[int, int]) -> nx.Graph:
+    """The patches of a grid, joined where they share a side."""
+    return nx.relabel_nodes(
+        nx.grid_2d_graph(*grid), {(row, column): row * grid[1] + column for row, column in np.ndindex(*grid)}
+    )
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_block_masks_drop_one_block(grid: tuple[int, int]) -> None:
+    n = grid[0] * grid[1]
+    plane = neighbours(grid)
+    for kept in range(1, n):
+        masks = make_mask_set(MaskDistribution("block", grid, kept).enumerate(), n)
+        assert masks.dropped.shape[1] == n - kept
+        for dropped in masks.dropped.tolist():
+            assert nx.is_connected(plane.subgraph(dropped))
+            rows, columns = np.divmod(np.array(dropped), grid[1])
+            height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+            # One rectangle, of which less than a row is missing.
+            assert height * width - width < len(dropped) <= height * width
+
+
+def test_block_masks_by_hand() -> None:
+    # Four of nine dropped: the 2×2 squares, and the bars of three with one more at an end.
+    masks = make_mask_set(MaskDistribution("block", (3, 3), 5).enumerate(), 9)
+    dropped = {frozenset(row) for row in masks.dropped.tolist()}
+    corner = [frozenset({a, a + 1, a + 3, a + 4}) for a in (0, 1, 3, 4)]
+    bars = [
+        frozenset({*(3 * row + column for column in range(3)), 3 * other + end})
+        for row, other in ((0, 1), (1, 0), (1, 2), (2, 1))
+        for end in (0, 2)
+    ]
+    assert dropped == {*corner, *bars}
+
+
+def test_block_masks_reach_every_patch() -> None:
+    masks = make_mask_set(MaskDistribution("block", (4, 4), 4).enumerate(), 16)
+    assert set(masks.dropped.ravel().tolist()) == set(range(16))
+
+
+@pytest.mark.parametrize("grid", [(2, 2), (4, 4), (2, 6), (6, 6), (4, 10), (14, 14)])
+def test_grid_masks_at_three_quarters_keep_one_patch_in_each_cell(grid: tuple[int, int]) -> None:
+    masks = mask_set(mask_distribution("grid", grid, 0.75))
+    # One mask for each of the four places within a cell.
+    assert masks.total == 4
+    for kept in masks.kept.tolist():
+        cells = {(patch // grid[1] // 2, patch % grid[1] // 2) for patch in kept}
+        assert len(cells) == len(kept) == grid[0] * grid[1] // 4
+
+
+@pytest.mark.parametrize(("grid", "cell"), [((4, 4), 4), ((8, 8), 4), ((8, 4), 4), ((8, 8), 8), ((16, 8), 8)])
+def test_grid_masks_are_spread_at_every_power_of_four(grid: tuple[int, int], cell: int) -> None:
+    masks = MaskDistribution("grid", grid, grid[0] * grid[1] // cell**2).enumerate()
+    assert len(masks) == cell**2
+    for kept in masks.tolist():
+        assert len({(patch // grid[1] // cell, patch % grid[1] // cell) for patch in kept}) == len(kept)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_grid_masks_are_each_others_cyclic_shifts(grid: tuple[int, int]) -> None:
+    for kept in range(1, grid[0] * grid[1]):
+        listed = {tuple(mask) for mask in MaskDistribution("grid", grid, kept).enumerate().tolist()}
+        first = np.zeros(grid, dtype=bool)
+        first.flat[list(min(listed))] = True
+        shifts = {
+            tuple(np.flatnonzero(np.roll(first, shift, (0, 1))).tolist())
+            for shift in itertools.product(range(grid[0]), range(grid[1]))
+        }
+        assert listed == shifts
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (8, 8)])
+def test_grid_masks_at_one_half_are_the_checkerboard(grid: tuple[int, int]) -> None:
+    masks = mask_set(mask_distribution("grid", grid, 0.5))
+    rows, columns = np.divmod(masks.kept, grid[1])
+    assert masks.total == 2
+    assert (np.ptp((rows + columns) % 2, axis=1) == 0).all()
+
+
+def test_mask_set_sorts_what_it_is_given() -> None:
+    masks = make_mask_set(np.array([[3, 0], [2, 1]]), 4)
+    assert masks.kept.tolist() == [[0, 3], [1, 2]]
+    assert masks.dropped.tolist() == [[1, 2], [0, 3]]
+    assert masks.exhaustive

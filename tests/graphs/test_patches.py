@@ -1,0 +1,249 @@
+"""Patches against loops, and what each codebook promises."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maskgraph.graphs.datasets import Images, make_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.patches import (
+    Codebook,
+    CodebookKind,
+    apply_codebook,
+    assign_codes,
+    encode,
+    fit_codebook,
+    patchify,
+)
+
+ROUNDING = 1e-12
+"""Means of at most 100 values of size 1: 100 · 2⁻⁵³ ≈ 1e-14."""
+
+
+def noise(count: int = 6, side: int = 6, channels: int = 1, seed: int = 0) -> Images:
+    """Images of distinct normal pixels, with uneven weights."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.normal(size=(count, side, side, channels))
+    return make_images("noise", pixels, np.arange(count) % 2, rng.uniform(0.1, 1, size=count))
+
+
+def uniform(count: int) -> NDArray[np.float64]:
+    """Equal masses."""
+    return np.full(count, 1 / count)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "patch"), [(4, 4, 1, 2), (4, 6, 3, 2), (6, 3, 2, 3), (2, 3, 1, 1), (9, 6, 2, 3)]
+)
+def test_patchify_against_loops(height: int, width: int, channels: int, patch: int) -> None:
+    pixels = np.random.default_rng(0).normal(size=(3, height, width, channels))
+    expected = []
+    for image in pixels:
+        cut = []
+        for top, left in itertools.product(range(0, height, patch), range(0, width, patch)):
+            values = []
+            for row, column, channel in itertools.product(range(patch), range(patch), range(channels)):
+                values.append(image[top + row, left + column, channel])
+            cut.append(values)
+        expected.append(cut)
+    assert patchify(pixels, patch).tolist() == expected
+
+
+@pytest.mark.parametrize("patch", [0, -1, 3, 5, 16])
+def test_patch_size_that_does_not_divide(patch: int) -> None:
+    message = rf"patch size {patch} does not divide the 8x4 image; choose one of \[1, 2, 4\] with --patch"
+    with pytest.raises(InputError, match=message):
+        patchify(np.zeros((1, 8, 4, 1)), patch)
+
+
+def test_a_single_patch_cannot_be_masked() -> None:
+    with pytest.raises(InputError, match=r"patch size 4 leaves one patch of the 4x4 image.*choose one of \[1, 2\]"):
+        patchify(np.zeros((1, 4, 4, 1)), 4)
+
+
+def test_encode_names_the_mend_too() -> None:
+    with pytest.raises(InputError, match="patch size 5 does not divide"):
+        encode(noise(), 5)
+
+
+def test_exact_codes_are_equal_exactly_if_the_patches_are() -> None:
+    rng = np.random.default_rng(1)
+    patches = rng.integers(0, 3, size=(20, 4, 2)) / 3
+    codebook = fit_codebook(patches, uniform(20), "exact")
+    codes = assign_codes(patches, codebook)
+    assert (codebook.values[codes] == patches).all()
+    assert len(codebook.values) == len(np.unique(codes)) == 9
+    for one, other in itertools.combinations(itertools.product(range(20), range(4)), 2):
+        assert (codes[one] == codes[other]) == (patches[one] == patches[other]).all()
+
+
+def test_exact_codes_of_some_of_the_patches() -> None:
+    patches = np.arange(10.0).reshape(5, 2, 1)
+    codebook = fit_codebook(patches, uniform(5), "exact")
+    assert assign_codes(patches[3:], codebook).tolist() == assign_codes(patches, codebook)[3:].tolist()
+
+
+def test_minus_zero_is_zero() -> None:
+    patches = np.array([[[0.0, 1.0]], [[-0.0, 1.0]]])
+    assert len(fit_codebook(patches, uniform(2), "exact").values) == 1
+
+
+def test_exact_codebook_that_lacks_a_patch() -> None:
+    codebook = fit_codebook(np.array([[[0.0], [1.0]]]), uniform(1), "exact")
+    with pytest.raises(InputError, match="exact codebook lacks some of these patches; fit it on all the images"):
+        assign_codes(np.array([[[0.0], [0.5]]]), codebook)
+
+
+@pytest.mark.parametrize("codes", [2, 3, 5])
+def test_threshold_cuts_the_range_of_means(codes: int) -> None:
+    images = noise(count=8)
+    patches = patchify(images.pixels, 2)
+    codebook = fit_codebook(patches, images.weights, "threshold", codes)
+    assigned = assign_codes(patches, codebook)
+    means = patches.mean(axis=2)
+    low, high = means.min(), means.max()
+    intervals = [[min(codes - 1, math.floor(codes * (mean - low) / (high - low))) for mean in row] for row in means]
+    used = sorted({interval for row in intervals for interval in row})
+    assert assigned.tolist() == [[used.index(interval) for interval in row] for row in intervals]
+    for code in range(len(used)):
+        mass = (assigned == code) * images.weights[:, None]
+        value = (mass[:, :, None] * patches).sum(axis=(0, 1)) / mass.sum()
+        np.testing.assert_allclose(codebook.values[code], value, rtol=0, atol=ROUNDING)
+    assert len(codebook.values) == len(used) == len(codebook.cuts) + 1
+
+
+def test_threshold_leaves_out_empty_intervals() -> None:
+    patches = np.array([[[0.0], [0.1], [1.0]]])
+    codebook = fit_codebook(patches, uniform(1), "threshold", 4)
+    assert assign_codes(patches, codebook).tolist() == [[0, 0, 1]]
+    np.testing.assert_allclose(codebook.values, [[0.05], [1.0]], rtol=0, atol=ROUNDING)
+    # Images that it was not fitted on still fall on one side or the other.
+    assert set(assign_codes(np.array([[[-9.0], [0.5], [9.0]]]), codebook).ravel().tolist()) == {0, 1}
+
+
+def test_threshold_of_constant_images() -> None:
+    patches = np.full((2, 4, 3), 0.25)
+    codebook = fit_codebook(patches, uniform(2), "threshold", 4)
+    assert codebook.values.tolist() == [[0.25] * 3]
+    assert assign_codes(patches, codebook).tolist() == [[0] * 4] * 2
+
+
+def nearest(patches: NDArray[np.float64], values: NDArray[np.float64]) -> list[list[int]]:
+    """The lowest code of least squared distance, by loops."""
+    codes = []
+    for image in patches:
+        distances = [[math.fsum((patch - value) ** 2) for value in values] for patch in image]
+        codes.append([row.index(min(row)) for row in distances])
+    return codes
+
+
+def test_kmeans_assigns_the_nearest_value() -> None:
+    images = noise(count=12)
+    patches = patchify(images.pixels, 2)
+    codebook = fit_codebook(patches, images.weights, "kmeans", 5)
+    assert assign_codes(patches, codebook).tolist() == nearest(patches, codebook.values)
+    unseen = patchify(noise(seed=9).pixels, 2)
+    assert assign_codes(unseen, codebook).tolist() == nearest(unseen, codebook.values)
+
+
+@pytest.mark.parametrize("offset", [-1e6, 1e3, 1e6])
+def test_nearest_wherever_zero_is(offset: float) -> None:
+    values = offset + np.array([[0.0], [1.0], [2.0]])
+    patches = offset + np.array([[[0.0], [0.75], [2.5], [1.25]]])
+    assert assign_codes(patches, Codebook("kmeans", values, np.empty(0))).tolist() == [[0, 1, 2, 1]]
+
+
+def test_nearest_is_the_lowest_code_at_a_tie() -> None:
+    codebook = Codebook("kmeans", np.array([[0.0], [1.0], [2.0], [1.0]]), np.empty(0))
+    assert assign_codes(np.array([[[0.5], [1.5], [1.0]]]), codebook).tolist() == [[0, 1, 1]]
+
+
+def test_kmeans_values_are_the_weighted_means_of_their_patches() -> None:
+    images = noise(count=12)
+    patches = patchify(images.pixels, 3)
+    codebook = fit_codebook(patches, images.weights, "kmeans", 4)
+    codes = assign_codes(patches, codebook)
+    for code, value in enumerate(codebook.values):
+        mass = (codes == code) * images.weights[:, None]
+        mean = (mass[:, :, None] * patches).sum(axis=(0, 1)) / mass.sum()
+        # Lloyd's iteration has converged on 12 images, and a fixed point is exactly this.
+        np.testing.assert_allclose(value, mean, rtol=0, atol=1e-6)
+
+
+def test_kmeans_finds_separated_clusters() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 3, size=(30, 4))
+    centres = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
+    patches = centres[truth] + rng.normal(scale=0.01, size=(30, 4, 2))
+    codes = assign_codes(patches, fit_codebook(patches, uniform(30), "kmeans", 3))
+    assert len(set(zip(truth.ravel().tolist(), codes.ravel().tolist(), strict=True))) == 3
+
+
+def test_kmeans_follows_its_seed_and_orders_its_codes() -> None:
+    images = noise(count=12)
+    patches = patchify(images.pixels, 2)
+    first, again = (fit_codebook(patches, images.weights, "kmeans", 5, seed=3).values for _ in range(2))
+    assert (first == again).all()
+    assert first.tolist() == sorted(first.tolist())
+
+
+def test_kmeans_with_a_code_for_every_patch() -> None:
+    patches = np.array([[[0.0], [1.0], [2.0], [1.0]]])
+    codebook = fit_codebook(patches, uniform(1), "kmeans", 3)
+    np.testing.assert_allclose(codebook.values, [[0.0], [1.0], [2.0]], rtol=0, atol=ROUNDING)
+    assert assign_codes(patches, codebook).tolist() == [[0, 1, 2, 1]]
+
+
+@pytest.mark.parametrize("codes", [1, 0, -3])
+@pytest.mark.parametrize("kind", ["threshold", "kmeans"])
+def test_too_few_codes(kind: CodebookKind, codes: int) -> None:
+    with pytest.raises(InputError, match=f"{codes} codes; a codebook needs at least 2"):
+        fit_codebook(np.zeros((2, 4, 1)), uniform(2), kind, codes)
+
+
+def test_more_codes_than_patches() -> None:
+    with pytest.raises(InputError, match="4 k-means codes for 3 distinct patches; use --codes 3 or fewer"):
+        fit_codebook(np.array([[[0.0], [1.0], [2.0], [1.0]]]), uniform(1), "kmeans", 4)
+
+
+def test_unknown_codebook() -> None:
+    with pytest.raises(InputError, match="unknown codebook 'vq'; expected one of exact, threshold, kmeans"):
+        fit_codebook(np.zeros((1, 2, 1)), uniform(1), "vq")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["exact", "threshold", "kmeans"])
+def test_encode_keeps_all_that_is_not_pixels(kind: CodebookKind) -> None:
+    images = noise(side=6)
+    coded = encode(images, 2, kind, codes=3)
+    assert coded.grid == (3, 3)
+    assert coded.codes.shape == (6, 9)
+    assert coded.codes.dtype == np.int64
+    assert coded.name == images.name
+    assert coded.classes == images.classes
+    assert (coded.labels == images.labels).all()
+    assert (coded.weights == images.weights).all()
+    assert coded.codebook is not None
+    assert coded.codes.max() < len(coded.codebook)
+    assert coded.codebook.shape[1] == 4
+
+
+def test_apply_codebook_to_other_images() -> None:
+    patches = patchify(noise().pixels, 2)
+    codebook = fit_codebook(patches, uniform(6), "kmeans", 4)
+    other = noise(seed=4, side=4)
+    coded = apply_codebook(other, 2, codebook)
+    assert coded.grid == (2, 2)
+    assert coded.codes.tolist() == nearest(patchify(other.pixels, 2), codebook.values)
+
+
+def test_grid_is_in_raster_order() -> None:
+    pixels = np.zeros((1, 4, 6))
+    pixels[0, 2:4, 0:2] = 1
+    coded = encode(make_images("one", pixels, np.zeros(1, dtype=int)), 2, "exact")
+    assert coded.grid == (2, 3)
+    assert coded.codes.tolist() == [[0, 0, 0, 1, 0, 0]]
