@@ -1,0 +1,1 @@
+"""Tests of what the theory says of a graph."""

@@ -1,0 +1,246 @@
+"""Every number that `bound` prints, held against the literal enumeration of the same small world."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgraph.graphs.augmentation import Hop, augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import MaskDistribution, MaskKind, mask_distribution, mask_set
+from maskgraph.graphs.synthetic import class_mixture
+from maskgraph.graphs.views import View
+from maskgraph.theory import spectrum
+from maskgraph.theory.answer import Constants, answer
+from maskgraph.theory.bounds import thm_4_2, water_filling
+from maskgraph.theory.labels import edge_mass
+from tests import oracle
+from tests.strategies import FIXED_WORLDS, HOPS, MAX_DIM, VIEWS, World, hops, mask_ratios, searched, views, worlds
+
+CONTRACT = 1e-9
+"""What the answer promises against an enumeration. Both sides sum at most a few thousand terms of size at most
+10, off by 1e4 · 10 · 2⁻⁵³ ≈ 1e-11; constants L, λ within [¼, 4] and [0.01, 2] multiply that by at most 16."""
+
+KEYS = {
+    *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
+    *("eigenvalues", "frobenius_sq", "head_sq", "tail_sq", "tail_sq_interval", "alpha", "alpha_target", "phi"),
+    *("intra", "inter", "coverage", "lipschitz", "lambda", "epsilon", "bounds"),
+    *("bayes_risk", "target_variance", "rank_floor"),
+}
+EXACT = ("vertices", "edges", "components", "lipschitz", "lambda", "epsilon")
+"""Counts, and what is handed through."""
+
+
+def check_equal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Hold every key of the enumeration but `own`, in an answer that has been through JSON."""
+    for key, value in expected.items():
+        if key == "own":
+            continue
+        if key in EXACT:
+            assert found[key] == value, key
+        elif value is None or found[key] is None:
+            assert found[key] is value, key
+        elif key == "bounds":
+            assert set(found[key]) == set(value)
+            check_equal(found[key], value)
+        else:
+            assert found[key] == pytest.approx(value, abs=CONTRACT, rel=0), key
+
+
+def check_answer(
+    world: World, ratio: float, dim: int, view: View, hop: Hop, constants: Constants, kind: MaskKind = "uniform"
+) -> None:
+    distribution = mask_distribution(kind, (1, world.patches), ratio)
+    masks = mask_set(distribution)
+    graph = mask_graph(world.images(), masks, view)
+    dim = min(dim, *graph.M.shape)
+    found = json.loads(json.dumps(answer(graph, ratio, dim, hop, constants), allow_nan=False))
+    kept = oracle.kept_patches(world.patches, ratio)
+    listed = world.masks(kept) if kind == "uniform" else [tuple(mask) for mask in masks.kept.tolist()]
+    expected = oracle.answer(
+        world.codes,
+        world.labels,
+        world.weights,
+        listed,
+        view,
+        hop,
+        dim,
+        world.codebook,
+        constants.lipschitz,
+        constants.lam,
+        constants.epsilon,
+    )
+    assert set(found) == KEYS
+    check_equal(found, expected)
+    assert (found["mask_ratio"], found["patches"], found["kept"]) == (ratio, world.patches, kept)
+    assert (found["masks"], found["masks_total"], found["exhaustive"]) == (len(listed), len(listed), True)
+    low, high = found["tail_sq_interval"]
+    assert low - CONTRACT <= expected["tail_sq"] <= high + CONTRACT
+    assert low <= found["tail_sq"] <= high
+    assert high - low < CONTRACT
+    assert len(found["eigenvalues"]) == dim
+    assert all(0 <= value <= 1 for value in found["eigenvalues"])
+    edges = edge_mass(augmentation_graph(graph, hop))
+    assert edges.own == pytest.approx(expected["own"], abs=CONTRACT)
+    assert edges.intra_others == pytest.approx(expected["intra"] - expected["own"], abs=CONTRACT)
+
+
+@st.composite
+def constants(draw: st.DrawFn) -> Constants:
+    """L, λ and ε; λ is often the one of Thm 4.2, by default or by value."""
+    L = draw(st.sampled_from([0.25, 0.3, 1.0, 1.7, 4.0]))
+    lam = draw(st.sampled_from([None, 1 / (4 * L), 0.01, 0.1, 2.0]))
+    return Constants(L, lam, draw(st.sampled_from([0.0, 0.125, 3.0])))
+
+
+@searched(250)
+@given(worlds(), mask_ratios(), st.integers(1, MAX_DIM), views(), hops(), constants())
+def test_random_worlds(world: World, ratio: float, dim: int, view: View, hop: Hop, constants: Constants) -> None:
+    check_answer(world, ratio, dim, view, hop, constants)
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", FIXED_WORLDS)
+def test_fixed_worlds(name: str, view: View, hop: Hop) -> None:
+    world = FIXED_WORLDS[name]
+    for kept in range(1, world.patches):
+        for dim in (1, 2, MAX_DIM):
+            check_answer(world, 1 - kept / world.patches, dim, view, hop, Constants(0.5, None, 0.25))
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_class_mixtures(classes: int, view: View, hop: Hop) -> None:
+    source = class_mixture(4 if classes == 2 else 3, 0.35, classes)
+    assert source.codebook is not None
+    world = World(
+        tuple(map(tuple, source.codes.tolist())),
+        tuple(source.labels.tolist()),
+        tuple(source.weights.tolist()),
+        tuple(map(tuple, source.codebook.tolist())),
+    )
+    check_answer(world, 0.5, 3, view, hop, Constants(2.0, 0.01))
+
+
+@pytest.mark.parametrize("kind", ["block", "grid"])
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("view", VIEWS)
+def test_masks_that_are_not_uniform(view: View, hop: Hop, kind: MaskKind) -> None:
+    for ratio in (0.2, 0.4, 0.6, 0.8):
+        check_answer(FIXED_WORLDS["four classes"], ratio, 4, view, hop, Constants(), kind)
+
+
+@pytest.mark.parametrize("dense_side", [0, 12])
+@pytest.mark.parametrize("hop", HOPS)
+def test_iterative_solver_equals_the_enumeration(hop: Hop, dense_side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    rows = rng.integers(0, 3, size=(30, 6)).tolist()
+    world = World(tuple(map(tuple, rows)), tuple(rng.integers(0, 3, size=30).tolist()), tuple(rng.uniform(size=30)))
+    monkeypatch.setattr(spectrum, "DENSE_SIDE", dense_side)
+    cases: list[tuple[View, int]] = [("sequence", 2), ("sequence", 4), ("bag", 3)]
+    for view, dim in cases:
+        graph = world.graph(3, view)
+        found = spectrum.spectrum(augmentation_graph(graph, hop), dim)
+        A = oracle.augmentation(world.events(3, view), hop)
+        everything = oracle.eigenvalues(A)
+        assert found.values.tolist() == pytest.approx(everything[:dim], abs=CONTRACT)
+        tail = math.fsum(value * value for value in everything[dim:])
+        low, high = found.tail_sq_interval
+        assert low - CONTRACT <= tail <= high + CONTRACT
+        assert found.tail_sq == pytest.approx(tail, abs=CONTRACT)
+        assert found.residuals.max() < CONTRACT
+
+
+def test_samples_say_that_they_are_samples() -> None:
+    images = FIXED_WORLDS["four classes"].images()
+    masks = mask_set(MaskDistribution("uniform", (1, 5), 2), max_masks=4, seed=1)
+    found = answer(mask_graph(images, masks, "sequence"), 0.6, 2)
+    assert (found["masks"], found["masks_total"], found["exhaustive"]) == (4, 10, False)
+
+
+def test_two_patches_by_hand() -> None:
+    # M = [[0, ⅛], [⅛, ¾]] over one-patch views 0 and 1; p = (⅛, ⅞), so B = [[0, 1/√7], [1/√7, 6/7]] and
+    # A has trace 1/7 + 1/7 + 36/49 = 50/49: eigenvalues 1 and 1/49.
+    world = World(((0, 1), (1, 1)), (0, 1), (1.0, 3.0), ((0.0,), (1.0,)))
+    found = answer(world.graph(1, "sequence"), 0.5, 2)
+    assert found["eigenvalues"] == pytest.approx([1, 1 / 49], abs=CONTRACT)
+    assert found["bounds"]["thm_4_2"] == pytest.approx((1 - 1 / 49**2) / 4, abs=CONTRACT)
+    # View 0 is of class 0, view 1 of class 1, which errs where image 01 shows its 1: mass ⅛.
+    assert found["alpha"] == found["alpha_target"] == pytest.approx(1 / 8, abs=CONTRACT)
+    # Targets: 0 comes from view 1 alone; 1 from views 0 and 1 with ⅛ : ¾, a mixed pair with 2·⅛·¾/⅞.
+    assert found["phi"] == pytest.approx(3 / 14, abs=CONTRACT)
+    # Classes behind target 1 are ⅛ : ¾ as well; target 0 is image 01 only, and all that is from one image.
+    assert found["inter"] == pytest.approx(3 / 14, abs=CONTRACT)
+    assert found["coverage"] == pytest.approx(1 / 8, abs=CONTRACT)
+    # Given view 0 the target is 1; given view 1 it is 1 with 6/7.
+    assert found["bayes_risk"] == pytest.approx(7 / 8 * 6 / 49, abs=CONTRACT)
+    assert found["target_variance"] == pytest.approx(7 / 64, abs=CONTRACT)
+    assert found["rank_floor"] == pytest.approx(7 / 8 * 6 / 49, abs=CONTRACT)
+
+
+@searched(200)
+@given(
+    st.lists(st.floats(0, 1), min_size=0, max_size=7),
+    st.sampled_from([0.25, 1.0, 3.0]),
+    st.floats(1e-4, 100),
+)
+def test_water_filling_is_the_minimum(below: list[float], L: float, lam: float) -> None:
+    values = np.sort(np.array([1.0, *below]))[::-1]
+    expected = oracle.simplex_minimum(values.tolist(), L, lam)
+    assert water_filling(values, L, lam) == pytest.approx(expected, abs=CONTRACT)
+    printed = thm_4_2(float(values @ values), L, 0.0)
+    assert oracle.simplex_minimum(values.tolist(), L, 1 / (4 * L)) >= max(printed, 0) - CONTRACT
+
+
+@pytest.mark.parametrize("lam", [1e-6, 1e-10, 1e-12, 1e-17, 1e-300])
+@pytest.mark.parametrize("L", [0.7, 1.0, 3.0])
+@pytest.mark.parametrize("values", [[1.0], [1.0, 0.5], [1.0, 1.0, 0.25]])
+def test_water_filling_at_a_vanishing_weight(values: list[float], L: float, lam: float) -> None:
+    # All of the trace goes to the ones, where alignment costs nothing: what is left is λ over their number.
+    assert water_filling(np.array(values), L, lam) == pytest.approx(lam / values.count(1.0), abs=CONTRACT)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e5])
+def test_risks_do_not_depend_on_where_zero_is(offset: float) -> None:
+    def risks(shift: float) -> list[float | None]:
+        world = World(((0, 1, 1), (1, 0, 1), (0, 0, 1)), (0, 1, 1), codebook=((shift,), (1 + shift,)))
+        found = answer(world.graph(1, "sequence"), 0.6, 2)
+        return [found["bayes_risk"], found["target_variance"]]
+
+    assert risks(offset) == pytest.approx(risks(0.0), abs=CONTRACT)
+
+
+@pytest.mark.parametrize("dim", [0, -1, 4, 100])
+def test_dimension_out_of_range(dim: int) -> None:
+    graph = FIXED_WORLDS["equal values under two codes"].graph(1, "sequence")
+    assert graph.M.shape[0] == 3
+    with pytest.raises(InputError, match=f"dimension {dim} .*expected 1 to 3"):
+        answer(graph, 0.6, dim)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ((0.0, None, 0.0), "Lipschitz constant 0; expected a positive number"),
+        ((-1.0, None, 0.0), "Lipschitz constant -1"),
+        ((math.nan, None, 0.0), "Lipschitz constant nan"),
+        ((1.0, 0.0, 0.0), "lambda 0; expected a positive number"),
+        ((1.0, -0.5, 0.0), "lambda -0.5"),
+        ((1.0, math.nan, 0.0), "lambda nan"),
+        ((1.0, None, -0.1), "epsilon -0.1; expected a number of at least 0"),
+        ((1.0, None, math.nan), "epsilon nan"),
+    ],
+)
+def test_constants_out_of_range(values: tuple[float, float | None, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Constants(*values)

@@ -1,0 +1,147 @@
+"""Everything the theory says of one graph: the per-ratio object of `maskgraph bound --json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from maskgraph.graphs.augmentation import Hop, augmentation_graph
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory import bounds, labels, risk
+from maskgraph.theory.spectrum import spectrum
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What enters the bounds beside the graph.
+
+    Attributes:
+        lipschitz: L > 0 on squared distances.
+        lam: λ > 0; None means 1/(4L), the one of Thm 4.2.
+        epsilon: ε >= 0 of Assumption 3.1.
+    """
+
+    lipschitz: float = 1.0
+    lam: float | None = None
+    epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        bounds.check_constants(self.lipschitz, self.lam, self.epsilon)
+
+
+class Bounds(TypedDict):
+    """The bounds on L_U-MAE; `thm_4_2` is None where λ is not its 1/(4L)."""
+
+    thm_4_2: float | None
+    thm_4_2_any_lambda: float
+    water_filling: float
+
+
+RatioAnswer = TypedDict(
+    "RatioAnswer",
+    {
+        "mask_ratio": float,
+        "patches": int,
+        "kept": int,
+        "masks": int,
+        "masks_total": int,
+        "exhaustive": bool,
+        "vertices": list[int],
+        "edges": int,
+        "components": int,
+        "eigenvalues": list[float],
+        "frobenius_sq": float,
+        "head_sq": float,
+        "tail_sq": float,
+        "tail_sq_interval": list[float],
+        "alpha": float,
+        "alpha_target": float,
+        "phi": float,
+        "intra": float,
+        "inter": float,
+        "coverage": float,
+        "lipschitz": float,
+        "lambda": float,
+        "epsilon": float,
+        "bounds": Bounds,
+        "bayes_risk": float | None,
+        "target_variance": float | None,
+        "rank_floor": float | None,
+    },
+)
+
+
+def answer(
+    graph: MaskGraph,
+    mask_ratio: float,
+    dim: int,
+    hop: Hop = "target",
+    constants: Constants | None = None,
+    seed: int = 0,
+) -> RatioAnswer:
+    """Spectrum, labels, bounds and risks of one mask graph.
+
+    Args:
+        graph: the mask graph at this ratio.
+        mask_ratio: ρ, repeated in the answer.
+        dim: K, the dimension of the encoder's feature.
+        hop: which positive pairs A, φ, intra and inter are over. The bounds are evaluated on that A; only for
+            `target` do they bound L_U-MAE, for `image` they bound the same expression in that hop's alignment.
+        constants: L, λ and ε of the bounds.
+        seed: of the iterative solver.
+
+    Raises:
+        InputError: K above min(N1, N2).
+    """
+    constants = constants or Constants()
+    check_dim(graph, dim)
+    A = augmentation_graph(graph, hop)
+    found = spectrum(A, dim, seed)
+    edges = labels.edge_mass(A)
+    L, epsilon = constants.lipschitz, constants.epsilon
+    lam = 1 / (4 * L) if constants.lam is None else constants.lam
+    valued = graph.images.codebook is not None
+    return {
+        "mask_ratio": mask_ratio,
+        "patches": graph.images.patches,
+        "kept": int(graph.masks.kept.shape[1]),
+        "masks": len(graph.masks.kept),
+        "masks_total": graph.masks.total,
+        "exhaustive": graph.masks.exhaustive,
+        "vertices": [len(graph.p1), len(graph.p2)],
+        "edges": int(graph.M.nnz),
+        "components": found.components,
+        "eigenvalues": [float(value) for value in found.values],
+        "frobenius_sq": found.frobenius_sq,
+        "head_sq": found.head_sq,
+        "tail_sq": found.tail_sq,
+        "tail_sq_interval": list(found.tail_sq_interval),
+        "alpha": labels.alpha(graph),
+        "alpha_target": labels.alpha_target(graph),
+        "phi": labels.phi(A),
+        "intra": edges.intra,
+        "inter": edges.inter,
+        "coverage": labels.coverage(graph),
+        "lipschitz": L,
+        "lambda": lam,
+        "epsilon": epsilon,
+        "bounds": {
+            "thm_4_2": bounds.thm_4_2(found.head_sq, L, epsilon) if bounds.is_printed_lambda(lam, L) else None,
+            "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(found.head_sq, L, lam, epsilon),
+            "water_filling": bounds.water_filling(found.values, L, lam),
+        },
+        "bayes_risk": risk.bayes_risk(graph) if valued else None,
+        "target_variance": risk.target_variance(graph) if valued else None,
+        "rank_floor": risk.rank_floor(graph, dim) if valued else None,
+    }
+
+
+def check_dim(graph: MaskGraph, dim: int) -> None:
+    """Raise InputError unless 1 <= K <= min(N1, N2)."""
+    most = min(len(graph.p1), len(graph.p2))
+    if not 1 <= dim <= most:
+        raise InputError(
+            f"dimension {dim} for a graph of {len(graph.p1)} visible and {len(graph.p2)} target views; "
+            f"expected 1 to {most}, the smaller side: lower --dim, or refine the views (--codes, --view)"
+        )

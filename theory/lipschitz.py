@@ -1,0 +1,53 @@
+"""The one-sided Lipschitz constant of Thm 4.2, on the pairs that its proof uses."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from maskgraph.graphs.augmentation import AugmentationGraph
+
+PAIRS = 250_000
+"""About how many pairs are compared at a time: their differences take PAIRS·(k + d) doubles."""
+
+
+def one_sided_lipschitz(graph: AugmentationGraph, f: NDArray[np.float64], h: NDArray[np.float64]) -> float:
+    """The least L with (1/L)‖f − f⁺‖² <= ‖h − h⁺‖² on every positive pair (Thm 4.2, left half, squared norms).
+
+    The proof needs the inequality at those pairs alone, and of h only its values there, so it holds with this L
+    for any feature f of a model, also where the decoder reads more than f.
+
+    Args:
+        graph: the augmentation graph whose positive pairs count.
+        f: (N1, k) features.
+        h: (N1, d) outputs.
+
+    Returns:
+        L >= 0; inf where some pair has equal outputs and different features, 0 where features never differ.
+    """
+    pattern = sp.csr_array((np.ones(graph.joint.nnz, dtype=bool), graph.joint.indices, graph.joint.indptr))
+    other = sp.csr_array(pattern.T)
+    cost = np.add.reduceat(np.diff(other.indptr)[pattern.indices], pattern.indptr[:-1])
+    edges = np.searchsorted(np.cumsum(cost), np.arange(PAIRS, cost.sum(), PAIRS))
+    edges = np.unique(np.concatenate([[0], edges, [len(cost)]]))
+    largest = 0.0
+    for start, stop in itertools.pairwise(edges):
+        block = (pattern[start:stop] @ other).tocoo()
+        i, j = block.row + start, block.col
+        upper = np.flatnonzero(i < j)
+        for at in range(0, len(upper), PAIRS):
+            part = upper[at : at + PAIRS]
+            largest = max(largest, _largest_ratio(f[i[part]] - f[j[part]], h[i[part]] - h[j[part]]))
+    return largest
+
+
+def _largest_ratio(df: NDArray[np.float64], dh: NDArray[np.float64]) -> float:
+    feature, output = np.einsum("ij,ij->i", df, df), np.einsum("ij,ij->i", dh, dh)
+    differs = feature > 0
+    if not differs.any():
+        return 0.0
+    with np.errstate(divide="ignore"):
+        return float((feature[differs] / output[differs]).max())
