@@ -1,0 +1,77 @@
+"""How far features have collapsed, and onto what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class VarianceShares:
+    """A two-way split of the variance of features over (image, mask); sums to 1, or all 0 where nothing varies.
+
+    Attributes:
+        image: variance of the means over masks: what tells images apart.
+        mask: variance of the means over images: what tells masks apart.
+        interaction: the rest, which tells neither; uniformity can be bought with it.
+    """
+
+    image: float
+    mask: float
+    interaction: float
+
+
+def singular_values(F: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(min(N, k),) singular values of F = diag(p)^½ f, descending; their squares are the eigenvalues of E ffᵀ."""
+    return np.linalg.svd(np.linalg.qr(F, mode="r"), compute_uv=False)
+
+
+def rankme(F: NDArray[np.float64]) -> float:
+    """Exp of the entropy of the singular values normalised to sum 1 (RankMe, Garrido et al. 2023).
+
+    Without the 1e-7 that the paper adds to each share: 0·log 0 is taken as 0. Between 1 and min(N, k); 0 for F = 0.
+    """
+    s = singular_values(F)
+    if not s.sum() > 0:
+        return 0.0
+    share = s[s > 0] / s.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def participation_ratio(F: NDArray[np.float64]) -> float:
+    """(Σ g)²/Σ g² of the eigenvalues g of FᵀF, the uncentred second moment; 1/L_unif for unit-norm f. 0 for F = 0."""
+    g = singular_values(F) ** 2
+    return float(g.sum() ** 2 / (g**2).sum()) if g.sum() > 0 else 0.0
+
+
+def variance_shares(
+    f: NDArray[np.float64], ids: NDArray[np.int64], image_weights: NDArray[np.float64]
+) -> VarianceShares:
+    """Split the variance of z(i, m) = f[ids[i, m]] over images i and equiprobable masks m.
+
+    Args:
+        f: (N1, k) features of the visible views.
+        ids: (N, S) the view of each image under each mask.
+        image_weights: (N,) masses of the images, sum 1.
+    """
+    images, masks = ids.shape
+    by_image = np.zeros((images, f.shape[1]))
+    mask_means = np.empty((masks, f.shape[1]))
+    energy = 0.0
+    # About a feature's own place first: the split is invariant, and the energies then do not cancel.
+    f = f - f[ids[0, 0]]
+    for m in range(masks):
+        z = f[ids[:, m]]
+        by_image += z / masks
+        mask_means[m] = image_weights @ z
+        energy += float(image_weights @ (z**2).sum(axis=1)) / masks
+    mean = mask_means.mean(axis=0)
+    total = energy - float(mean @ mean)
+    image = float(image_weights @ ((by_image - mean) ** 2).sum(axis=1))
+    mask = float(((mask_means - mean) ** 2).sum()) / masks
+    # What rounding leaves of features that do not vary is no variance.
+    if total <= energy * np.finfo(np.float64).eps * images * masks:
+        return VarianceShares(0.0, 0.0, 0.0)
+    return VarianceShares(image / total, mask / total, max(1 - (image + mask) / total, 0.0))

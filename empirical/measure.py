@@ -1,0 +1,185 @@
+"""A trained model on the graph of the bound: every quantity over the whole support and weighted by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.empirical import collapse
+from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, feature
+from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.views import known_positions
+from maskgraph.theory import losses, risk
+from maskgraph.theory.lipschitz import one_sided_lipschitz
+
+BATCH = 2048
+FEATURES: tuple[FeatureKind, ...] = ("cls", "mean")
+
+
+@dataclass(frozen=True)
+class GraphOutputs:
+    """What a model answers at every visible view of a graph, float64.
+
+    Attributes:
+        h: (N1, d) reconstruction of the target.
+        features: for cls and mean, the (N1, D) unnormalised feature.
+        collapsed: (N1, d) reconstruction when every encoder answer is replaced by their mean: a constant encoder.
+    """
+
+    h: NDArray[np.float64]
+    features: dict[FeatureKind, NDArray[np.float64]]
+    collapsed: NDArray[np.float64]
+
+
+def evaluate(model: MaskedAutoencoder, graph: MaskGraph) -> GraphOutputs:
+    """Run the model on all N1 visible views of the graph.
+
+    The views are made of the graph's patch values, with the positions that its view identity lets a model know.
+    """
+    parts: list[tuple[torch.Tensor, ...]] = []
+    mean = torch.zeros(())
+    with torch.no_grad():
+        for rows, patches, positions, targets in _visible(model, graph):
+            tokens = model.encode(patches, positions)
+            mass = torch.as_tensor(graph.p1[rows], dtype=tokens.dtype, device=tokens.device)
+            mean = mean.to(tokens.device) + torch.einsum("b,btd->td", mass, tokens)
+            h = model.decode(tokens, positions, targets)
+            parts.append((h.flatten(1), *(feature(tokens, kind) for kind in FEATURES)))
+        collapsed = [
+            model.decode(mean.expand(len(rows), -1, -1), positions, targets).flatten(1)
+            for rows, _, positions, targets in _visible(model, graph)
+        ]
+    arrays = [_numpy(torch.cat(part)) for part in zip(*parts, strict=True)]
+    return GraphOutputs(arrays[0], dict(zip(FEATURES, arrays[1:], strict=True)), _numpy(torch.cat(collapsed)))
+
+
+def invert_decoder(
+    model: MaskedAutoencoder, graph: MaskGraph, h: NDArray[np.float64], steps: int = 10, refined: int = 4096
+) -> float:
+    """An ε of Assumption 3.1, certified by a pseudo-inverse encoder f_g that is found: ε = E‖g(f_g(x2)) − x2‖².
+
+    f_g(x2) starts as the encoder's tokens at the view, among those that x2 occurs with, whose output comes
+    nearest; for the `refined` targets of largest mass, `steps` steps of Adam on those tokens follow, and the best
+    that was seen counts. It is an upper bound of the least ε: more targets and more steps can only lower it.
+
+    Args:
+        model: its decoder is g.
+        graph: the graph with the targets x2.
+        h: (N1, d) the model's outputs.
+        steps: of Adam.
+        refined: how many targets are refined.
+    """
+    nearest, distance = _nearest_view(graph, h)
+    heaviest = np.argsort(-graph.p2, kind="stable")[:refined]
+    device = next(model.parameters()).device
+    for start in range(0, len(heaviest), BATCH):
+        targets = heaviest[start : start + BATCH]
+        _, patches, positions, slots = _batch(model, graph, nearest[targets])
+        goal = torch.as_tensor(graph.X2[targets], dtype=torch.float32, device=device)
+        with torch.no_grad():
+            tokens = model.encode(patches, positions)
+        tokens = tokens.clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([tokens], lr=0.05)
+        for _ in range(steps + 1):
+            error = (model.decode(tokens, positions, slots).flatten(1) - goal).square().sum(dim=1)
+            distance[targets] = np.minimum(distance[targets], _numpy(error.detach()))
+            optimiser.zero_grad()
+            error.sum().backward()
+            optimiser.step()
+    return float(graph.p2 @ distance)
+
+
+def measure(graph: MaskGraph, outputs: GraphOutputs) -> dict[str, float | list[float]]:
+    """Losses, alignment, collapse and Lipschitz constants on the target hop of the graph.
+
+    Returns:
+        Losses of h under plain names; quantities of a feature f, normalised to unit norm, under `cls.` and `mean.`.
+        See docs/records.md for each name.
+    """
+    A = augmentation_graph(graph)
+    h = outputs.h
+    result: dict[str, float | list[float]] = {
+        "L_MAE": losses.mae_loss(graph, h),
+        "L_MAE_collapsed": losses.mae_loss(graph, outputs.collapsed),
+        "L_align_h": losses.align_loss(A, h),
+        "energy_h": losses.energy(graph, h),
+        "variance_h": losses.variance(graph, h),
+        "pair_distance_h": losses.pair_distance(A, h),
+        "bayes_risk": risk.bayes_risk(graph),
+        "target_variance": risk.target_variance(graph),
+        "target_variance_given_mask": risk.target_variance_given_mask(graph),
+    }
+    for kind, f in outputs.features.items():
+        for name, value in _feature_quantities(A, losses.normalise(f), h).items():
+            result[f"{kind}.{name}"] = value
+    return result
+
+
+def _feature_quantities(
+    A: AugmentationGraph, f: NDArray[np.float64], h: NDArray[np.float64]
+) -> dict[str, float | list[float]]:
+    graph = A.graph
+    F = f * np.sqrt(graph.p1)[:, None]
+    shares = collapse.variance_shares(f, graph.ids1, graph.images.weights)
+    apart, output = losses.pair_distance(A, f), losses.pair_distance(A, h)
+    return {
+        "L_align": losses.align_loss(A, f),
+        "L_unif": losses.unif_loss(graph, f),
+        "L_SCL": losses.spectral_contrastive_loss(A, f),
+        "variance": losses.variance(graph, f),
+        "lipschitz": one_sided_lipschitz(A, f, h),
+        "lipschitz_mean": apart / output if output else float("inf"),
+        "rankme": collapse.rankme(F),
+        "participation_ratio": collapse.participation_ratio(F),
+        "singular_values": [float(value) for value in collapse.singular_values(F)],
+        "share_image": shares.image,
+        "share_mask": shares.mask,
+        "share_interaction": shares.interaction,
+    }
+
+
+def _nearest_view(graph: MaskGraph, h: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each target the neighbour x1 with the nearest output, and that squared distance."""
+    M = graph.M
+    row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
+    apart = np.empty(M.nnz)
+    for start in range(0, M.nnz, 200_000):
+        part = slice(start, start + 200_000)
+        apart[part] = ((h[row[part]] - graph.X2[M.indices[part]]) ** 2).sum(axis=1)
+    order = np.lexsort((apart, M.indices))
+    _, first = np.unique(M.indices[order], return_index=True)
+    best = order[first]
+    return row[best], apart[best]
+
+
+Batch = tuple[NDArray[np.int64], torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def _visible(model: MaskedAutoencoder, graph: MaskGraph) -> Iterator[Batch]:
+    for start in range(0, len(graph.p1), BATCH):
+        yield _batch(model, graph, np.arange(start, min(start + BATCH, len(graph.p1))))
+
+
+def _batch(model: MaskedAutoencoder, graph: MaskGraph, rows: NDArray[np.int64]) -> Batch:
+    """Patch values, positions and target positions of the visible views `rows`."""
+    parameter = next(model.parameters())
+    codebook = graph.images.codebook
+    if codebook is None:
+        raise ValueError("a model needs patch values; MaskGraph.X2 says so to the user first")
+    mask = graph.representatives1[1][rows]
+    positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
+    patches = torch.as_tensor(codebook[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device)
+    return rows, patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
+
+
+def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    return torch.as_tensor(np.ascontiguousarray(positions), device=device)
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
+    return tensor.cpu().numpy().astype(np.float64)

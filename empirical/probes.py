@@ -1,0 +1,138 @@
+"""How much of the class a frozen feature holds: linear, kNN and few-shot probes on held-out images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, feature
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.views import View, arrange, known_positions
+
+NEIGHBOURS = 5
+SHOTS = 5
+DRAWS = 4
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Features with the labels and masses of their images.
+
+    Attributes:
+        x: (N, D) float64.
+        y: (N,) int64 classes.
+        weights: (N,) masses, sum 1.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ProbeScores:
+    """Accuracies on held-out images, weighted by their masses.
+
+    Attributes:
+        linear: logistic regression on standardised features, all training labels.
+        knn: 5 nearest neighbours by cosine, votes weighted by training mass.
+        few_shot: logistic regression on 5 labels a class, mean of 4 draws.
+    """
+
+    linear: float
+    knn: float
+    few_shot: float
+
+
+def full_features(model: MaskedAutoencoder, images: CodedImages, view: View, kind: FeatureKind) -> NDArray[np.float64]:
+    """(N, D) features of whole images, all patches visible, at the positions that the view lets a model know.
+
+    Raises:
+        ValueError: images without a codebook.
+    """
+    if images.codebook is None:
+        raise ValueError("features need patch values: the images have no codebook")
+    parameter = next(model.parameters())
+    codebook = torch.as_tensor(images.codebook, dtype=parameter.dtype, device=parameter.device)
+    everywhere, nothing = np.arange(images.patches)[None, :], np.empty((1, 0), dtype=np.int64)
+    positions = torch.as_tensor(known_positions(view, everywhere, nothing)[0].copy(), device=parameter.device)
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(images.codes), BATCH):
+            codes = torch.as_tensor(arrange(view, images.codes[start : start + BATCH]), device=parameter.device)
+            tokens = model.encode(codebook[codes], positions.expand(len(codes), -1))
+            parts.append(feature(tokens, kind).cpu().numpy())
+    return np.concatenate(parts).astype(np.float64)
+
+
+def pixel_features(images: CodedImages) -> NDArray[np.float64]:
+    """(N, n·s) the patch values themselves: the baseline that any feature should beat.
+
+    Raises:
+        ValueError: images without a codebook.
+    """
+    if images.codebook is None:
+        raise ValueError("pixel features need patch values: the images have no codebook")
+    return images.codebook[images.codes].reshape(len(images.codes), -1)
+
+
+def probe(train: Labelled, test: Labelled, seed: int) -> ProbeScores:
+    """Fit the probes on training images and score them on held-out ones.
+
+    Args:
+        train: what the probes are fitted on.
+        test: what they are scored on; no image of `train`.
+        seed: of the few-shot draws.
+    """
+    mean = train.weights @ train.x
+    spread = np.sqrt(train.weights @ (train.x - mean) ** 2)
+    scale = np.where(spread > 0, spread, 1)
+    standard = Labelled((train.x - mean) / scale, train.y, train.weights)
+    asked = (test.x - mean) / scale
+    rng = np.random.default_rng([seed, 3])
+    few = [_accuracy(_logistic(_few(standard, rng), asked), test) for _ in range(DRAWS)]
+    return ProbeScores(
+        linear=_accuracy(_logistic(standard, asked), test),
+        knn=_accuracy(_nearest(train, test.x), test),
+        few_shot=float(np.mean(few)),
+    )
+
+
+def _accuracy(predicted: NDArray[np.int64], test: Labelled) -> float:
+    return float(test.weights[predicted == test.y].sum() / test.weights.sum())
+
+
+def _logistic(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(train.y)) == 1:
+        return np.full(len(asked), train.y[0])
+    fitted = LogisticRegression(max_iter=5000)
+    fitted.fit(train.x, train.y, sample_weight=train.weights / train.weights.mean())
+    return np.asarray(fitted.predict(asked), dtype=np.int64)
+
+
+def _nearest(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
+    known, wanted = _unit(train.x), _unit(asked)
+    votes = np.zeros((len(asked), int(train.y.max()) + 1))
+    count = min(NEIGHBOURS, len(known))
+    for start in range(0, len(wanted), BATCH):
+        similarity = wanted[start : start + BATCH] @ known.T
+        nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
+        rows = np.arange(start, start + len(nearest))[:, None]
+        np.add.at(votes, (rows, train.y[nearest]), train.weights[nearest])
+    return np.asarray(votes.argmax(axis=1), dtype=np.int64)
+
+
+def _few(train: Labelled, rng: np.random.Generator) -> Labelled:
+    rows = np.concatenate([rng.permutation(np.flatnonzero(train.y == y))[:SHOTS] for y in np.unique(train.y)])
+    return Labelled(train.x[rows], train.y[rows], train.weights[rows])
+
+
+def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(norm > 0, norm, 1))

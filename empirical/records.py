@@ -1,0 +1,107 @@
+"""Records on disk: JSON, written atomically, read into one pandas table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskgraph.graphs.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that at every moment it is either absent, the old one or the whole new one.
+
+    Raises:
+        InputError: the directory cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}); choose another directory with --out") from error
+
+
+def to_json(value: object) -> str:
+    """JSON with null for what is not finite: JSON has no NaN and no infinity."""
+    return json.dumps(_finite(value), indent=1, allow_nan=False)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, atomically."""
+    write_atomically(path, (to_json(value) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        InputError: no such file, or one that is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); expected a directory written by maskgraph"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); delete it and run again with --resume") from error
+
+
+def read_bounds(run: Path) -> pd.DataFrame:
+    """The theory of a run's graphs, one row a graph, by view and hop in the plan's order, then by mask ratio.
+
+    Raises:
+        InputError: a directory without bounds.
+    """
+    import pandas as pd  # slow to import, and not wanted where a bound is printed
+
+    files = sorted((run / "bounds").glob("*.json"))
+    if not files:
+        raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
+    graph = read_json(run / "study.json")["plan"]["graph"]
+    table = pd.DataFrame([read_json(file) for file in files])
+    for column, order in (("view", graph["views"]), ("hop", graph["hops"])):
+        table[column] = pd.Categorical(table[column], order, ordered=True)
+    table = table.sort_values(["view", "hop", "mask_ratio"], ignore_index=True)
+    return table.astype({"view": str, "hop": str})
+
+
+def read_records(run: Path) -> pd.DataFrame:
+    """The records of a run, one row a model or baseline, in the order of their names.
+
+    Raises:
+        InputError: a directory without records.
+    """
+    import pandas as pd  # slow to import, and not wanted where a bound is printed
+
+    files = sorted((run / "records").glob("*.json"))
+    if not files:
+        raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
+    return pd.DataFrame([read_json(file) for file in files])
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

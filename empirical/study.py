@@ -1,0 +1,273 @@
+"""A study, end to end: bounds of every graph, a model for every method, ratio and seed, each measured and probed.
+
+A study lives in one directory, every file written atomically, so that it resumes where it was:
+
+    study.json            the plan, versions and machine
+    bounds/*.json         the theory of one graph
+    models/*.safetensors  checkpoints
+    records/*.json        one model or baseline: measurements, probes, theorem checks
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from maskgraph.empirical.measure import FEATURES, evaluate, invert_decoder, measure
+from maskgraph.empirical.model import FeatureKind, model_config
+from maskgraph.empirical.plan import Plan, plan_from, plan_table
+from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
+from maskgraph.empirical.records import read_json, write_json
+from maskgraph.empirical.train import TrainConfig, TrainedModel, resolve_device, train, untrained
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.source import Split, load_split
+from maskgraph.graphs.views import View
+from maskgraph.theory.answer import answer
+from maskgraph.theory.ledger import Outputs, ledger
+
+Report = Callable[[int, int, str, float], None]
+"""Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
+
+COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
+"""Roughly what a piece costs beside the others, for the estimate of what is left."""
+
+
+def run_name(config: TrainConfig) -> str:
+    """The name under which a model's files are kept."""
+    return f"{config.method}-r{config.mask_ratio:g}-s{config.seed}"
+
+
+def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: Report) -> None:
+    """Do whatever of a study is not done yet.
+
+    Args:
+        plan: the study.
+        directory: where it lives.
+        resume: whether the directory may hold a part of this very study already.
+        workers: processes of one thread each; models on a GPU share one process.
+        report: told after each finished piece.
+
+    Raises:
+        InputError: a directory of another study, or one that exists while `resume` is false; data that
+            cannot be loaded or has no patch values.
+        KeyboardInterrupt: passed on once running models have saved their checkpoints.
+    """
+    split = _split(plan)
+    if split.train.codebook is None:
+        raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
+    device = resolve_device(plan.train.device)
+    _claim(plan, directory, resume, device)
+    jobs = [job for job in _jobs(plan) if not _output(directory, job).exists()]
+    if device.type == "cuda":
+        workers = 1
+    spent, total = 0.0, sum(COST[job[0]] for job in jobs)
+    for done, job in enumerate(_in_processes(plan, directory, jobs, min(workers, max(len(jobs), 1))), start=1):
+        spent += COST[job[0]]
+        report(done, len(jobs), job[1], spent / total)
+
+
+def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
+    """The mask graph of a study at one ratio and view."""
+    distribution = mask_distribution(plan.graph.mask, images.grid, ratio)
+    return mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+
+
+Job = tuple[str, str]
+"""What kind of piece (bounds, baseline, model) and its name."""
+
+
+def _jobs(plan: Plan) -> list[Job]:
+    models = [("model", run_name(config)) for config in plan.runs()]
+    bounds = [
+        ("bounds", f"{view}-{hop}-r{ratio:g}")
+        for view in plan.graph.views
+        for hop in plan.graph.hops
+        for ratio in plan.graph.mask_ratios
+    ]
+    networks = [("baseline", f"random-network-s{seed}") for seed in range(plan.seeds)]
+    return [*bounds, ("baseline", "raw-pixels"), ("baseline", "coded-pixels"), *networks, *models]
+
+
+def _output(directory: Path, job: Job) -> Path:
+    return directory / ("bounds" if job[0] == "bounds" else "records") / f"{job[1]}.json"
+
+
+def _claim(plan: Plan, directory: Path, resume: bool, device: torch.device) -> None:
+    """Write study.json, or see that the one that is there is of the same plan."""
+    path = directory / "study.json"
+    table = plan_table(plan)
+    if path.exists():
+        if not resume:
+            raise InputError(f"{directory} holds a study already; add --resume to finish it, or choose another --out")
+        if differing := _differences(read_json(path)["plan"], table):
+            raise InputError(
+                f"{directory} holds another study ({differing}); choose another --out, or delete that directory"
+            )
+        return
+    packages = ("numpy", "scipy", "torch", "scikit-learn")
+    machine = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "versions": {name: version(name) for name in packages},
+    }
+    write_json(path, {"plan": table, "machine": machine})
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{name}.{key} is {old.get(name, {}).get(key)!r} there and {new.get(name, {}).get(key)!r} here"
+        for name in sorted(set(old) | set(new))
+        for key in sorted(set(old.get(name, {})) | set(new.get(name, {})))
+        if old.get(name, {}).get(key) != new.get(name, {}).get(key)
+    )
+
+
+def _in_processes(plan: Plan, directory: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
+    """Do the jobs and yield each as it ends. Models on one thread each: two such processes outrun one on two."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    try:
+        pending: dict[Future[None], Job] = {pool.submit(_do, plan_table(plan), directory, job): job for job in jobs}
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = pending.pop(future)
+                future.result()
+                yield job
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
+    plan = plan_from(table)
+    kind, name = job
+    if kind == "bounds":
+        content: object = _bounds(plan, name)
+    elif kind == "baseline":
+        content = _baseline(plan, name)
+    else:
+        config = next(config for config in plan.runs() if run_name(config) == name)
+        content = _model(plan, config, directory / "models" / f"{name}.safetensors")
+    write_json(_output(directory, job), content)
+
+
+def _split(plan: Plan) -> Split:
+    return _cached_split(plan.source, plan.held_out)
+
+
+@lru_cache(maxsize=1)
+def _cached_split(*arguments: Any) -> Split:
+    return load_split(*arguments)
+
+
+def _bounds(plan: Plan, name: str) -> dict[str, Any]:
+    view, hop, ratio = next(
+        (view, hop, ratio)
+        for view in plan.graph.views
+        for hop in plan.graph.hops
+        for ratio in plan.graph.mask_ratios
+        if name == f"{view}-{hop}-r{ratio:g}"
+    )
+    images = _split(plan).train
+    graph = study_graph(images, plan, ratio, view)
+    # Beyond the smaller side all eigenvalues are zero: a larger dimension would add nothing to the head.
+    dim = min(_dim(plan, images), len(graph.p1), len(graph.p2))
+    found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
+    return {"dataset": images.name, "view": view, "hop": hop, "dim": dim, "seed": plan.source.seed, **found}
+
+
+def _dim(plan: Plan, images: CodedImages) -> int:
+    assert images.codebook is not None
+    return model_config(plan.train.size, images.grid, images.codebook.shape[1]).dim
+
+
+def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
+    split = _split(plan)
+    start = time.process_time()
+    trained = train(split.train, config, path)
+    seconds = time.process_time() - start
+    return {
+        **_identity(split, config.method, config.seed),
+        "mask_ratio": config.mask_ratio,
+        "lam": config.lam if config.method == "u-mae" else 0.0,
+        "feature": config.feature,
+        "train_cpu_seconds": seconds,
+        "steps": len(trained.losses),
+        "final_reconstruction": float(np.mean(trained.losses[-100:, 0])),
+        **judge(trained, study_graph(split.train, plan, config.mask_ratio, config.view)),
+        **_network_probes(trained, split),
+    }
+
+
+def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
+    """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows."""
+    model = trained.model
+    outputs = evaluate(model, graph)
+    epsilon = invert_decoder(model, graph, outputs.h)
+    seen = Outputs(outputs.h, outputs.features[trained.config.feature], outputs.collapsed, epsilon)
+    checks = [check.as_dict() for check in ledger(graph, seen)]
+    return {"epsilon": epsilon, **measure(graph, outputs), "checks": checks}
+
+
+def _baseline(plan: Plan, name: str) -> dict[str, Any]:
+    split = _split(plan)
+    method, _, seed = name.partition("-s") if name.startswith("random-network") else (name, "", "0")
+    record = {**_identity(split, method, int(seed)), "checks": []}
+    if method == "random-network":
+        return {**record, **_network_probes(untrained(split.train, _config(plan, int(seed))), split)}
+    if method == "coded-pixels":
+        return {**record, **_scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)}
+    if split.train_pixels is None or split.test_pixels is None:
+        return record
+    return {**record, **_scores(split, "pixels", split.train_pixels, split.test_pixels, 0)}
+
+
+def _config(plan: Plan, seed: int) -> TrainConfig:
+    return dataclasses.replace(plan.train, seed=seed)
+
+
+def _identity(split: Split, method: str, seed: int) -> dict[str, Any]:
+    return {"dataset": split.train.name, "method": method, "seed": seed, "mask_ratio": None}
+
+
+def _network_probes(trained: TrainedModel, split: Split) -> dict[str, float]:
+    view, seed = trained.config.view, trained.config.seed
+
+    def features(images: CodedImages, kind: FeatureKind) -> NDArray[np.float64]:
+        return full_features(trained.model, images, view, kind)
+
+    return {
+        name: value
+        for kind in FEATURES
+        for name, value in _scores(split, kind, features(split.train, kind), features(split.test, kind), seed).items()
+    }
+
+
+def _scores(
+    split: Split, prefix: str, train: NDArray[np.float64], test: NDArray[np.float64], seed: int
+) -> dict[str, float]:
+    known = Labelled(train, split.train.labels, split.train.weights)
+    scores = probe(known, Labelled(test, split.test.labels, split.test.weights), seed)
+    return {f"{prefix}.{name}": value for name, value in dataclasses.asdict(scores).items()}

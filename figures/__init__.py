@@ -1,0 +1,8 @@
+"""Records become pictures and a page; nothing is computed here but means and spreads of what was recorded.
+
+style         colours, names and sizes common to all figures
+curve         bound against accuracy over the mask ratio, label error beneath
+spectrum      the eigenvalues of every graph
+world         the augmentation graph of a small world, classes coloured
+report        all figures of a run and report.html
+"""

@@ -1,0 +1,126 @@
+"""Bound against accuracy over the mask ratio: the theory on one axis, what was trained on the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, THEORY_STYLES, new_figure, tidy
+
+READOUTS = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
+
+
+def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str, readout: str = "knn") -> Figure:
+    """The project's main figure.
+
+    Top: the sharper bound S2 in units of its own ceiling 1/(4L), left axis, and probe accuracy of MAE and U-MAE, mean
+    and standard deviation over seeds, right axis. Beneath: the label error of both sides.
+
+    Args:
+        bounds: one row a graph, as the study records them.
+        records: one row a model or baseline.
+        feature: cls or mean, the feature that was probed.
+        readout: linear, knn or few_shot.
+    """
+    figure = new_figure(8.2, 7.0)
+    theory, errors = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    accuracy = theory.twinx()
+    _draw_bounds(theory, bounds)
+    _draw_accuracy(accuracy, records, f"{feature}.{readout}")
+    _draw_baselines(accuracy, records, feature, readout)
+    accuracy.set_ylabel(f"{READOUTS[readout]} accuracy, {feature} feature, held-out images")
+    theory.set_title(f"Bound versus accuracy over the mask ratio: {bounds['dataset'].iloc[0]}", loc="left")
+    _draw_label_errors(errors, bounds)
+    handles = [line for axes in (theory, accuracy) for line in axes.get_legend_handles_labels()[0]]
+    names = [name for axes in (theory, accuracy) for name in axes.get_legend_handles_labels()[1]]
+    figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
+    """Does the bound order the models? One point a mask ratio and method, one panel a readout and graph."""
+    graphs = list(bounds.groupby(["view", "hop"], sort=False))
+    figure = new_figure(3.1 * len(graphs) + 1.2, 7.6)
+    panels = figure.subplots(len(READOUTS), len(graphs), squeeze=False, sharey="row", sharex="col")
+    for column, ((view, hop), graph) in enumerate(graphs):
+        values = graph.set_index("mask_ratio")["bounds"].map(lambda found: 4 * found["water_filling"])
+        for row, (readout, name) in enumerate(READOUTS.items()):
+            axes = panels[row, column]
+            _draw_scatter(axes, values, records, f"{feature}.{readout}")
+            tidy(axes)
+            if not column:
+                axes.set_ylabel(f"{name}, {feature}")
+        panels[0, column].set_title(f"{view} views, {hop} hop", fontsize=9)
+        panels[-1, column].set_xlabel("S2, in units of 1/(4L)")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_bounds(axes: Axes, bounds: pd.DataFrame) -> None:
+    for style, ((view, hop), graph) in zip(
+        np.resize(np.array(THEORY_STYLES), 16), bounds.groupby(["view", "hop"], sort=False), strict=False
+    ):
+        value = graph["bounds"].map(lambda found: 4 * found["water_filling"])
+        axes.plot(
+            graph["mask_ratio"], value, style, color=GREY, marker="s", markersize=3, label=f"S2: {view}, {hop} hop"
+        )
+    axes.set_ylabel("lower bound S2 of the U-MAE loss, in units of 1/(4L)", color=GREY)
+    axes.set_ylim(bottom=0)
+    tidy(axes)
+
+
+def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str) -> None:
+    for method, colour in METHOD_COLOURS.items():
+        runs = records[records["method"] == method]
+        if runs.empty:
+            continue
+        grouped = runs.groupby("mask_ratio")[column]
+        spread = grouped.std(ddof=1).fillna(0) if runs["seed"].nunique() > 1 else 0 * grouped.mean()
+        axes.errorbar(
+            grouped.mean().index,
+            grouped.mean(),
+            spread,
+            color=colour,
+            marker="o",
+            capsize=3,
+            label=f"{METHOD_NAMES[method]} ({runs['seed'].nunique()} seeds, ±1 SD)",
+        )
+    axes.spines["top"].set_visible(False)
+
+
+def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str, readout: str) -> None:
+    names = {"raw-pixels": "raw pixels", "coded-pixels": "coded pixels", "random-network": "random network"}
+    for style, (method, name) in zip(("--", "-.", ":"), names.items(), strict=True):
+        column = f"{feature if method == 'random-network' else 'pixels'}.{readout}"
+        rows = records[records["method"] == method]
+        if column in rows and rows[column].notna().any():
+            axes.axhline(rows[column].mean(), color="#009e73", linestyle=style, linewidth=1.2, label=name)
+
+
+def _draw_label_errors(axes: Axes, bounds: pd.DataFrame) -> None:
+    for style, (view, graph) in zip(THEORY_STYLES, bounds.groupby("view", sort=False), strict=False):
+        first = graph.drop_duplicates("mask_ratio")
+        axes.plot(first["mask_ratio"], first["alpha"], style, color="#cc79a7", marker="o", label=f"α, {view}")
+        axes.plot(
+            first["mask_ratio"], first["alpha_target"], style, color="#56b4e9", marker="v", label=f"α of x2, {view}"
+        )
+    axes.set_xlabel("mask ratio ρ")
+    axes.set_ylabel("label error")
+    axes.set_ylim(0, 1)
+    tidy(axes)
+    axes.legend(fontsize=8, ncols=2, frameon=False)
+
+
+def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, column: str) -> None:
+    for method, colour in METHOD_COLOURS.items():
+        runs = records[records["method"] == method]
+        if runs.empty:
+            continue
+        mean = runs.groupby("mask_ratio")[column].mean()
+        axes.plot(values.loc[mean.index], mean, "o", color=colour, label=METHOD_NAMES[method])
+        for ratio, height in zip(mean.index.to_numpy(dtype=float), mean, strict=True):
+            axes.annotate(
+                f"{ratio:g}", (float(values.loc[ratio]), height), (3, 3), textcoords="offset points", fontsize=7
+            )

@@ -1,0 +1,145 @@
+"""All figures of a run, and one page that shows them beside the numbers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from maskgraph.empirical.records import read_bounds, read_json, read_records, write_atomically
+from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
+from maskgraph.figures.spectrum import spectra
+from maskgraph.figures.style import save
+from maskgraph.figures.world import draw_worlds, small_worlds
+
+CAPTIONS = {
+    "bound_versus_accuracy": "Theory on the left axis, probe accuracy on the right, label error beneath. The "
+    "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 0 nothing.",
+    "accuracy_against_bound": "Does the bound order the models? One point a mask ratio; if the bound explained "
+    "accuracy, the points would lie on a falling or rising line.",
+    "spectra": "Eigenvalues of the augmentation graphs. A plateau at 1 counts connected components: with positional "
+    "views at least one a mask.",
+    "worlds": "The augmentation graph of a small class mixture (four patches, three classes) under all masks that "
+    "keep three: positions cut it into one piece a mask.",
+}
+
+PREFIXES = ("cls", "mean", "pixels")
+SHOWN = (
+    *("linear", "knn", "few_shot", "L_unif", "lipschitz", "rankme", "participation_ratio"),
+    *("share_image", "share_mask", "share_interaction"),
+)
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; font-size: 13px; margin: 1em 0; display: block; overflow-x: auto; }
+td, th { padding: 3px 9px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { border-bottom: 2px solid #888; } img { max-width: 100%; } figure { margin: 1.5em 0; }
+figcaption, .note { color: #555; font-size: 13px; } .violated { background: #fdd; font-weight: bold; }
+"""
+
+
+def write_report(run: Path) -> list[Path]:
+    """Draw every figure of a run and write its report.html.
+
+    Args:
+        run: directory of a train or study, finished or not.
+
+    Returns:
+        the paths written: the page, then its figures.
+
+    Raises:
+        InputError: a directory without bounds or records, or one that cannot be written.
+    """
+    bounds, records = read_bounds(run), read_records(run)
+    feature = read_json(run / "study.json")["plan"]["train"]["feature"]
+    figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds())}
+    if records["mask_ratio"].notna().any():
+        figures = {
+            "bound_versus_accuracy": bound_versus_accuracy(bounds, records, feature),
+            "accuracy_against_bound": accuracy_against_bound(bounds, records, feature),
+            **figures,
+        }
+    paths = [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]
+    page = run / "report.html"
+    write_atomically(page, _page(run, bounds, records, list(figures)).encode())
+    return [page, *paths]
+
+
+def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[str]) -> str:
+    study = read_json(run / "study.json")
+    title = html.escape(f"maskgraph: {bounds['dataset'].iloc[0]}")
+    pictures = "".join(
+        f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{CAPTIONS[name]}</figcaption></figure>'
+        for name in figures
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f"<h1>{title}</h1>{pictures}"
+        f"<h2>Graphs</h2>{_bounds_table(bounds)}"
+        "<p class=note>thm_4_2 at or below 0 is vacuous. All bounds at L = 1, λ = 1/4, ε = 0.</p>"
+        f"<h2>Models and baselines</h2>{_records_table(records)}"
+        "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
+        "scored on images held out from everything.</p>"
+        f"<h2>Theorems</h2>{_checks_table(records)}"
+        f"<h2>How it was made</h2><pre>{html.escape(_flat(study))}</pre></html>\n"
+    )
+
+
+def _bounds_table(bounds: pd.DataFrame) -> str:
+    shown = bounds[["view", "hop", "mask_ratio", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
+    shown["thm_4_2"] = bounds["bounds"].map(lambda found: found["thm_4_2_any_lambda"])
+    shown["S2"] = bounds["bounds"].map(lambda found: found["water_filling"])
+    for column in ("alpha", "alpha_target", "phi", "inter", "coverage", "bayes_risk", "rank_floor"):
+        shown[column] = bounds[column]
+    return _html(shown)
+
+
+def _records_table(records: pd.DataFrame) -> str:
+    columns = [
+        column
+        for column in ("L_MAE", "bayes_risk", "epsilon", *(f"{prefix}.{name}" for prefix in PREFIXES for name in SHOWN))
+        if column in records
+    ]
+    grouped = records.groupby(["method", "mask_ratio"], dropna=False)
+    rows = [
+        {"method": method, "ρ": ratio, "seeds": len(runs), **{column: _spread(runs[column]) for column in columns}}
+        for (method, ratio), runs in grouped
+    ]
+    return _html(pd.DataFrame(rows))
+
+
+def _checks_table(records: pd.DataFrame) -> str:
+    rows = [
+        {"method": record["method"], "ρ": record["mask_ratio"], "seed": record["seed"]}
+        | {name: check[name] for name in ("statement", "lhs", "sense", "rhs", "slack", "verdict")}
+        for _, record in records.iterrows()
+        for check in record["checks"]
+    ]
+    if not rows:
+        return "<p>No model has been trained yet.</p>"
+    checks = pd.DataFrame(rows)
+    counts = checks.groupby(["statement", "verdict"], sort=False).size().rename("models").reset_index()
+    return f"{_html(counts)}<details><summary>every check</summary>{_html(checks)}</details>"
+
+
+def _spread(values: pd.Series[float]) -> str:
+    known = values.dropna()
+    if known.empty:
+        return "–"
+    return f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
+
+
+def _html(frame: pd.DataFrame) -> str:
+    return frame.to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.4g}")
+
+
+def _flat(value: Mapping[str, object], prefix: str = "") -> str:
+    lines = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            lines.append(_flat(item, f"{prefix}{key}."))
+        else:
+            lines.append(f"{prefix}{key} = {item}")
+    return "\n".join(lines)

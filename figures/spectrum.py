@@ -1,0 +1,36 @@
+"""The eigenvalues of every graph of a study."""
+
+from __future__ import annotations
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from maskgraph.figures.style import new_figure, tidy
+
+
+def spectra(bounds: pd.DataFrame) -> Figure:
+    """λ_i of A against i, one panel a view and hop, one line a mask ratio; the legend tells the head's sum.
+
+    Args:
+        bounds: one row a graph, as the study records them.
+    """
+    graphs = list(bounds.groupby(["view", "hop"], sort=False))
+    figure = new_figure(4.3 * len(graphs), 4.0)
+    panels = figure.subplots(1, len(graphs), squeeze=False, sharey=True)[0]
+    colours = matplotlib.colormaps["viridis"]
+    ratios = sorted(bounds["mask_ratio"].unique())
+    for axes, ((view, hop), graph) in zip(panels, graphs, strict=True):
+        for _, row in graph.iterrows():
+            colour = colours(0.9 * ratios.index(row["mask_ratio"]) / max(len(ratios) - 1, 1))
+            label = f"ρ = {row['mask_ratio']:g}: {row['components']} comp., head {row['head_sq']:.1f}"
+            values = row["eigenvalues"]
+            axes.plot(range(1, len(values) + 1), values, color=colour, marker=".", markersize=4, label=label)
+        axes.set_title(f"{view} views, {hop} hop", fontsize=10)
+        axes.set_xlabel("i")
+        axes.set_xscale("log")
+        axes.set_ylim(-0.03, 1.05)
+        tidy(axes)
+        axes.legend(fontsize=7, frameon=False)
+    panels[0].set_ylabel("eigenvalue λ_i of the augmentation graph")
+    return figure

@@ -1,0 +1,264 @@
+"""The command line: parse, run one command, turn bad input into one sentence and an exit code.
+
+Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from maskgraph import __version__
+from maskgraph.graphs.errors import InputError
+
+OK, VIOLATED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+DATASETS = "digits, fashion-mnist, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: of the command; those of the process when None.
+    """
+    options = _parser().parse_args(arguments)
+    # Slow to import, and only when there is something to do: --help answers at once.
+    from maskgraph import commands
+
+    try:
+        return int(getattr(commands, options.command)(options))
+    except InputError as error:
+        print(f"maskgraph: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt as interruption:
+        print(f"\nmaskgraph: interrupted. {interruption}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing is wrong, and nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="maskgraph",
+        description="The theory of masked autoencoders, computed and put to the test.",
+        epilog="Start with:  maskgraph bound digits --mask-ratio 0.25 0.5 0.75",
+    )
+    parser.add_argument("--version", action="version", version=f"maskgraph {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _bound(commands)
+    _verify(commands)
+    _train(commands)
+    _study(commands)
+    _report(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[_Parser], name: str, summary: str, text: str) -> _Parser:
+    return commands.add_parser(
+        name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _bound(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "bound",
+        "spectrum, label error and bounds of the augmentation graph at each mask ratio",
+        """\
+Build the augmentation graph that masking induces on a dataset and compute, at each mask ratio, its spectrum, its
+label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothing is trained.
+
+  maskgraph bound digits --mask-ratio 0.25 0.5 0.75
+  maskgraph bound digits --mask-ratio 0.75 --view sequence --hop image --json
+  maskgraph bound mixture:n=8,eta=0.3 --mask-ratio 0.5 --view sequence --dim 2
+
+How to read it: thm_4_2 = (1/4L)(2 - head) - epsilon, head = the sum of the dim largest squared eigenvalues; once the
+head exceeds 2 that bound is negative and says nothing. water_filling is the sharper bound S2, never negative. With
+positional views every mask is a component of its own, so that all of the first eigenvalues are 1.""",
+    )
+    _add_data(parser)
+    _add_graph(parser)
+    parser.add_argument(
+        "--mask-ratio", type=float, nargs="+", required=True, metavar="R", help="share of patches masked"
+    )
+    parser.add_argument("--dim", type=int, default=64, metavar="K", help="dimension of the encoder's feature (64)")
+    parser.add_argument(
+        "--hop",
+        default="target",
+        metavar="HOP",
+        help="positive pairs share a target view or an image: target (default, the paper's), image",
+    )
+    parser.add_argument(
+        "--lipschitz", type=float, default=1.0, metavar="L", help="L of the decoder, on squared distances (1)"
+    )
+    parser.add_argument(
+        "--lambda", dest="lam", type=float, metavar="LAMBDA", help="weight of the uniformity loss (1/(4L), Thm 4.2's)"
+    )
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        default=0.0,
+        metavar="EPS",
+        help="error of the pseudo-inverse encoder, Assumption 3.1 (0)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _verify(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "verify",
+        "hold Theorems 3.4, 3.6, 4.1 and 4.2 to both of their sides",
+        """\
+Measure both sides of each theorem and say whether it holds, is vacuous, or is violated.
+
+  maskgraph verify runs/digits            the models of a finished train or study, as recorded
+  maskgraph verify digits                 an untrained network on the graph of a dataset: are the theorems even true?
+
+A bound on an error is vacuous from 1 on, a lower bound of a loss from 0 down. Exit code 1 if any is violated.""",
+    )
+    parser.add_argument("target", metavar="DATASET|RUN", help=f"a run's directory, or a dataset: {DATASETS}")
+    _add_data_options(parser)
+    _add_graph(parser, max_masks=64)
+    parser.add_argument(
+        "--mask-ratio", type=float, default=0.75, metavar="R", help="for a dataset: share of patches masked (0.75)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "train",
+        "train MAE or U-MAE, measure it on its graph, probe it",
+        """\
+Train a ViT masked autoencoder, measure every loss on the graph of its mask ratio, probe its features on held-out
+images, and hold the theorems to it. Killed or interrupted, it goes on where it was with --resume.
+
+  maskgraph train digits --method u-mae --mask-ratio 0.75
+  maskgraph train fashion-mnist --method mae --mask-ratio 0.75 --size tiny --patch 4 --epochs 20 --device auto
+
+Then:  maskgraph verify RUN   and   maskgraph report RUN""",
+    )
+    _add_data(parser)
+    _add_graph(parser, max_masks=64)
+    parser.add_argument("--method", default="mae", metavar="METHOD", help="mae (default) or u-mae")
+    parser.add_argument(
+        "--mask-ratio",
+        type=float,
+        nargs="+",
+        required=True,
+        metavar="R",
+        help="share of patches masked; one model for each",
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
+    parser.add_argument("--size", default="micro", metavar="SIZE", help="micro (default), tiny, base or large")
+    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="passes over the training images (50)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (32)")
+    parser.add_argument("--lr", type=float, default=1e-3, metavar="LR", help="peak learning rate of AdamW (1e-3)")
+    parser.add_argument(
+        "--lambda",
+        dest="lam",
+        type=float,
+        default=0.01,
+        metavar="LAMBDA",
+        help="weight of the uniformity loss of u-mae (0.01, the paper's)",
+    )
+    parser.add_argument(
+        "--feature", default="cls", metavar="F", help="feature that is made uniform: cls (default) or mean"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu or cuda")
+    parser.add_argument("--precision", default="auto", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
+    _add_run(parser)
+
+
+def _study(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "study",
+        "a whole sweep: bounds, training, measurement, figures, report",
+        """\
+Run a study described in TOML: bound every graph, train every method at every mask ratio and seed, measure and probe
+each model, draw the figures, write report.html. Interrupted, it goes on where it was with --resume.
+
+  maskgraph study studies/digits.toml
+
+A study holds [data] (dataset, patch, codebook, codes, held_out, ...), [graph] (mask_ratios, views, hops, max_masks,
+mask) and [train] (methods, seeds, epochs, size, lam, feature, ...).""",
+    )
+    parser.add_argument("study", metavar="STUDY.toml", help="the study")
+    _add_run(parser)
+
+
+def _report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "report",
+        "figures and report.html from a run's records",
+        "Draw the figures of a run and write its report.html; nothing is computed anew.\n\n"
+        "  maskgraph report runs/digits",
+    )
+    parser.add_argument("run", metavar="RUN_DIR", help="directory of a train or study")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help=DATASETS)
+    _add_data_options(parser)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument("--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7)")
+    group.add_argument(
+        "--codebook", metavar="KIND", help="how patches become codes: kmeans (default), threshold, exact"
+    )
+    group.add_argument(
+        "--codes", type=int, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
+    )
+    group.add_argument("--images", type=int, metavar="N", help="draw N of the images (all)")
+    group.add_argument("--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files lie")
+    group.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
+
+
+def _add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
+    group = parser.add_argument_group("graph")
+    group.add_argument(
+        "--view",
+        default="positional",
+        metavar="VIEW",
+        help="when two views are one vertex: positional (default, what a ViT sees), sequence, bag",
+    )
+    group.add_argument(
+        "--mask", default="uniform", metavar="KIND", help="distribution of masks: uniform (default), block, grid"
+    )
+    group.add_argument(
+        "--max-masks",
+        "--masks",
+        type=int,
+        default=max_masks,
+        metavar="N",
+        help=f"all masks if there are at most N, else N drawn ({max_masks})",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", help="where the run is written (runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="finish the run that is in --out")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes of one thread each (one a core)",
+    )

@@ -1,0 +1,262 @@
+"""What each command does once its options are parsed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskgraph.graphs.augmentation import check_hop
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.views import check_view
+from maskgraph.progress import Progress
+from maskgraph.tables import table
+from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
+from maskgraph.theory.bounds import is_printed_lambda
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from maskgraph.empirical.plan import Plan
+
+OK, VIOLATED = 0, 1
+
+
+def bound(options: argparse.Namespace) -> int:
+    """`maskgraph bound`: the theory of a dataset at each mask ratio."""
+    constants = Constants(options.lipschitz, options.lam, options.epsilon)
+    check_hop(options.hop)
+    images = _coded(options, options.mask_ratio)
+    for ratio in options.mask_ratio:
+        # Every graph is built once ahead, so that a dimension that is too large for one stops before any solve.
+        check_dim(_graph(images, options, ratio), options.dim)
+    progress = Progress("bound")
+    answers = []
+    for done, ratio in enumerate(options.mask_ratio, start=1):
+        graph = _graph(images, options, ratio)
+        answers.append(answer(graph, ratio, options.dim, options.hop, constants, options.seed))
+        progress(done, len(options.mask_ratio), f"mask ratio {ratio:g}")
+    if options.json:
+        head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
+        _print_json({**head, "seed": options.seed, "ratios": answers})
+    else:
+        _print_bounds(images, options, answers)
+    return OK
+
+
+def verify(options: argparse.Namespace) -> int:
+    """`maskgraph verify`: the theorems held to the models of a run, or to an untrained network on a dataset."""
+    rows = _recorded_checks(Path(options.target)) if Path(options.target).is_dir() else _untrained_checks(options)
+    violated = [row for row in rows if row["verdict"] == "violated"]
+    if options.json:
+        _print_json({"target": options.target, "checks": rows})
+    else:
+        shown = ("model", "statement", "lhs", "sense", "rhs", "slack", "verdict")
+        print(table(shown, [[row[name] for name in shown] for row in rows]))
+        formulas = {str(row["statement"]): str(row["formula"]) for row in rows}
+        print("\n" + "\n".join(f"{statement}: {formula}" for statement, formula in formulas.items()))
+        print(f"\n{len(rows)} checks, {len(violated)} violated")
+    return VIOLATED if violated else OK
+
+
+def train(options: argparse.Namespace) -> int:
+    """`maskgraph train`: one method at some mask ratios."""
+    from maskgraph.empirical.plan import plan_from
+
+    data = {key: value for key, value in vars(_source(options)).items() if value is not None}
+    graph = {"mask_ratios": options.mask_ratio, "views": [options.view], "max_masks": options.max_masks}
+    taken = ("size", "epochs", "batch", "lr", "lam", "feature", "device", "precision", "view", "seeds")
+    settings = {name: getattr(options, name) for name in taken}
+    plan = plan_from(
+        {
+            "data": data,
+            "graph": {**graph, "mask": options.mask},
+            "train": {**settings, "methods": [options.method]},
+        }
+    )
+    return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
+
+
+def study(options: argparse.Namespace) -> int:
+    """`maskgraph study`: a whole sweep from a TOML file."""
+    from maskgraph.empirical.plan import read_plan
+
+    return _run(read_plan(Path(options.study)), options, Path(options.study).stem)
+
+
+def report(options: argparse.Namespace) -> int:
+    """`maskgraph report`: figures and page of a run."""
+    from maskgraph.figures.report import write_report
+
+    for path in write_report(Path(options.run)):
+        print(path)
+    return OK
+
+
+def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
+    from maskgraph.empirical.records import read_bounds, read_records
+    from maskgraph.empirical.study import run_study
+    from maskgraph.figures.report import write_report
+
+    if options.workers < 1:
+        raise InputError(f"workers {options.workers}; expected at least 1")
+    directory = Path(options.out) if options.out else Path("runs") / name
+    try:
+        run_study(plan, directory, options.resume, options.workers, Progress(name))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"What was finished is in {directory}; repeat the command with --resume to go on."
+        ) from None
+    _print_summary(read_bounds(directory), read_records(directory), plan.train.feature)
+    print("\nwritten:")
+    for path in (directory / "records", *write_report(directory)):
+        print(f"  {path}")
+    return OK
+
+
+def _source(options: argparse.Namespace) -> Source:
+    return Source(
+        dataset=options.dataset,
+        patch=options.patch,
+        codebook=options.codebook,
+        codes=options.codes,
+        images=options.images,
+        data_dir=options.data_dir,
+        seed=options.seed,
+    )
+
+
+def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
+    """Coded images, once every option about graphs is known to be good."""
+    check_view(options.view)
+    for ratio in ratios:
+        mask_distribution(options.mask, (1, 2), ratio)
+    return load_coded(_source(options))
+
+
+def _graph(images: CodedImages, options: argparse.Namespace, ratio: float) -> MaskGraph:
+    masks = mask_set(mask_distribution(options.mask, images.grid, ratio), options.max_masks, options.seed)
+    return mask_graph(images, masks, options.view)
+
+
+def _recorded_checks(run: Path) -> list[dict[str, Any]]:
+    from maskgraph.empirical.records import read_records
+
+    records = read_records(run)
+    rows = [
+        {"model": f"{record['method']} {record['mask_ratio']:g} seed {record['seed']}", **check}
+        for _, record in records.iterrows()
+        for check in record["checks"]
+    ]
+    if not rows:
+        raise InputError(f"{run} holds no trained model yet; finish it with --resume")
+    return rows
+
+
+def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from maskgraph.empirical.study import judge
+    from maskgraph.empirical.train import TrainConfig, untrained
+
+    options.dataset = options.target
+    images = _coded(options, [options.mask_ratio])
+    graph = _graph(images, options, options.mask_ratio)
+    config = TrainConfig(mask_ratio=options.mask_ratio, mask_kind=options.mask, view=options.view, seed=options.seed)
+    checks = judge(untrained(images, config), graph)["checks"]
+    return [{"model": f"untrained {options.mask_ratio:g} seed {options.seed}", **check} for check in checks]
+
+
+def _print_json(value: object) -> None:
+    from maskgraph.empirical.records import to_json
+
+    print(to_json(value))
+
+
+def _print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
+    first = answers[0]
+    print(
+        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, "
+        f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
+        f"epsilon = {first['epsilon']:g}\n"
+    )
+    headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
+    labels = ("alpha", "alpha2", "phi", "inter", "coverage", "bayes", "Var(x2)", "floor")
+    print(table((*headers, *labels), [_bound_row(found) for found in answers]))
+    print()
+    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
+        print("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
+    if any(options.dim <= found["components"] for found in answers):
+        print("Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show.")
+    if any(found["coverage"] > 0.5 for found in answers):
+        print("Where coverage > 0.5, most target mass is seen from one image only: the graph tells of the sample.")
+    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
+        print("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
+    if options.hop == "image":
+        print("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+
+
+def _bound_row(found: RatioAnswer) -> list[object]:
+    masks = f"{found['masks']}/{found['masks_total']}"
+    return [
+        f"{found['mask_ratio']:g}",
+        found["kept"],
+        masks,
+        *found["vertices"],
+        found["components"],
+        found["head_sq"],
+        found["tail_sq"],
+        found["bounds"]["thm_4_2_any_lambda"],
+        found["bounds"]["water_filling"],
+        found["alpha"],
+        found["alpha_target"],
+        found["phi"],
+        found["inter"],
+        found["coverage"],
+        found["bayes_risk"],
+        found["target_variance"],
+        found["rank_floor"],
+    ]
+
+
+def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> None:
+    """One row a mask ratio and method, then the baselines."""
+    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
+    theory = first.set_index("mask_ratio")
+    columns = (
+        f"{feature}.linear",
+        f"{feature}.knn",
+        f"{feature}.few_shot",
+        "L_MAE",
+        f"{feature}.L_unif",
+        f"{feature}.rankme",
+    )
+    rows: list[list[object]] = []
+    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
+        found: Mapping[str, Any] = theory.loc[ratio]
+        known = [
+            found["bounds"]["thm_4_2_any_lambda"],
+            found["bounds"]["water_filling"],
+            found["alpha"],
+            found["bayes_risk"],
+        ]
+        rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
+    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
+    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}; probes of the {feature} feature")
+    names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
+    print(table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows))
+    for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
+        prefix = feature if method == "random-network" else "pixels"
+        if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
+            scores = (
+                f"{name} {_spread(runs[f'{prefix}.{column}'])}"
+                for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
+            )
+            print(f"baseline {method!s}: {', '.join(scores)}")
+
+
+def _spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.3f}±{values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"

@@ -1,0 +1,48 @@
+"""Progress on stderr: a bar with an estimate of what is left on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+WIDTH = 30
+PLAIN_EVERY = 10.0
+"""Seconds between two plain lines, so that a log stays short."""
+
+
+class Progress:
+    """Counts steps of one long piece of work and says when it should end."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._start = self._printed = time.monotonic()
+        self._bar = sys.stderr.isatty()
+
+    def __call__(self, done: int, total: int, label: str, share: float | None = None) -> None:
+        """Tell that `done` of `total` pieces are done.
+
+        Args:
+            done: pieces done.
+            total: all pieces.
+            label: what the last one was.
+            share: of the work done, where the pieces differ in cost; done / total when None.
+        """
+        share = done / total if share is None else share
+        now = time.monotonic()
+        elapsed = now - self._start
+        left = _duration(elapsed / share * (1 - share))
+        last = done == total
+        state = f"{self._title} {done}/{total}, " + (f"took {_duration(elapsed)}" if last else f"about {left} left")
+        if self._bar:
+            filled = round(WIDTH * share)
+            line = f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {state}  {label}"
+            sys.stderr.write(f"{line[:118]:<118}" + ("\n" if last else ""))
+        elif last or now - self._printed >= PLAIN_EVERY:
+            self._printed = now
+            sys.stderr.write(f"{state}  {label}".rstrip() + "\n")
+        sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,56 @@
+"""Imports run one way only, and the heavy packages load only where they are needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ["graphs", "theory", "empirical", "figures"]
+HEAVY = {"torch": {"empirical"}, "matplotlib": {"figures"}}
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute names of the modules that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_comes_before_them(room: str) -> None:
+    allowed = {f"maskgraph.{name}" for name in ROOMS[: ROOMS.index(room) + 1]}
+    files = sorted((ROOT / room).glob("*.py"))
+    assert files
+    for path in files:
+        own = {".".join(name.split(".")[:2]) for name in imported(path) if name.startswith("maskgraph")}
+        assert own <= allowed, f"{path.name} reaches past its room: {own - allowed}"
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_heavy_packages_stay_in_their_room(package: str) -> None:
+    for room in ROOMS:
+        users = [
+            path.name for path in (ROOT / room).glob("*.py") if package in {n.split(".")[0] for n in imported(path)}
+        ]
+        assert room in HEAVY[package] or not users, f"{room} imports {package} in {users}"
+
+
+def test_a_bound_needs_neither_torch_nor_matplotlib_and_leaves_no_bare_names() -> None:
+    code = (
+        "import sys; from maskgraph.cli import main; "
+        "assert main(['bound', 'mixture:n=4', '--mask-ratio', '0.5', '--dim', '2', '--json']) == 0; "
+        f"loaded = {{'torch', 'matplotlib', 'pandas', 'sklearn', 'networkx', *{ROOMS}}} & set(sys.modules); "
+        "assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
