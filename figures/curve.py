@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,18 +23,18 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
         feature: cls or mean, the feature that was probed.
         readout: linear, knn or few_shot.
     """
-    figure = new_figure(8.2, 7.0)
+    figure = new_figure(8.2, 8.0)
     theory, errors = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     accuracy = theory.twinx()
     _draw_bounds(theory, bounds)
     _draw_accuracy(accuracy, records, f"{feature}.{readout}")
     _draw_baselines(accuracy, records, feature, readout)
-    accuracy.set_ylabel(f"{READOUTS[readout]} accuracy, {feature} feature, held-out images")
+    accuracy.set_ylabel(f"{READOUTS[readout]} accuracy on held-out images, {feature} feature")
     theory.set_title(f"Bound versus accuracy over the mask ratio: {bounds['dataset'].iloc[0]}", loc="left")
     _draw_label_errors(errors, bounds)
     handles = [line for axes in (theory, accuracy) for line in axes.get_legend_handles_labels()[0]]
     names = [name for axes in (theory, accuracy) for name in axes.get_legend_handles_labels()[1]]
-    figure.legend(handles, names, loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=8, frameon=False, handlelength=3.2)
     return figure
 
 
@@ -49,6 +48,8 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
         for row, (readout, name) in enumerate(READOUTS.items()):
             axes = panels[row, column]
             _draw_scatter(axes, values, records, f"{feature}.{readout}")
+            axes.set_xlim(-0.08, 1.15)
+            axes.margins(y=0.15)
             tidy(axes)
             if not column:
                 axes.set_ylabel(f"{name}, {feature}")
@@ -59,15 +60,19 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
 
 
 def _draw_bounds(axes: Axes, bounds: pd.DataFrame) -> None:
-    for style, ((view, hop), graph) in zip(
-        np.resize(np.array(THEORY_STYLES), 16), bounds.groupby(["view", "hop"], sort=False), strict=False
-    ):
-        value = graph["bounds"].map(lambda found: 4 * found["water_filling"])
-        axes.plot(
-            graph["mask_ratio"], value, style, color=GREY, marker="s", markersize=3, label=f"S2: {view}, {hop} hop"
-        )
-    axes.set_ylabel("lower bound S2 of the U-MAE loss, in units of 1/(4L)", color=GREY)
-    axes.set_ylim(bottom=0)
+    graphs = bounds.groupby(["view", "hop"], sort=False)
+    for style, ((view, hop), graph) in zip(THEORY_STYLES, graphs, strict=False):
+        name = f"{view} views, {hop} hop"
+        sharper = graph["bounds"].map(lambda found: 4 * found["water_filling"])
+        printed = graph["bounds"].map(lambda found: 4 * found["thm_4_2_any_lambda"])
+        axes.plot(graph["mask_ratio"], sharper, style, color=GREY, marker="s", markersize=3, label=f"S2: {name}")
+        if (printed > 0).any():
+            says = printed.where(printed > 0)
+            axes.plot(graph["mask_ratio"], says, "x", color="black", markersize=7, label=f"Thm 4.2: {name}")
+    if (bounds["bounds"].map(lambda found: found["thm_4_2_any_lambda"]) <= 0).any():
+        axes.plot([], [], " ", label="(Thm 4.2 is ≤ 0, vacuous, where no × is)")
+    axes.set_ylabel("lower bound of the U-MAE loss\nin units of 1/(4L)", color=GREY)
+    axes.set_ylim(0, 1.08)
     tidy(axes)
 
 
@@ -77,7 +82,8 @@ def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str) -> None:
         if runs.empty:
             continue
         grouped = runs.groupby("mask_ratio")[column]
-        spread = grouped.std(ddof=1).fillna(0) if runs["seed"].nunique() > 1 else 0 * grouped.mean()
+        seeds = runs["seed"].nunique()
+        spread = grouped.std(ddof=1).fillna(0) if seeds > 1 else None
         axes.errorbar(
             grouped.mean().index,
             grouped.mean(),
@@ -85,7 +91,7 @@ def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str) -> None:
             color=colour,
             marker="o",
             capsize=3,
-            label=f"{METHOD_NAMES[method]} ({runs['seed'].nunique()} seeds, ±1 SD)",
+            label=METHOD_NAMES[method] + (f" (mean ± SD, {seeds} seeds)" if seeds > 1 else " (one seed)"),
         )
     axes.spines["top"].set_visible(False)
 
@@ -110,7 +116,7 @@ def _draw_label_errors(axes: Axes, bounds: pd.DataFrame) -> None:
     axes.set_ylabel("label error")
     axes.set_ylim(0, 1)
     tidy(axes)
-    axes.legend(fontsize=8, ncols=2, frameon=False)
+    axes.legend(fontsize=8, ncols=2, frameon=False, handlelength=3.2)
 
 
 def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, column: str) -> None:

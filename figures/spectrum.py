@@ -16,11 +16,15 @@ def spectra(bounds: pd.DataFrame) -> Figure:
         bounds: one row a graph, as the study records them.
     """
     graphs = list(bounds.groupby(["view", "hop"], sort=False))
-    figure = new_figure(4.3 * len(graphs), 4.0)
-    panels = figure.subplots(1, len(graphs), squeeze=False, sharey=True)[0]
+    columns = min(len(graphs), 2)
+    rows = -(-len(graphs) // columns)
+    figure = new_figure(4.6 * columns, 3.5 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     colours = matplotlib.colormaps["viridis"]
     ratios = sorted(bounds["mask_ratio"].unique())
-    for axes, ((view, hop), graph) in zip(panels, graphs, strict=True):
+    for axes in panels[len(graphs) :]:
+        axes.set_axis_off()
+    for axes, ((view, hop), graph) in zip(panels, graphs, strict=False):
         for _, row in graph.iterrows():
             colour = colours(0.9 * ratios.index(row["mask_ratio"]) / max(len(ratios) - 1, 1))
             label = f"ρ = {row['mask_ratio']:g}: {row['components']} comp., head {row['head_sq']:.1f}"
@@ -28,9 +32,10 @@ def spectra(bounds: pd.DataFrame) -> Figure:
             axes.plot(range(1, len(values) + 1), values, color=colour, marker=".", markersize=4, label=label)
         axes.set_title(f"{view} views, {hop} hop", fontsize=10)
         axes.set_xlabel("i")
-        axes.set_xscale("log")
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:.0f}")
         axes.set_ylim(-0.03, 1.05)
         tidy(axes)
         axes.legend(fontsize=7, frameon=False)
-    panels[0].set_ylabel("eigenvalue λ_i of the augmentation graph")
+    figure.supylabel("eigenvalue λ_i of the augmentation graph", fontsize=10)
     return figure

@@ -114,6 +114,8 @@ def load_split(source: Source, held_out: float) -> Split:
 
 
 def _load(source: Source) -> Images | CodedImages:
+    if source.seed < 0:
+        raise InputError(f"seed {source.seed}; expected an integer of at least 0 (see --seed)")
     if source.images is not None and source.images < 1:
         raise InputError(f"images {source.images}; expected at least 1 (see --images)")
     if source.dataset.partition(":")[0] == "mixture":

@@ -1,0 +1,148 @@
+"""`maskgraph bound`: the contract of its JSON, its table, and its answers to bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskgraph.cli import main
+from tests.cli.refusal import assert_refused
+
+KEYS = {
+    *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
+    *("eigenvalues", "frobenius_sq", "head_sq", "tail_sq", "tail_sq_interval", "alpha", "alpha_target", "phi"),
+    *("intra", "inter", "coverage", "lipschitz", "lambda", "epsilon", "bounds", "bayes_risk", "target_variance"),
+    "rank_floor",
+}
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main(["bound", *arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert isinstance(result, dict)
+    return result
+
+
+def world(path: Path, **arrays: Any) -> str:
+    file = path / "world.npz"
+    np.savez(file, **arrays)
+    return str(file)
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    return world(
+        tmp_path,
+        codes=rng.integers(3, size=(12, 4)),
+        labels=np.array([3, 7] * 6),
+        weights=rng.random(12),
+        codebook=rng.random((3, 2)),
+    )
+
+
+def test_json_holds_the_contract_and_nothing_else(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, coded, "--mask-ratio", "0.25", "0.5", "--dim", "3", "--seed", "5", "--hop", "image")
+    assert set(found) == {"dataset", "view", "hop", "dim", "seed", "ratios"}
+    assert (found["dataset"], found["view"], found["hop"]) == (coded, "positional", "image")
+    assert (found["dim"], found["seed"]) == (3, 5)
+    assert [ratio["mask_ratio"] for ratio in found["ratios"]] == [0.25, 0.5]
+    for ratio in found["ratios"]:
+        assert set(ratio) == KEYS
+        assert set(ratio["bounds"]) == {"thm_4_2", "thm_4_2_any_lambda", "water_filling"}
+        assert len(ratio["eigenvalues"]) == 3
+        low, high = ratio["tail_sq_interval"]
+        assert low <= ratio["tail_sq"] <= high
+
+
+def test_thm_4_2_is_null_where_lambda_is_another(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (coded, "--mask-ratio", "0.5", "--dim", "2", "--lipschitz", "2")
+    assert answer(capsys, *options)["ratios"][0]["bounds"]["thm_4_2"] is not None
+    assert answer(capsys, *options, "--lambda", "0.125")["ratios"][0]["bounds"]["thm_4_2"] is not None
+    assert answer(capsys, *options, "--lambda", "0.1")["ratios"][0]["bounds"]["thm_4_2"] is None
+
+
+def test_without_patch_values_risks_are_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = world(tmp_path, codes=np.array([[0, 1, 0], [1, 1, 0]]), labels=np.array([0, 1]))
+    ratio = answer(capsys, path, "--mask-ratio", "0.5", "--dim", "1")["ratios"][0]
+    assert ratio["bayes_risk"] is ratio["target_variance"] is ratio["rank_floor"] is None
+
+
+def test_pixels_are_patched_and_coded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Binary 2x2 images of 1-pixel patches with an exact codebook are the codes themselves."""
+    pixels = np.array([[[0, 1], [1, 0]], [[1, 1], [0, 0]], [[0, 1], [0, 1]]])
+    labels = np.array([0, 1, 1])
+    path = world(tmp_path, pixels=pixels, labels=labels)
+    options = ("--patch", "1", "--codebook", "exact", "--mask-ratio", "0.5", "--dim", "2", "--view", "bag")
+    from_pixels = answer(capsys, path, *options)["ratios"]
+    path = world(tmp_path, codes=pixels.reshape(3, 4), labels=labels, codebook=np.array([[0.0], [1.0]]))
+    assert from_pixels == answer(capsys, path, "--mask-ratio", "0.5", "--dim", "2", "--view", "bag")["ratios"]
+
+
+def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", "6"]) == 0
+    out = capsys.readouterr().out
+    assert "12 images of 4 patches" in out
+    assert "vacuous" in out
+    assert "comps >= dim" in out
+
+
+BAD = [
+    (("digits", "--mask-ratio", "1"), r"mask ratio 1 is outside \(0, 1\)"),
+    (("digits", "--mask-ratio", "0"), r"mask ratio 0 is outside \(0, 1\)"),
+    (("digits", "--mask-ratio", "nan"), r"mask ratio nan is outside \(0, 1\)"),
+    (("digits", "--mask-ratio", "x"), r"invalid float value: 'x'"),
+    (("digits",), r"required: --mask-ratio"),
+    (("digits", "--mask-ratio", "0.5", "--patch", "3"), r"patch size 3 does not divide the 8x8 image; choose one of"),
+    (("digits", "--mask-ratio", "0.5", "--max-masks", "2", "--dim", "99999"), r"dimension 99999 for a graph of"),
+    (("digits", "--mask-ratio", "0.5", "--dim", "0"), r"dimension 0"),
+    (("digits", "--mask-ratio", "0.5", "--max-masks", "0"), r"max_masks 0; at least 1"),
+    (("digits", "--mask-ratio", "0.5", "--view", "up"), r"unknown view 'up'; expected one of positional"),
+    (("digits", "--mask-ratio", "0.5", "--hop", "up"), r"unknown hop 'up'; expected one of target, image"),
+    (("digits", "--mask-ratio", "0.5", "--mask", "up"), r"unknown mask distribution 'up'"),
+    (("digits", "--mask-ratio", "0.5", "--codebook", "up"), r"unknown codebook 'up'"),
+    (("digits", "--mask-ratio", "0.5", "--codes", "1"), r"1 codes; a codebook needs at least 2"),
+    (("digits", "--mask-ratio", "0.5", "--images", "9999"), r"images 9999 exceeds the 1797 images"),
+    (("digits", "--mask-ratio", "0.5", "--lipschitz", "0"), r"Lipschitz constant 0; expected a positive"),
+    (("digits", "--mask-ratio", "0.5", "--lipschitz", "nan"), r"Lipschitz constant nan"),
+    (("digits", "--mask-ratio", "0.5", "--lambda", "-1"), r"lambda -1; expected a positive"),
+    (("digits", "--mask-ratio", "0.5", "--epsilon", "-1"), r"epsilon -1; expected a number of at least 0"),
+    (("digits", "--mask-ratio", "0.5", "--seed", "-1"), r"seed -1; expected"),
+    (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; expected digits"),
+    (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist"),
+    (("mixture:m=3", "--mask-ratio", "0.5"), r"sets 'm'; a mixture has the keys"),
+    (("mixture:n=x", "--mask-ratio", "0.5"), r"sets n to 'x'; expected an integer"),
+    (("mixture:n=40", "--mask-ratio", "0.5"), r"more than the 200000 that are enumerated"),
+    (("mixture", "--mask-ratio", "0.5", "--codes", "3"), r"made of codes already"),
+    (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", "nowhere"), r"looked for in nowhere"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(capsys, message, "bound", *arguments)
+
+
+def test_a_dimension_too_large_for_one_ratio_stops_before_any_solve(
+    coded: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def solve(*_: object) -> None:
+        raise AssertionError("a solve was started")
+
+    monkeypatch.setattr("maskgraph.commands.answer", solve)
+    assert main(["bound", coded, "--mask-ratio", "0.5", "0.75", "--dim", "13"]) == 2
+    assert "dimension 13" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("bound", "verify", "train", "study", "report"):
+        with pytest.raises(SystemExit) as exit:
+            main([command, "--help"])
+        assert exit.value.code == 0
+        assert f"maskgraph {command} " in capsys.readouterr().out

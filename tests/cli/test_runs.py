@@ -1,0 +1,154 @@
+"""`train`, `study`, `verify` and `report`: one path from nothing to a page, and the obvious mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from maskgraph.cli import main
+from tests.cli.refusal import assert_refused
+
+STUDY = """
+[data]
+dataset = "mixture:n=4,eta=0.2"
+images = 200
+[graph]
+mask_ratios = [0.25, 0.5]
+views = ["positional", "bag"]
+hops = ["target", "image"]
+[train]
+seeds = 2
+epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished small study."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "small.toml").write_text(STUDY)
+    assert main(["study", str(folder / "small.toml"), "--out", str(folder / "run"), "--workers", "2"]) == 0
+    return folder / "run"
+
+
+def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> None:
+    models = {f"{m}-r{r}-s{s}" for m in ("mae", "u-mae") for r in ("0.25", "0.5") for s in (0, 1)}
+    baselines = {"raw-pixels", "coded-pixels", "random-network-s0", "random-network-s1"}
+    assert {path.stem for path in (run / "records").iterdir()} == models | baselines
+    assert {path.stem for path in (run / "models").iterdir()} == models
+    assert len(list((run / "bounds").iterdir())) == 2 * 2 * 2
+    for name in ("bound_versus_accuracy", "accuracy_against_bound", "spectra", "worlds"):
+        assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"figures/{name}.png" in (run / "report.html").read_text()
+
+
+def test_verify_of_a_run_prints_what_was_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run), "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    assert len(checks) == 8 * 4
+    assert {check["statement"] for check in checks} == {"Thm 3.4", "Thm 3.6", "Thm 4.1", "Thm 4.2"}
+    for check in checks:
+        sign = 1 if check["sense"] == ">=" else -1
+        assert check["slack"] == pytest.approx(sign * (check["lhs"] - check["rhs"]))
+        assert check["verdict"] in ("holds", "vacuous")
+
+
+def test_verify_exits_1_where_a_theorem_is_violated(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "records" / "mae-r0.5-s0.json").read_text())
+    record["checks"][0]["verdict"] = "violated"
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "mae-r0.5-s0.json").write_text(json.dumps(record))
+    assert main(["verify", str(tmp_path)]) == 1
+
+
+def test_verify_of_a_dataset_holds_the_theorems_to_an_untrained_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "mixture:n=4", "--mask-ratio", "0.5", "--view", "bag"]) == 0
+    out = capsys.readouterr().out
+    assert "4 checks, 0 violated" in out
+    assert "untrained" in out
+
+
+def test_report_is_drawn_anew_from_records_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = run / "report.html"
+    before = page.read_text()
+    page.unlink()
+    assert main(["report", str(run)]) == 0
+    assert str(page) in capsys.readouterr().out
+    assert page.read_text() == before
+
+
+def test_train_is_a_study_of_one_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    data = ("mixture:n=4", "--images", "100", "--epochs", "1", "--out", str(out))
+    assert main(["train", *data, "--method", "u-mae", "--mask-ratio", "0.5", "--view", "bag", "--workers", "1"]) == 0
+    assert "u-mae" in capsys.readouterr().out
+    assert {path.stem for path in (out / "models").iterdir()} == {"u-mae-r0.5-s0"}
+    assert_refused(capsys, "holds a study already; add --resume", "train", *data, "--mask-ratio", "0.5")
+    other = ("--resume", "--mask-ratio", "0.5", "--method", "u-mae", "--view", "bag", "--lambda", "0.5")
+    assert_refused(capsys, r"holds another study \(train.lam is 0.01 there and 0.5 here\)", "train", *data, *other)
+
+
+def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGINT the whole process group, as Ctrl-C does, after the first model; then resume to the end."""
+    out = tmp_path / "run"
+    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "60"]
+    command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("records/mae-*.json")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+        assert process.wait(60) == 130, errors
+    assert "repeat the command with --resume" in errors
+    assert "Traceback" not in errors
+    first = next(out.glob("records/mae-*.json"))
+    kept = first.stat().st_mtime_ns
+    assert len(list(out.glob("records/mae-*.json"))) < 3
+    assert main(["train", *options, "--out", str(out), "--workers", "1", "--resume"]) == 0
+    assert first.stat().st_mtime_ns == kept
+    assert len(list(out.glob("records/mae-*.json"))) == 3
+
+
+BAD = [
+    (("train", "digits", "--mask-ratio", "2"), "mask ratio 2 is outside"),
+    (("train", "digits", "--mask-ratio", "0.5", "--method", "simclr"), "unknown method 'simclr'; expected one of mae"),
+    (("train", "digits", "--mask-ratio", "0.5", "--size", "huge"), "unknown size 'huge'; expected one of micro"),
+    (("train", "digits", "--mask-ratio", "0.5", "--feature", "all"), "unknown feature 'all'"),
+    (("train", "digits", "--mask-ratio", "0.5", "--device", "tpu"), "unknown device 'tpu'; expected auto, cpu or cuda"),
+    (("train", "digits", "--mask-ratio", "0.5", "--epochs", "0"), "epochs 0; expected at least 1"),
+    (("train", "digits", "--mask-ratio", "0.5", "--lr", "nan"), "lr nan; expected"),
+    (("train", "digits", "--mask-ratio", "0.5", "--seeds", "0"), "seeds 0; expected at least 1"),
+    (("train", "digits", "--mask-ratio", "0.5", "--workers", "0"), "workers 0; expected at least 1"),
+    (("train", "digits", "--mask-ratio", "0.5", "--out", "/dev/null/x"), "cannot be written .*; choose another"),
+    (("study", "none.toml"), "none.toml cannot be read"),
+    (("verify", "nothing"), "unknown dataset 'nothing'"),
+    (("report", "nothing"), "nothing holds no bounds; expected the directory of"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(capsys, message, *arguments)
+    assert not list(tmp_path.iterdir()), "nothing is written before the input is known to be good"
+
+
+def test_a_directory_of_something_else_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(capsys, "holds no records", "verify", str(tmp_path))

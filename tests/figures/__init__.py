@@ -1,0 +1,1 @@
+"""Figures show what was recorded."""
