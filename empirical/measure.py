@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +40,26 @@ def evaluate(model: MaskedAutoencoder, graph: MaskGraph) -> GraphOutputs:
 
     The views are made of the graph's patch values, with the positions that its view identity lets a model know.
     """
+    views = len(graph.p1)
     parts: list[tuple[torch.Tensor, ...]] = []
-    mean = torch.zeros(())
+    mean: torch.Tensor | float = 0.0
     with torch.no_grad():
-        for rows, patches, positions, targets in _visible(model, graph):
+        for start in range(0, views, BATCH):
+            rows = np.arange(start, min(start + BATCH, views))
+            patches, positions, slots = _batch(model, graph, rows)
             tokens = model.encode(patches, positions)
             mass = torch.as_tensor(graph.p1[rows], dtype=tokens.dtype, device=tokens.device)
-            mean = mean.to(tokens.device) + torch.einsum("b,btd->td", mass, tokens)
-            h = model.decode(tokens, positions, targets)
+            mean = mean + torch.einsum("b,btd->td", mass, tokens)
+            h = model.decode(tokens, positions, slots)
             parts.append((h.flatten(1), *(feature(tokens, kind) for kind in FEATURES)))
-        collapsed = [
-            model.decode(mean.expand(len(rows), -1, -1), positions, targets).flatten(1)
-            for rows, _, positions, targets in _visible(model, graph)
-        ]
+        # With the tokens constant the output depends on the positions alone: once a mask is enough.
+        used, mask = np.unique(graph.representatives1[1], return_inverse=True)
+        _, first = np.unique(mask, return_index=True)
+        _, positions, slots = _batch(model, graph, first)
+        assert isinstance(mean, torch.Tensor)
+        collapsed = _numpy(model.decode(mean.expand(len(used), -1, -1), positions, slots).flatten(1))
     arrays = [_numpy(torch.cat(part)) for part in zip(*parts, strict=True)]
-    return GraphOutputs(arrays[0], dict(zip(FEATURES, arrays[1:], strict=True)), _numpy(torch.cat(collapsed)))
+    return GraphOutputs(arrays[0], dict(zip(FEATURES, arrays[1:], strict=True)), collapsed[mask])
 
 
 def invert_decoder(
@@ -79,7 +83,7 @@ def invert_decoder(
     device = next(model.parameters()).device
     for start in range(0, len(heaviest), BATCH):
         targets = heaviest[start : start + BATCH]
-        _, patches, positions, slots = _batch(model, graph, nearest[targets])
+        patches, positions, slots = _batch(model, graph, nearest[targets])
         goal = torch.as_tensor(graph.X2[targets], dtype=torch.float32, device=device)
         with torch.no_grad():
             tokens = model.encode(patches, positions)
@@ -157,15 +161,9 @@ def _nearest_view(graph: MaskGraph, h: NDArray[np.float64]) -> tuple[NDArray[np.
     return row[best], apart[best]
 
 
-Batch = tuple[NDArray[np.int64], torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-def _visible(model: MaskedAutoencoder, graph: MaskGraph) -> Iterator[Batch]:
-    for start in range(0, len(graph.p1), BATCH):
-        yield _batch(model, graph, np.arange(start, min(start + BATCH, len(graph.p1))))
-
-
-def _batch(model: MaskedAutoencoder, graph: MaskGraph, rows: NDArray[np.int64]) -> Batch:
+def _batch(
+    model: MaskedAutoencoder, graph: MaskGraph, rows: NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patch values, positions and target positions of the visible views `rows`."""
     parameter = next(model.parameters())
     codebook = graph.images.codebook
@@ -174,7 +172,7 @@ def _batch(model: MaskedAutoencoder, graph: MaskGraph, rows: NDArray[np.int64]) 
     mask = graph.representatives1[1][rows]
     positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
     patches = torch.as_tensor(codebook[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device)
-    return rows, patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
+    return patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
 
 
 def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tensor:

@@ -156,7 +156,8 @@ class MaskedAutoencoder(nn.Module):
 def build_model(config: ModelConfig, seed: int) -> MaskedAutoencoder:
     """A model initialised from a seed, the caller's random state untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed the CUDA generators too, which the fork does not restore.
+        torch.default_generator.manual_seed(seed)
         return MaskedAutoencoder(config)
 
 

@@ -90,7 +90,9 @@ def probe(train: Labelled, test: Labelled, seed: int) -> ProbeScores:
     """
     mean = train.weights @ train.x
     spread = np.sqrt(train.weights @ (train.x - mean) ** 2)
-    scale = np.where(spread > 0, spread, 1)
+    # What rounding of the mean leaves of a constant feature is no spread, and must not be blown up to one.
+    rounding = len(train.x) * np.finfo(np.float64).eps * np.abs(train.x).max(axis=0)
+    scale = np.where(spread > rounding, spread, 1)
     standard = Labelled((train.x - mean) / scale, train.y, train.weights)
     asked = (test.x - mean) / scale
     rng = np.random.default_rng([seed, 3])

@@ -31,7 +31,7 @@ from maskgraph.empirical.model import FeatureKind, model_config
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
 from maskgraph.empirical.records import read_json, write_json
-from maskgraph.empirical.train import TrainConfig, TrainedModel, resolve_device, train, untrained
+from maskgraph.empirical.train import TrainConfig, TrainedModel, check_checkpoint, resolve_device, train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
@@ -73,6 +73,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
     _claim(plan, directory, resume, device)
+    for config in plan.runs():
+        check_checkpoint(_checkpoint(directory, config), split.train, config)
     jobs = [job for job in _jobs(plan) if not _output(directory, job).exists()]
     if device.type == "cuda":
         workers = 1
@@ -106,6 +108,10 @@ def _jobs(plan: Plan) -> list[Job]:
 
 def _output(directory: Path, job: Job) -> Path:
     return directory / ("bounds" if job[0] == "bounds" else "records") / f"{job[1]}.json"
+
+
+def _checkpoint(directory: Path, config: TrainConfig) -> Path:
+    return directory / "models" / f"{run_name(config)}.safetensors"
 
 
 def _claim(plan: Plan, directory: Path, resume: bool, device: torch.device) -> None:
@@ -169,7 +175,7 @@ def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
         content = _baseline(plan, name)
     else:
         config = next(config for config in plan.runs() if run_name(config) == name)
-        content = _model(plan, config, directory / "models" / f"{name}.safetensors")
+        content = _model(plan, config, _checkpoint(directory, config))
     write_json(_output(directory, job), content)
 
 

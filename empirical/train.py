@@ -43,7 +43,7 @@ Progress = Callable[[int, int, float], None]
 """Called with (step, steps, loss per target value)."""
 
 
-class TrainingDivergedError(RuntimeError):
+class TrainingDivergedError(ArithmeticError):
     """The loss is not a finite number any more."""
 
 
@@ -156,7 +156,8 @@ def train(
         InputError: a configuration that cannot be trained, images without values, a checkpoint of another model,
             or one that cannot be read or written.
         TrainingDivergedError: the loss became NaN or infinite.
-        KeyboardInterrupt: passed on after a checkpoint was written.
+        KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
+            an update, the checkpoint before stays.
     """
     check_config(config)
     state = _State(images, config)
@@ -176,11 +177,18 @@ def train(
                 if progress is not None:
                     progress(state.step, state.steps, float(state.losses[step, 0]))
     except KeyboardInterrupt:
-        if path is not None and state.step > saved:
+        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
+        if path is not None and state.step > saved and state.whole:
             state.check_finite()
             state.store(path)
         raise
     return TrainedModel(state.model.eval(), config, state.losses.cpu().numpy())
+
+
+def check_checkpoint(path: Path, images: CodedImages, config: TrainConfig) -> None:
+    """Raise InputError if `path` is there and is not a checkpoint of this very training."""
+    if path.exists():
+        check_same(path, read_checkpoint(path)[1], _meta(images, config))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -191,7 +199,7 @@ def load_model(path: Path) -> TrainedModel:
     """
     tensors, meta = read_checkpoint(path)
     shape = meta["model"]
-    model = MaskedAutoencoder(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}))
+    model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     return TrainedModel(model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy())
 
@@ -212,6 +220,12 @@ def _shape(images: CodedImages, config: TrainConfig) -> ModelConfig:
     return model_config(config.size, images.grid, images.codebook.shape[1])
 
 
+def _meta(images: CodedImages, config: TrainConfig) -> dict[str, Any]:
+    """What a checkpoint belongs to."""
+    shape = dataclasses.asdict(_shape(images, config))
+    return {"model": shape, "train": dataclasses.asdict(config), "data": _digest(images)}
+
+
 class _State:
     """Everything that changes from step to step, and the data it is fed with."""
 
@@ -220,13 +234,14 @@ class _State:
         self.device = resolve_device(config.device)
         shape = _shape(images, config)
         assert images.codebook is not None
-        self.meta = {"model": dataclasses.asdict(shape), "train": dataclasses.asdict(config), "data": _digest(images)}
+        self.meta = _meta(images, config)
         self.model = build_model(shape, config.seed).to(self.device).train()
         self.masks = mask_distribution(config.mask_kind, images.grid, config.mask_ratio)
         self.codebook = torch.as_tensor(images.codebook, dtype=torch.float32, device=self.device)
         self.weights = torch.as_tensor(images.weights * len(images.weights), dtype=torch.float32, device=self.device)
         self.batches = math.ceil(len(images.codes) / config.batch)
         self.steps, self.step = self.batches * config.epochs, 0
+        self.whole = True
         self.losses = torch.zeros(self.steps, 2, device=self.device)
         self.optimiser = _optimiser(self.model, config)
         self.order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
@@ -245,9 +260,11 @@ class _State:
         loss = first + config.lam * second if config.method == "u-mae" else first
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.whole = False
         self.optimiser.step()
         self.losses[self.step] = torch.stack([first.detach(), second.detach()])
         self.step += 1
+        self.whole = True
 
     def check_finite(self) -> None:
         """Raise TrainingDivergedError naming the first step whose loss is not finite."""

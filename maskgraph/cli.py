@@ -1,6 +1,7 @@
 """The command line: parse, run one command, turn bad input into one sentence and an exit code.
 
-Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 130 interrupted.
+Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 3 training diverged;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NoReturn
 from maskgraph import __version__
 from maskgraph.graphs.errors import InputError
 
-OK, VIOLATED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+OK, VIOLATED, BAD_INPUT, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 DATASETS = "digits, fashion-mnist, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
 
@@ -39,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"maskgraph: error: {error}", file=sys.stderr)
         return BAD_INPUT
+    except ArithmeticError as failure:
+        print(f"maskgraph: {failure}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt as interruption:
         print(f"\nmaskgraph: interrupted. {interruption}".rstrip(), file=sys.stderr)
         return INTERRUPTED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +120,27 @@ def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
     assert main(["train", *options, "--out", str(out), "--workers", "1", "--resume"]) == 0
     assert first.stat().st_mtime_ns == kept
     assert len(list(out.glob("records/mae-*.json"))) == 3
+
+
+def test_a_checkpoint_of_another_model_stops_a_resume_before_any_work(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    models, record = copy / "models", copy / "records" / "mae-r0.25-s0.json"
+    (models / "mae-r0.25-s0.safetensors").write_bytes((models / "mae-r0.5-s0.safetensors").read_bytes())
+    record.unlink()
+    message = r"checkpoint of another model \(train.mask_ratio is 0.5 there and 0.25 here\)"
+    assert_refused(capsys, message, "study", str(run.parent / "small.toml"), "--out", str(copy), "--resume")
+    assert not record.exists()
+
+
+def test_a_diverged_training_says_where_and_what_to_try(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("mixture:n=4", "--images", "100", "--mask-ratio", "0.5", "--epochs", "2", "--lr", "1e30")
+    assert main(["train", *options, "--out", str(tmp_path / "run"), "--workers", "1"]) == 3
+    errors = capsys.readouterr().err
+    assert re.search(r"not finite at step \d+; try a lower --lr", errors)
+    assert "Traceback" not in errors
 
 
 BAD = [

@@ -1,0 +1,106 @@
+"""What is drawn is what was recorded: read back from the figures' own artists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+
+from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
+from maskgraph.figures.spectrum import spectra
+from maskgraph.figures.world import draw_worlds, small_worlds
+
+RATIOS = (0.25, 0.75)
+
+
+@pytest.fixture
+def bounds() -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for view in ("positional", "bag"):
+        for ratio in RATIOS:
+            found = {"water_filling": ratio / 4, "thm_4_2": 0.5 - ratio, "thm_4_2_any_lambda": 0.5 - ratio}
+            labels = {"alpha": ratio / 2, "alpha_target": (1 - ratio) / 2}
+            spectrum = {"eigenvalues": [1.0, ratio], "head_sq": 1 + ratio**2, "components": 1}
+            graph = {"dataset": "toy", "view": view, "hop": "target", "mask_ratio": ratio}
+            rows.append({**graph, "bounds": found, **labels, **spectrum})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def records() -> pd.DataFrame:
+    rows: list[dict[str, Any]] = [
+        {"method": method, "mask_ratio": ratio, "seed": seed}
+        | {f"cls.{readout}": ratio + seed / 10 + (method == "u-mae") / 100 for readout in ("linear", "knn", "few_shot")}
+        for method in ("mae", "u-mae")
+        for ratio in RATIOS
+        for seed in (0, 1)
+    ]
+    baseline = {"method": "raw-pixels", "mask_ratio": np.nan, "seed": 0, "pixels.knn": 0.9}
+    return pd.DataFrame([*rows, baseline])
+
+
+def line(axes: Any, label: str) -> Any:
+    (found,) = [line for line in axes.get_lines() if line.get_label() == label]
+    return found
+
+
+def panels(figure: Any) -> list[Any]:
+    """The axes, untyped: matplotlib types what an artist accepts, not what it hands back."""
+    return list(figure.axes)
+
+
+def test_main_figure_shows_bounds_accuracy_spread_and_label_error(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    theory, errors, accuracy = panels(bound_versus_accuracy(bounds, records, "cls"))
+    drawn = line(theory, "S2: bag views, target hop")
+    assert drawn.get_xdata().tolist() == list(RATIOS)
+    assert drawn.get_ydata().tolist() == list(RATIOS)
+    positive = np.asarray(line(theory, "Thm 4.2: bag views, target hop").get_ydata())
+    assert positive[0] == 1.0
+    assert np.isnan(positive[1]), "a vacuous bound is not drawn as if it said something"
+    (mae, umae) = accuracy.containers
+    assert mae.lines[0].get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
+    assert umae.lines[0].get_ydata() == pytest.approx([ratio + 0.06 for ratio in RATIOS])
+    ends = np.array([segment[:, 1] for segment in mae.lines[2][0].get_segments()])
+    assert (ends[:, 1] - ends[:, 0]) / 2 == pytest.approx([0.1 / np.sqrt(2)] * 2), "sample SD of two seeds 0.1 apart"
+    assert line(accuracy, "raw pixels").get_ydata()[0] == 0.9
+    assert line(errors, "α, positional").get_ydata().tolist() == [ratio / 2 for ratio in RATIOS]
+    assert line(errors, "α of x2, bag").get_ydata().tolist() == [(1 - ratio) / 2 for ratio in RATIOS]
+
+
+def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    drawn = panels(accuracy_against_bound(bounds, records, "cls"))
+    assert len(drawn) == 3 * 2
+    for axes in drawn:
+        mae = line(axes, "MAE")
+        assert mae.get_xdata().tolist() == list(RATIOS)
+        assert mae.get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
+
+
+def test_spectra_show_every_eigenvalue(bounds: pd.DataFrame) -> None:
+    drawn = panels(spectra(bounds))
+    assert len(drawn) == 2
+    for axes in drawn:
+        assert [line.get_ydata().tolist() for line in axes.get_lines()] == [[1.0, ratio] for ratio in RATIOS]
+
+
+def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
+    worlds = small_worlds()
+    figure = draw_worlds(worlds)
+    for axes, (title, graph) in zip(panels(figure), worlds.items(), strict=True):
+        (nodes,) = axes.collections
+        assert len(np.asarray(nodes.get_offsets())) == len(graph)
+        colours = {tuple(colour) for colour in np.asarray(nodes.get_facecolor())}
+        assert len(colours) == 3
+        assert f"{nx.number_connected_components(graph)} components" in axes.get_title()
+        assert title in axes.get_title()
+
+
+def test_views_that_say_the_same_of_their_class_coincide() -> None:
+    """In the class mixture a view says no more than its bag: 27 sequences stand in at most 10 places."""
+    figure = draw_worlds(small_worlds())
+    places = np.asarray(panels(figure)[1].collections[0].get_offsets())
+    assert len(places) == 27
+    assert len(np.unique(places.round(6), axis=0)) <= 10
