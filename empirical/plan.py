@@ -73,6 +73,9 @@ def check_plan(plan: Plan) -> Plan:
     """
     if not plan.graph.mask_ratios or not plan.graph.views or not plan.graph.hops or not plan.methods:
         raise InputError("a study needs at least one each of mask_ratios, views, hops and methods")
+    for values in (plan.graph.mask_ratios, plan.graph.views, plan.graph.hops, plan.methods):
+        if len(set(values)) < len(values):
+            raise InputError(f"{list(values)} names a value twice; name each once")
     if plan.seeds < 1:
         raise InputError(f"seeds {plan.seeds}; expected at least 1")
     if plan.graph.max_masks < 1:

@@ -50,7 +50,7 @@ COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
 
 def run_name(config: TrainConfig) -> str:
     """The name under which a model's files are kept."""
-    return f"{config.method}-r{config.mask_ratio:g}-s{config.seed}"
+    return f"{config.method}-r{config.mask_ratio}-s{config.seed}"
 
 
 def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: Report) -> None:
@@ -97,7 +97,7 @@ Job = tuple[str, str]
 def _jobs(plan: Plan) -> list[Job]:
     models = [("model", run_name(config)) for config in plan.runs()]
     bounds = [
-        ("bounds", f"{view}-{hop}-r{ratio:g}")
+        ("bounds", f"{view}-{hop}-r{ratio}")
         for view in plan.graph.views
         for hop in plan.graph.hops
         for ratio in plan.graph.mask_ratios
@@ -194,7 +194,7 @@ def _bounds(plan: Plan, name: str) -> dict[str, Any]:
         for view in plan.graph.views
         for hop in plan.graph.hops
         for ratio in plan.graph.mask_ratios
-        if name == f"{view}-{hop}-r{ratio:g}"
+        if name == f"{view}-{hop}-r{ratio}"
     )
     images = _split(plan).train
     graph = study_graph(images, plan, ratio, view)

@@ -334,7 +334,7 @@ def _optimiser(model: MaskedAutoencoder, config: TrainConfig) -> torch.optim.Ada
         {"params": list(matching(True)), "weight_decay": config.weight_decay},
         {"params": list(matching(False)), "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS, fused=True)
 
 
 def _schedule(step: int, steps: int, warmup: float) -> float:

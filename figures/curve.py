@@ -6,7 +6,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, THEORY_STYLES, new_figure, tidy
+from maskgraph.figures.style import (
+    GREY,
+    METHOD_COLOURS,
+    METHOD_NAMES,
+    THEORY_MARKS,
+    THEORY_STYLES,
+    new_figure,
+    tidy,
+)
 
 READOUTS = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
 
@@ -48,7 +56,7 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
         for row, (readout, name) in enumerate(READOUTS.items()):
             axes = panels[row, column]
             _draw_scatter(axes, values, records, f"{feature}.{readout}")
-            axes.set_xlim(-0.08, 1.15)
+            axes.set_xlim(-0.2, 1.1)
             axes.margins(y=0.15)
             tidy(axes)
             if not column:
@@ -61,16 +69,18 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
 
 def _draw_bounds(axes: Axes, bounds: pd.DataFrame) -> None:
     graphs = bounds.groupby(["view", "hop"], sort=False)
-    for style, ((view, hop), graph) in zip(THEORY_STYLES, graphs, strict=False):
+    for style, mark, ((view, hop), graph) in zip(THEORY_STYLES, THEORY_MARKS, graphs, strict=False):
         name = f"{view} views, {hop} hop"
         sharper = graph["bounds"].map(lambda found: 4 * found["water_filling"])
         printed = graph["bounds"].map(lambda found: 4 * found["thm_4_2_any_lambda"])
-        axes.plot(graph["mask_ratio"], sharper, style, color=GREY, marker="s", markersize=3, label=f"S2: {name}")
+        axes.plot(
+            graph["mask_ratio"], sharper, linestyle=style, color=GREY, marker="s", markersize=3, label=f"S2: {name}"
+        )
         if (printed > 0).any():
             says = printed.where(printed > 0)
-            axes.plot(graph["mask_ratio"], says, "x", color="black", markersize=7, label=f"Thm 4.2: {name}")
+            axes.plot(graph["mask_ratio"], says, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
     if (bounds["bounds"].map(lambda found: found["thm_4_2_any_lambda"]) <= 0).any():
-        axes.plot([], [], " ", label="(Thm 4.2 is ≤ 0, vacuous, where no × is)")
+        axes.plot([], [], " ", label="(Thm 4.2 is ≤ 0, vacuous, wherever no mark is)")
     axes.set_ylabel("lower bound of the U-MAE loss\nin units of 1/(4L)", color=GREY)
     axes.set_ylim(0, 1.08)
     tidy(axes)
@@ -108,9 +118,14 @@ def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str, readout: st
 def _draw_label_errors(axes: Axes, bounds: pd.DataFrame) -> None:
     for style, (view, graph) in zip(THEORY_STYLES, bounds.groupby("view", sort=False), strict=False):
         first = graph.drop_duplicates("mask_ratio")
-        axes.plot(first["mask_ratio"], first["alpha"], style, color="#cc79a7", marker="o", label=f"α, {view}")
+        axes.plot(first["mask_ratio"], first["alpha"], linestyle=style, color="#cc79a7", marker="o", label=f"α, {view}")
         axes.plot(
-            first["mask_ratio"], first["alpha_target"], style, color="#56b4e9", marker="v", label=f"α of x2, {view}"
+            first["mask_ratio"],
+            first["alpha_target"],
+            linestyle=style,
+            color="#56b4e9",
+            marker="v",
+            label=f"α of x2, {view}",
         )
     axes.set_xlabel("mask ratio ρ")
     axes.set_ylabel("label error")
@@ -126,7 +141,8 @@ def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, c
             continue
         mean = runs.groupby("mask_ratio")[column].mean()
         axes.plot(values.loc[mean.index], mean, "o", color=colour, label=METHOD_NAMES[method])
-        for ratio, height in zip(mean.index.to_numpy(dtype=float), mean, strict=True):
-            axes.annotate(
-                f"{ratio:g}", (float(values.loc[ratio]), height), (3, 3), textcoords="offset points", fontsize=7
-            )
+        # Both methods stand at the same bound: one label names the ratio of both.
+        if method == next(iter(METHOD_COLOURS)):
+            for ratio, height in zip(mean.index.to_numpy(dtype=float), mean, strict=True):
+                place = (float(values.loc[ratio]), height)
+                axes.annotate(f"{ratio:g}", place, (-3, 3), textcoords="offset points", fontsize=7, ha="right")

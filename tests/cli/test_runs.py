@@ -145,6 +145,7 @@ def test_a_diverged_training_says_where_and_what_to_try(tmp_path: Path, capsys: 
 
 BAD = [
     (("train", "digits", "--mask-ratio", "2"), "mask ratio 2 is outside"),
+    (("train", "digits", "--mask-ratio", "0.5", "0.5"), r"\[0.5, 0.5\] names a value twice"),
     (("train", "digits", "--mask-ratio", "0.5", "--method", "simclr"), "unknown method 'simclr'; expected one of mae"),
     (("train", "digits", "--mask-ratio", "0.5", "--size", "huge"), "unknown size 'huge'; expected one of micro"),
     (("train", "digits", "--mask-ratio", "0.5", "--feature", "all"), "unknown feature 'all'"),
