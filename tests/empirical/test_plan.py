@@ -1,0 +1,92 @@
+"""A study's TOML: what it says is what is run, and what it cannot mean is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskgraph.empirical.plan import plan_from, plan_table, read_plan
+from maskgraph.graphs.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FULL: dict[str, dict[str, Any]] = {
+    "data": {"dataset": "digits", "codes": 8, "held_out": 0.25, "seed": 3},
+    "graph": {"mask_ratios": [0.25, 0.5], "views": ["bag"], "hops": ["image"], "mask": "grid", "max_masks": 7},
+    "train": {"methods": ["u-mae"], "seeds": 2, "epochs": 3, "lam": 1, "view": "bag"},
+}
+
+
+def changed(table: str, **values: Any) -> dict[str, dict[str, Any]]:
+    return {**FULL, table: {**FULL[table], **values}}
+
+
+def test_every_value_reaches_the_models() -> None:
+    plan = plan_from(FULL)
+    assert (plan.source.dataset, plan.source.codes, plan.source.seed, plan.held_out) == ("digits", 8, 3, 0.25)
+    assert (plan.graph.mask, plan.graph.max_masks, plan.graph.views, plan.graph.hops) == (
+        "grid",
+        7,
+        ("bag",),
+        ("image",),
+    )
+    runs = {(run.method, run.mask_ratio, run.seed) for run in plan.runs()}
+    assert runs == {("u-mae", ratio, seed) for ratio in (0.25, 0.5) for seed in (0, 1)}
+    for run in plan.runs():
+        assert (run.mask_kind, run.view, run.epochs, run.lam) == ("grid", "bag", 3, 1.0)
+
+
+def test_the_table_of_a_plan_is_that_plan() -> None:
+    plan = plan_from(FULL)
+    assert plan_from(plan_table(plan)) == plan
+
+
+def test_the_studies_that_come_with_the_project_are_plans() -> None:
+    files = sorted((ROOT / "studies").glob("*.toml"))
+    assert files
+    for file in files:
+        assert read_plan(file).runs()
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({**FULL, "model": {}}, r"unknown table 'model' in the study; expected \[data\], \[graph\] and \[train\]"),
+    ({"graph": {}}, r"names no dataset; add dataset"),
+    (changed("data", patches=2), r"\[data\] sets 'patches', which does not exist; it may hold .*patch"),
+    (changed("data", codes="8"), r"\[data\] sets codes to '8'; expected int"),
+    (changed("data", codes=True), r"\[data\] sets codes to True; expected int"),
+    (changed("graph", mask_ratios=[1.5]), r"mask ratio 1.5 is outside"),
+    (changed("graph", mask_ratios=["0.5"]), r"\[graph\] sets mask_ratios to \('0.5',\)"),
+    (changed("graph", mask_ratios=0.5), r"\[graph\] sets mask_ratios to 0.5"),
+    (changed("graph", mask_ratios=[]), r"at least one each of mask_ratios"),
+    (changed("graph", mask_ratios=[0.5, 0.5]), r"names a value twice"),
+    (changed("graph", views=["up"]), r"unknown view 'up'"),
+    (changed("graph", hops=["up"]), r"unknown hop 'up'"),
+    (changed("graph", mask="up"), r"unknown mask distribution 'up'"),
+    (changed("graph", max_masks=0), r"max_masks 0"),
+    (changed("train", method="mae"), r"\[train\] sets method, which a study fills in itself"),
+    (changed("train", methods=["simclr"]), r"unknown method 'simclr'"),
+    (changed("train", seeds=0), r"seeds 0; expected at least 1"),
+    (changed("train", epochs=2.5), r"\[train\] sets epochs to 2.5; expected int"),
+    (changed("train", size="huge"), r"unknown size 'huge'"),
+    (changed("train", warmup=1), r"warmup 1; expected a share"),
+]
+
+
+@pytest.mark.parametrize(("table", "message"), BAD, ids=[message for _, message in BAD])
+def test_what_cannot_be_run_is_refused_by_name(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_from(table)
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[data\n")
+    with pytest.raises(InputError, match="is not TOML"):
+        read_plan(broken)
+    broken.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="is not TOML"):
+        read_plan(broken)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_plan(tmp_path)
