@@ -75,7 +75,8 @@ def thm_4_2(head_sq: float, lipschitz: float, epsilon: float) -> float:
 
 def thm_4_2_any_lambda(head_sq: float, lipschitz: float, lam: float, epsilon: float) -> float:
     """L_U-MAE >= 1/(2L) − Σ_{i<=k} λ_i² / (16 L² λ) − ε for unit-norm f and any λ > 0 (Thm 4.2's steps)."""
-    return 1 / (2 * lipschitz) - head_sq / (16 * lipschitz**2 * lam) - epsilon
+    # L(Lλ) and not L²λ: the square of an extreme L is no double.
+    return 1 / (2 * lipschitz) - head_sq / (16 * lipschitz * (lipschitz * lam)) - epsilon
 
 
 def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> float:
@@ -92,11 +93,12 @@ def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> 
     """
     gain = values / lipschitz
     size = np.arange(1, len(gain) + 1)
-    # With m active terms g_i = 1/m + (λ_i − their mean)/(2λL): no large μ to cancel where λ is small.
-    excess = (gain - np.cumsum(gain) / size) / (2 * lam)
-    active = int(size[1 / size + excess > 0][-1])
+    # lead_m = Σ_{i<m} (gain_i − gain_m): the m-th is active while 2λ exceeds it. Built from differences, so that
+    # equal eigenvalues lead by exactly 0 and no small λ blows up their rounding.
+    lead = np.cumsum(np.concatenate([[0.0], size[:-1] * (gain[:-1] - gain[1:])]))
+    active = int(size[lead < 2 * lam][-1])
     top = gain[:active]
-    g = np.maximum(1 / active + (top - top.mean()) / (2 * lam), 0)
+    g = 1 / active + ((top - top[-1]) - lead[active - 1] / active) / (2 * lam)
     return float((1 - values[:active]) @ g) / lipschitz + lam * float(g @ g)
 
 

@@ -48,10 +48,18 @@ def rounding(size: int) -> float:
     return 8 * float(np.finfo(np.float64).eps) * size
 
 
-def from_columns(B: sp.csr_array, values: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Eigenvectors of BBᵀ from those of BᵀB; zero columns where the eigenvalue is zero up to rounding."""
-    scale = np.where(values > rounding(B.shape[1]), 1 / np.sqrt(np.maximum(values, rounding(1))), 0)
-    return np.asarray(B @ vectors) * scale
+def from_columns(
+    B: sp.csr_array, top: NDArray[np.float64], values: NDArray[np.float64], vectors: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Orthonormal eigenvectors of BBᵀ from those of BᵀB; zero columns where the eigenvalue is 0 up to rounding.
+
+    B v/σ alone loses orthogonality as rounding over σ²: hence the QR, `top` (r,) and the largest values first.
+    """
+    found = values > rounding(B.shape[1])
+    Q, R = np.linalg.qr(np.column_stack([top, np.asarray(B @ vectors[:, found])]))
+    result = np.zeros((B.shape[0], len(values)))
+    result[:, found] = (Q * np.sign(np.diag(R)))[:, 1:]
+    return result
 
 
 def deflated_eigenpairs(
@@ -88,7 +96,7 @@ def deflated_eigenpairs(
         count = BUFFER
     upper = eigenvalue_upper_bounds(theta, residual.T @ residual, nu) + rounding(len(U))
     chosen = slice(1, want + 1)
-    vectors = U[:, chosen] if by_row else from_columns(B, theta[chosen], U[:, chosen])
+    vectors = U[:, chosen] if by_row else from_columns(B, top, theta[chosen], U[:, chosen])
     return Eigenpairs(theta[chosen], upper[chosen], vectors)
 
 

@@ -47,8 +47,7 @@ def phi(graph: AugmentationGraph) -> float:
     """φ = Pr over positive pairs of the hop that y(x1) ≠ y(x1⁺), with y the majority class of a view (Thm 4.1)."""
     label = majority_class(graph.graph.class_mass1)
     onehot = np.eye(graph.graph.class_mass1.shape[1])[label]
-    agree = (graph.joint.T @ onehot) ** 2 / graph.shared_mass[:, None]
-    return max(1 - float(agree.sum()), 0.0)
+    return _disagreement(np.asarray(graph.joint.T @ onehot))
 
 
 def p_max(graph: MaskGraph) -> float:
@@ -65,9 +64,9 @@ def edge_mass(graph: AugmentationGraph) -> EdgeMass:
     if graph.hop == "image":
         return EdgeMass(1.0, 0.0, 1.0)
     R2, p2 = graph.graph.R2, graph.graph.p2
-    intra = float((graph.graph.class_mass2**2 / p2[:, None]).sum())
+    inter = _disagreement(graph.graph.class_mass2)
     own = float((R2.data**2 / np.repeat(p2, np.diff(R2.indptr))).sum())
-    return EdgeMass(intra, max(1 - intra, 0.0), own)
+    return EdgeMass(1 - inter, inter, own)
 
 
 def coverage(graph: MaskGraph) -> float:
@@ -91,5 +90,15 @@ def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
     return float(graph.images.weights[majority_class(np.asarray(votes)) != graph.images.labels].sum())
 
 
+def _disagreement(class_mass: NDArray[np.float64]) -> float:
+    """Pr[classes differ] of two independent draws given a shared thing, from the (shared, C) joint masses.
+
+    Σ m_c (m − m_c)/m term by term: exactly 0 where each shared thing has one class.
+    """
+    mass = class_mass.sum(axis=1, keepdims=True)
+    return float((class_mass * (mass - class_mass) / mass).sum())
+
+
 def _bayes_error(class_mass: NDArray[np.float64]) -> float:
-    return max(1 - float(class_mass.max(axis=1).sum()), 0.0)
+    # The mass beside the majority, rather than 1 less the majority: exactly 0 where every view is pure.
+    return float((class_mass.sum(axis=1) - class_mass.max(axis=1)).sum())

@@ -16,6 +16,9 @@ from maskgraph.theory.check import Check, at_least, at_most
 from maskgraph.theory.lipschitz import one_sided_lipschitz
 from maskgraph.theory.spectrum import spectrum
 
+CONSTANT = 1e-6
+"""Outputs that agree to single precision, in which networks answer, are the outputs of a constant encoder."""
+
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -42,14 +45,17 @@ def ledger(graph: MaskGraph, outputs: Outputs, seed: int = 0) -> list[Check]:
     Raises:
         InputError: arrays that do not fit the graph, or features that cannot be normalised.
     """
-    views = len(graph.p1)
-    for name, array, width in (
-        ("h", outputs.h, graph.X2.shape[1]),
-        ("f", outputs.f, outputs.f.shape[-1]),
-        ("collapsed", outputs.collapsed, graph.X2.shape[1]),
+    views, width = len(graph.p1), graph.X2.shape[1]
+    for name, array, columns in (
+        ("h", outputs.h, width),
+        ("f", outputs.f, None),
+        ("collapsed", outputs.collapsed, width),
     ):
-        if array.shape != (views, width) or not np.isfinite(array).all():
-            raise InputError(f"{name} has shape {array.shape}; expected a finite ({views}, {width}) array")
+        fits = array.ndim == 2 and len(array) == views and columns in (None, array.shape[1])
+        if not fits or not np.isfinite(array).all():
+            wanted = f"({views}, {'k' if columns is None else columns})"
+            raise InputError(f"{name} has shape {array.shape}; expected a finite {wanted} array")
+    bounds.check_constants(1.0, None, outputs.epsilon)
     f = losses.normalise(outputs.f)
     tolerance = _tolerance(graph, outputs)
     return [
@@ -82,16 +88,29 @@ def _thm_3_4(graph: MaskGraph, outputs: Outputs, tolerance: float) -> Check:
 def _thm_3_6(graph: MaskGraph, outputs: Outputs, tolerance: float) -> Check:
     knows_mask = graph.view == "positional"
     variance, given_mask = risk.target_variance(graph), risk.target_variance_given_mask(graph)
+    formula = "f constant: L_MAE >= E_m Var(x2|m)" if knows_mask else "f constant: L_MAE >= Var(x2)"
+    lhs = losses.mae_loss(graph, outputs.collapsed)
+    terms = {"target_variance": variance, "target_variance_given_mask": given_mask}
+    if (apart := _apart(graph, outputs.collapsed, knows_mask)) > CONSTANT:
+        note = f"collapsed outputs differ by {apart:.2g} of their size: no constant encoder gives them"
+        return Check("Thm 3.6", formula, ">=", lhs, math.nan, tolerance, "assumption not met", terms, note)
     return at_least(
         "Thm 3.6",
-        "f constant: L_MAE >= E_m Var(x2|m)" if knows_mask else "f constant: L_MAE >= Var(x2)",
-        losses.mae_loss(graph, outputs.collapsed),
+        formula,
+        lhs,
         bounds.thm_3_6(given_mask if knows_mask else variance),
         trivial=0.0,
         tolerance=tolerance,
-        terms={"target_variance": variance, "target_variance_given_mask": given_mask},
+        terms=terms,
         note="the decoder knows the positions, so it is held to S4" if knows_mask else "",
     )
+
+
+def _apart(graph: MaskGraph, h: NDArray[np.float64], by_mask: bool) -> float:
+    """How far outputs are from one value (one a mask, where the decoder knows it), relative to their size."""
+    mask = graph.representatives1[1] if by_mask else np.zeros(len(h), dtype=np.int64)
+    _, first, group = np.unique(mask, return_index=True, return_inverse=True)
+    return float(np.abs(h - h[first][group]).max() / (np.abs(h).max() or 1.0))
 
 
 def _section_4(graph: MaskGraph, outputs: Outputs, f: NDArray[np.float64], tolerance: float, seed: int) -> list[Check]:
@@ -122,6 +141,8 @@ def _thm_4_2(graph: MaskGraph, outputs: Outputs, f: NDArray[np.float64], head_sq
             "Thm 4.2", formula, ">=", mae, math.nan, tolerance, "assumption not met", nothing, f"L = {L}: {cause}"
         )
     lam = 1 / (4 * L)
+    # Unit norms, L_unif and the head are good to a few ulp of 1, and enter over 4L.
+    tolerance += EPS * (64 + math.sqrt(graph.M.nnz)) * (2 + unif + head_sq) * lam
     return at_least(
         "Thm 4.2",
         formula,

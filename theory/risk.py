@@ -26,8 +26,8 @@ def target_variance_given_mask(graph: MaskGraph) -> float:
     mask = np.broadcast_to(np.arange(masks), graph.ids2.shape).ravel()
     mass = np.repeat(graph.images.weights, masks)
     given = sp.csr_array((mass, (mask, graph.ids2.ravel())), shape=(masks, len(graph.p2)))
-    means = np.asarray(given @ graph.X2)
-    return max(target_energy(graph) - float((means**2).sum()) / masks, 0.0)
+    means = np.asarray(given @ (graph.X2 - graph.p2 @ graph.X2))
+    return max(target_variance(graph) - float((means**2).sum()) / masks, 0.0)
 
 
 def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:

@@ -121,10 +121,10 @@ def _parts(
         if len(found) == want and split.slack[c] <= found[-1]:
             break
         side = min(component.B.shape)
+        top = np.sqrt(graph.p1[component.rows] / graph.p1[component.rows].sum())
         if side <= max(DENSE_SIDE, 4 * want):
-            part = _dense(component, want)
+            part = _dense(component, top, want)
         else:
-            top = np.sqrt(graph.p1[component.rows] / graph.p1[component.rows].sum())
             part = deflated_eigenpairs(component.B, top, want, FAILURE / large, rng)
         parts.append((component.rows, part))
         found = np.sort(np.concatenate([found, part.values]))[::-1][:want]
@@ -155,13 +155,16 @@ def _merge(
     return values, upper, sp.csc_array((data, (row, column)), shape=(graph.B.shape[0], k))
 
 
-def _dense(component: Component, want: int) -> Eigenpairs:
+def _dense(component: Component, top: NDArray[np.float64], want: int) -> Eigenpairs:
     B = component.B
     by_row = B.shape[0] <= B.shape[1]
     gram = (B @ B.T if by_row else B.T @ B).toarray()
+    known = top if by_row else np.asarray(B.T @ top)
+    # The known eigenpair is moved from 1 to −1, away from all others: near 1 the solver would mix it with them.
+    gram -= 2 * np.outer(known, known) / (known @ known)
     size = len(gram)
-    values, vectors = scipy.linalg.eigh(gram, subset_by_index=[max(size - 1 - want, 0), size - 1])
-    values, vectors = values[-2::-1], vectors[:, -2::-1]
+    values, vectors = scipy.linalg.eigh(gram, subset_by_index=[max(size - want, 1), size - 1])
+    values, vectors = values[::-1], vectors[:, ::-1]
     if not by_row:
-        vectors = from_columns(B, values, vectors)
+        vectors = from_columns(B, top, values, vectors)
     return Eigenpairs(values, values + rounding(size), vectors)

@@ -1,0 +1,96 @@
+"""The one-sided Lipschitz constant against plain loops over positive pairs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.theory import lipschitz
+from maskgraph.theory.lipschitz import one_sided_lipschitz
+from tests.strategies import searched
+from tests.theory.toys import Array, Case, cases, disjoint, joint_augmentation, random_joint, two_states
+
+RELATIVE = 1e-12
+"""A quotient of two sums of at most 8 squares."""
+
+
+def by_loops(graph: AugmentationGraph, f: Array, h: Array) -> float:
+    largest = 0.0
+    pairs = graph.positive_pairs().toarray()
+    for i in range(len(f)):
+        for j in range(len(f)):
+            feature = math.fsum((float(a) - float(b)) ** 2 for a, b in zip(f[i], f[j], strict=True))
+            output = math.fsum((float(a) - float(b)) ** 2 for a, b in zip(h[i], h[j], strict=True))
+            if pairs[i, j] > 0 and feature > 0:
+                largest = max(largest, feature / output if output > 0 else math.inf)
+    return largest
+
+
+@searched(80)
+@given(cases(valued=False), st.booleans())
+def test_random_worlds(case: Case, rounded: bool) -> None:
+    rng = case.rng
+    f, h = rng.standard_normal((len(case.A.p1), 3)), rng.standard_normal((len(case.A.p1), 5))
+    if rounded:
+        # Few distinct values, so that features and outputs coincide in some pairs.
+        f, h = np.round(f[:, :1]), np.round(h[:, :1] / 2)
+    found = one_sided_lipschitz(case.A, f, h)
+    assert found == pytest.approx(by_loops(case.A, f, h), rel=RELATIVE)
+
+
+@pytest.mark.parametrize("pairs", [1, 7, 100])
+def test_the_size_of_a_slice_changes_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    A = joint_augmentation(random_joint(rng, 30, 12))
+    f, h = rng.standard_normal((30, 3)), rng.standard_normal((30, 4))
+    whole = one_sided_lipschitz(A, f, h)
+    monkeypatch.setattr(lipschitz, "PAIRS", pairs)
+    assert one_sided_lipschitz(A, f, h) == whole == pytest.approx(by_loops(A, f, h), rel=RELATIVE)
+
+
+def test_only_positive_pairs_count() -> None:
+    A = joint_augmentation(disjoint(np.ones((2, 1)), 2))
+    f = np.array([[0.0], [1.0], [0.0], [1.0]])
+    # Within a pair outputs differ by 2; across the pairs equal outputs with different features do not matter.
+    h = np.array([[0.0], [2.0], [2.0], [0.0]])
+    assert one_sided_lipschitz(A, f, h) == pytest.approx(0.25)
+
+
+def test_equal_outputs_of_different_features() -> None:
+    _, A = two_states(0.2)
+    assert one_sided_lipschitz(A, np.eye(2), np.zeros((2, 3))) == math.inf
+    assert one_sided_lipschitz(A, np.eye(2), np.ones((2, 3))) == math.inf
+
+
+def test_features_that_never_differ() -> None:
+    _, A = two_states(0.2)
+    assert one_sided_lipschitz(A, np.ones((2, 2)), np.eye(2)) == 0
+    assert one_sided_lipschitz(A, np.ones((2, 2)), np.zeros((2, 2))) == 0
+    isolated = joint_augmentation(np.eye(3))
+    assert one_sided_lipschitz(isolated, np.eye(3), np.zeros((3, 1))) == 0
+
+
+def test_scaling_is_on_squares() -> None:
+    rng = np.random.default_rng(1)
+    A = joint_augmentation(random_joint(rng, 9, 7))
+    f, h = rng.standard_normal((9, 3)), rng.standard_normal((9, 4))
+    L = one_sided_lipschitz(A, f, h)
+    assert one_sided_lipschitz(A, 3 * f, h) == pytest.approx(9 * L)
+    assert one_sided_lipschitz(A, f, 3 * h) == pytest.approx(L / 9)
+    assert one_sided_lipschitz(A, f + 5, h - 7) == pytest.approx(L)
+
+
+def test_it_is_the_least() -> None:
+    rng = np.random.default_rng(2)
+    A = joint_augmentation(random_joint(rng, 8, 5))
+    f, h = rng.standard_normal((8, 2)), rng.standard_normal((8, 2))
+    L = one_sided_lipschitz(A, f, h)
+    i, j = np.nonzero(A.positive_pairs().toarray())
+    feature, output = ((f[i] - f[j]) ** 2).sum(axis=1), ((h[i] - h[j]) ** 2).sum(axis=1)
+    assert (feature / L <= output * (1 + RELATIVE)).all()
+    assert not (feature / (0.999 * L) <= output).all()

@@ -1,0 +1,246 @@
+"""S1 to S4 and U: each holds, dominates the paper's bound where both apply, and is attained by a stored instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.theory import bounds, losses, risk
+from maskgraph.theory.lipschitz import one_sided_lipschitz
+from maskgraph.theory.spectrum import spectrum
+from tests.strategies import searched
+from tests.theory.toys import Array, Case, all_alike, cases, dense, features, joint_graph, two_states, unit
+
+ROUNDING = 1e-10
+"""Sums of at most 10³ terms of size at most 10³: 4e-12. What is divided by L is compared relative to its size."""
+
+SOLVER = 1e-6
+"""SLSQP stops at changes of 1e-12 of a function of size at most 10², near a minimum where it is flat to second
+order: the point is good to about 1e-5, the value to the square of that times a curvature of at most 10⁴."""
+
+
+@searched(50)
+@given(cases(hop="target"))
+def test_s1_needs_no_assumption(case: Case) -> None:
+    graph, rng = case.graph, case.rng
+    noise = rng.standard_normal((len(graph.p1), graph.X2.shape[1]))
+    for h in (noise, risk.conditional_mean(graph), 5 * noise, noise + 100):
+        floor = bounds.s1(losses.pair_distance(case.A, h))
+        loss = losses.mae_loss(graph, h)
+        assert loss >= floor - ROUNDING * max(1.0, loss)
+        energy = losses.energy(graph, h)
+        printed = bounds.thm_3_4(losses.align_loss(case.A, h), energy, 0.0)
+        assert floor == pytest.approx(2 * printed, abs=ROUNDING * max(1.0, energy))
+
+
+@pytest.mark.parametrize("flip", [0.1, 0.2, 0.4])
+def test_s1_is_attained(flip: float) -> None:
+    # E[h|x2] = x2: what is left of the loss is the alignment alone.
+    graph, A = two_states(flip)
+    h = graph.X2 / (1 - 2 * flip)
+    floor = bounds.s1(losses.pair_distance(A, h))
+    assert floor > 0.1
+    assert losses.mae_loss(graph, h) == pytest.approx(floor, abs=ROUNDING)
+
+
+@searched(60)
+@given(cases(hop="target"))
+def test_s2_holds_and_dominates(case: Case) -> None:
+    graph, rng = case.graph, case.rng
+    d = graph.X2.shape[1]
+    for k in (1, 2, 4):
+        values = np.clip(np.linalg.eigvalsh(dense(case.A))[::-1][:k], 0, 1)
+        head = float(values @ values)
+        for _, raw in features(case.A, k, rng):
+            f = unit(raw)
+            for h in (rng.standard_normal((len(f), d)), f @ rng.standard_normal((k, d))):
+                L = one_sided_lipschitz(case.A, f, h)
+                if not 1e-6 < L < 1e6:
+                    continue
+                mae, unif = losses.mae_loss(graph, h), losses.unif_loss(graph, f)
+                for lam in (1 / (4 * L), 0.01, 1.0):
+                    left = mae + lam * unif
+                    floor = bounds.water_filling(values, L, lam)
+                    assert 0 <= floor <= left + ROUNDING * (1 + left)
+                    assert floor >= bounds.thm_4_2_any_lambda(head, L, lam, 0.0) - ROUNDING * (1 + left)
+
+
+@searched(200)
+@given(st.lists(st.floats(0, 1), max_size=8), st.floats(0.05, 20), st.floats(1e-3, 50))
+def test_s2_dominates_on_any_spectrum(below: list[float], L: float, lam: float) -> None:
+    values = np.sort([1.0, *below])[::-1]
+    head = float(values @ values)
+    scale = 1 + 1 / L
+    floor = bounds.water_filling(values, L, lam)
+    assert floor >= 0
+    assert floor >= bounds.thm_4_2_any_lambda(head, L, lam, 0.0) - ROUNDING * scale
+    printed = bounds.water_filling(values, L, 1 / (4 * L))
+    assert printed >= bounds.thm_4_2(head, L, 0.0) - ROUNDING * scale
+
+
+@searched(40)
+@given(st.lists(st.floats(0, 1), max_size=5), st.floats(0.25, 4), st.floats(0.01, 4))
+def test_s2_is_the_minimum_of_a_convex_program(below: list[float], L: float, lam: float) -> None:
+    values = np.sort([1.0, *below])[::-1]
+    scale = max(1 / L, lam)
+
+    def loss(g: Array) -> float:
+        return float(((1 - values) @ g / L + lam * g @ g) / scale)
+
+    def slope(g: Array) -> Array:
+        return np.asarray(((1 - values) / L + 2 * lam * g) / scale)
+
+    simplex = [{"type": "eq", "fun": lambda g: g.sum() - 1, "jac": np.ones_like}]
+    # Its stubs do not take a plain dictionary of options.
+    minimize: Any = scipy.optimize.minimize
+    start = np.full(len(values), 1 / len(values))
+    best: Any = minimize(
+        loss,
+        start,
+        jac=slope,
+        bounds=[(0, 1)] * len(values),
+        constraints=simplex,
+        method="SLSQP",
+        options={"ftol": 1e-12, "maxiter": 500},
+    )
+    found = bounds.water_filling(values, L, lam) / scale
+    assert found <= float(best.fun) + SOLVER
+    assert found == pytest.approx(float(best.fun), abs=SOLVER)
+
+
+@pytest.mark.parametrize("flip", [0.1, 0.25, 0.4])
+@pytest.mark.parametrize("cosine", [0.2, 0.5, 0.9])
+def test_s2_is_attained(flip: float, cosine: float) -> None:
+    # Features of the two views at an angle: G = FFᵀ has the eigenvectors of A, and λ is the one that makes its
+    # eigenvalues (1 ± cosine)/2 the best; h has E[h|x2] = x2.
+    graph, A = two_states(flip)
+    f = np.array([[1.0, 0.0], [cosine, (1 - cosine**2) ** 0.5]])
+    h = graph.X2 / (1 - 2 * flip)
+    L = one_sided_lipschitz(A, f, h)
+    values = spectrum(A, 2).values
+    lam = float(1 - values[1]) / (2 * cosine * L)
+    loss = losses.mae_loss(graph, h) + lam * losses.unif_loss(graph, f)
+    floor = bounds.water_filling(values, L, lam)
+    assert loss == pytest.approx(floor, abs=ROUNDING)
+    assert floor > bounds.thm_4_2_any_lambda(float(values @ values), L, lam, 0.0) + 0.01
+    # A smaller L, as the two-sided reading with distances in place of squares would give, is refuted.
+    assert loss < bounds.water_filling(values, L / 1.01, lam)
+
+
+def test_s2_is_attained_by_isolated_views() -> None:
+    graph = joint_graph(np.eye(4), np.arange(4.0)[:, None])
+    A = augmentation_graph(graph)
+    for k in (1, 2, 4):
+        f = np.eye(k)[np.arange(4) % k]
+        loss = losses.mae_loss(graph, graph.X2) + 0.3 * losses.unif_loss(graph, f)
+        assert loss == pytest.approx(bounds.water_filling(spectrum(A, k).values, 1.0, 0.3), abs=ROUNDING)
+
+
+@pytest.mark.parametrize("ones", [3, 7, 11])
+@pytest.mark.parametrize("L", [0.3, 0.7, 1.0, 7.0])
+@pytest.mark.parametrize("lam", [1e-26, 1e-30, 1e-200])
+def test_s2_at_a_vanishing_weight_and_many_components(ones: int, L: float, lam: float) -> None:
+    # All of the trace on the ones costs λ/ones and no more: below any tolerance.
+    assert bounds.water_filling(np.ones(ones), L, lam) == pytest.approx(lam / ones, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("L", [1e-200, 1e200])
+def test_s2_at_extreme_lipschitz_constants(L: float) -> None:
+    # λ = 1/(4L): the same program in units of 1/L.
+    values = np.array([1.0, 0.5, 0.1])
+    expected = bounds.water_filling(values, 1.0, 0.25)
+    assert bounds.water_filling(values, L, 1 / (4 * L)) * L == pytest.approx(expected, rel=1e-12)
+
+
+@searched(50)
+@given(cases())
+def test_s3_no_linear_decoder_goes_below(case: Case) -> None:
+    graph, rng = case.graph, case.rng
+    for k in (1, 2, 3):
+        floor = risk.rank_floor(graph, k)
+        for _, f in features(case.A, k, rng):
+            root = np.sqrt(graph.p1)[:, None]
+            fitted = np.linalg.lstsq(root * f, root * (graph.M @ graph.X2 / graph.p1[:, None]), rcond=None)[0]
+            for W in (fitted, rng.standard_normal(fitted.shape)):
+                loss = losses.mae_loss(graph, f @ W)
+                assert loss >= floor - ROUNDING * max(1.0, loss)
+
+
+@searched(50)
+@given(cases())
+def test_s3_is_attained_by_the_svd(case: Case) -> None:
+    graph = case.graph
+    root = np.sqrt(graph.p1)[:, None]
+    U, s, Vt = np.linalg.svd(root * risk.conditional_mean(graph), full_matrices=False)
+    for k in range(1, len(s) + 1):
+        f, W = U[:, :k] / root, s[:k, None] * Vt[:k]
+        floor = risk.rank_floor(graph, k)
+        assert losses.mae_loss(graph, f @ W) == pytest.approx(floor, abs=ROUNDING)
+        assert floor == pytest.approx(risk.target_energy(graph) - float((s[:k] ** 2).sum()), abs=ROUNDING)
+        assert floor >= risk.bayes_risk(graph)
+    assert risk.rank_floor(graph, len(s)) == pytest.approx(risk.bayes_risk(graph), abs=ROUNDING)
+
+
+def test_s3_counts_a_bias_as_a_dimension() -> None:
+    # Three views whose targets lie on a line that misses 0: one dimension and a bias say all, one dimension does not.
+    graph = joint_graph(np.eye(3), np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]))
+    f = np.array([[0.0], [1.0], [2.0]])
+    affine = f @ np.array([[1.0, 0.0]]) + np.array([0.0, 1.0])
+    assert losses.mae_loss(graph, affine) == 0
+    assert risk.rank_floor(graph, 1) > 0.1
+    assert risk.rank_floor(graph, 2) == pytest.approx(0, abs=ROUNDING)
+
+
+@searched(60)
+@given(cases())
+def test_s4_is_the_lower_of_the_two_floors(case: Case) -> None:
+    graph = case.graph
+    given_mask = risk.target_variance_given_mask(graph)
+    assert given_mask <= risk.target_variance(graph) + ROUNDING
+    if case.view == "positional":
+        # The view shows the mask, so that nothing beats the Bayes risk but a decoder with positions is above it.
+        assert given_mask >= risk.bayes_risk(graph) - ROUNDING
+
+
+@searched(60)
+@given(cases(valued=False))
+def test_u_uniformity_is_a_rank(case: Case) -> None:
+    for k in (1, 2, 5):
+        for _, raw in features(case.A, k, case.rng):
+            f = unit(raw)
+            moment = f.T @ (case.graph.p1[:, None] * f)
+            spread = np.linalg.eigvalsh(moment)
+            ratio = float(spread.sum() ** 2 / (spread**2).sum())
+            unif = losses.unif_loss(case.graph, f)
+            assert unif == pytest.approx(1 / ratio, rel=ROUNDING)
+            assert bounds.uniformity_floor(k) - ROUNDING <= unif <= 1 + ROUNDING
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_u_is_attained(k: int) -> None:
+    graph = joint_graph(np.eye(k))
+    unif = losses.unif_loss(graph, np.eye(k))
+    assert unif == pytest.approx(bounds.uniformity_floor(k), rel=ROUNDING)
+    assert unif < 1.001 * bounds.uniformity_floor(k)
+    assert losses.unif_loss(graph, np.tile(np.eye(k)[:1], (k, 1))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("k", [2, 7])
+@pytest.mark.parametrize("size", [2, 3, 16])
+def test_u_a_batch_with_its_diagonal_has_a_floor_of_its_own(k: int, size: int) -> None:
+    rng = np.random.default_rng(k * size)
+    for _ in range(20):
+        f = unit(rng.standard_normal((size, k)))
+        assert float(((f @ f.T) ** 2).mean()) >= max(1 / k, 1 / size) - ROUNDING
+
+
+def test_at_one_vertex_the_sharper_bounds_meet_the_printed() -> None:
+    graph = all_alike()
+    values = spectrum(augmentation_graph(graph), 1).values
+    assert bounds.water_filling(values, 2.0, 1 / 8) == pytest.approx(bounds.thm_4_2(1.0, 2.0, 0.0), abs=ROUNDING)
