@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,12 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskKind, mask_distribution
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
+
+FILLED_IN = {"method", "mask_ratio", "mask_kind", "seed"}
+"""Fields of a TrainConfig that a study sets for each model."""
+
+WANTED = {"float": "a number", "int": "an integer", "str": "a string", "tuple[float": "a list of numbers"}
+"""What TOML calls the types of the fields; other tuples and literals are (lists of) strings."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +124,22 @@ def plan_from(table: dict[str, Any]) -> Plan:
     """
     if unknown := sorted(set(table) - {"data", "graph", "train"}):
         raise InputError(f"unknown table {unknown[0]!r} in the study; expected [data], [graph] and [train]")
+    if wrong := [name for name, part in table.items() if not isinstance(part, dict)]:
+        raise InputError(f"the study sets {wrong[0]} to a value; expected the table [{wrong[0]}]")
     data, graph, train = (dict(table.get(name, {})) for name in ("data", "graph", "train"))
     if "dataset" not in data:
         raise InputError('the study names no dataset; add dataset = "digits" under [data]')
-    if filled := sorted({"method", "mask_ratio", "mask_kind", "seed"} & set(train)):
+    if filled := sorted(FILLED_IN & set(train)):
         raise InputError(f"[train] sets {filled[0]}, which a study fills in itself; use methods, seeds and [graph]")
     own = {key: train.pop(key) for key in ("methods", "seeds") if key in train}
     if "held_out" in data:
         own["held_out"] = data.pop("held_out")
-    values = _typed(Plan, "train", own)
+    values = _typed(Plan, "train", own, set())
     return check_plan(
         Plan(
-            source=Source(**_typed(Source, "data", data)),
-            graph=GraphPlan(**_typed(GraphPlan, "graph", graph)),
-            train=TrainConfig(**_typed(TrainConfig, "train", train)),
+            source=Source(**_typed(Source, "data", data, {"held_out"})),
+            graph=GraphPlan(**_typed(GraphPlan, "graph", graph, set())),
+            train=TrainConfig(**_typed(TrainConfig, "train", train, {"methods", "seeds"})),
             **values,
         )
     )
@@ -139,7 +148,7 @@ def plan_from(table: dict[str, Any]) -> Plan:
 def plan_table(plan: Plan) -> dict[str, Any]:
     """The table of tables that `plan_from` turns into this plan again."""
     train = dataclasses.asdict(plan.train)
-    for name in ("method", "mask_ratio", "mask_kind", "seed"):
+    for name in FILLED_IN:
         del train[name]
     source = {key: value for key, value in dataclasses.asdict(plan.source).items() if value is not None}
     table = {
@@ -154,20 +163,35 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _typed(kind: type, name: str, values: dict[str, Any]) -> dict[str, Any]:
-    """Values with lists as tuples and integers as floats where the field's default is one; InputError otherwise."""
+def _typed(kind: type, name: str, values: dict[str, Any], beside: set[str]) -> dict[str, Any]:
+    """Values with lists as tuples, and integers as floats where a number is wanted.
+
+    Args:
+        kind: the dataclass they are fields of.
+        name: of their table.
+        values: as TOML gives them.
+        beside: keys of the table that belong elsewhere, for the message.
+
+    Raises:
+        InputError: a key that does not exist or a value of another type.
+    """
     fields = {item.name: item for item in dataclasses.fields(kind)}
     result = {}
     for key, value in values.items():
         if key not in fields:
-            raise InputError(f"[{name}] sets {key!r}, which does not exist; it may hold {', '.join(sorted(fields))}")
-        wanted = str(fields[key].type)
+            known = sorted((set(fields) - FILLED_IN if kind is TrainConfig else set(fields)) | beside)
+            close = difflib.get_close_matches(key, known, 1)
+            meant = f"did you mean {close[0]}? " if close else ""
+            raise InputError(f"[{name}] sets {key!r}, which does not exist; {meant}it may hold {', '.join(known)}")
+        wanted, given = str(fields[key].type), value
         if isinstance(value, list):
             value = tuple(value)
         if wanted.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if not _fits(wanted, value):
-            raise InputError(f"[{name}] sets {key} to {value!r}; expected {wanted}")
+            other = "a list of strings" if wanted.startswith("tuple") else "a string"
+            said = next((words for start, words in WANTED.items() if wanted.startswith(start)), other)
+            raise InputError(f"[{name}] sets {key} to {given!r}; expected {said}")
         result[key] = value
     return result
 

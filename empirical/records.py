@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,10 @@ def write_atomically(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            # A temporary file is the owner's alone; a result is as readable as any file that the user makes.
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -64,6 +68,15 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path} is not JSON ({error}); delete it and run again with --resume") from error
 
 
+def read_study(run: Path) -> dict[str, Any]:
+    """The study.json of a run: `plan` and `machine`.
+
+    Raises:
+        InputError: no such file, or one of something else.
+    """
+    return _read_object(run / "study.json", ("plan", "machine"))
+
+
 def read_bounds(run: Path) -> pd.DataFrame:
     """The theory of a run's graphs, one row a graph, by view and hop in the plan's order, then by mask ratio.
 
@@ -75,8 +88,17 @@ def read_bounds(run: Path) -> pd.DataFrame:
     files = sorted((run / "bounds").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
-    graph = read_json(run / "study.json")["plan"]["graph"]
-    table = pd.DataFrame([read_json(file) for file in files])
+    graph = read_study(run)["plan"]["graph"]
+    table = pd.DataFrame([_read_object(file, ("view", "hop", "mask_ratio", "bounds")) for file in files])
+    missing = [
+        f"{view} {hop} {ratio}"
+        for view in graph["views"]
+        for hop in graph["hops"]
+        for ratio in graph["mask_ratios"]
+        if table[(table["view"] == view) & (table["hop"] == hop) & (table["mask_ratio"] == ratio)].empty
+    ]
+    if missing:
+        raise InputError(f"{run} lacks the bounds of {', '.join(missing)}; finish it by repeating it with --resume")
     for column, order in (("view", graph["views"]), ("hop", graph["hops"])):
         table[column] = pd.Categorical(table[column], order, ordered=True)
     table = table.sort_values(["view", "hop", "mask_ratio"], ignore_index=True)
@@ -94,7 +116,14 @@ def read_records(run: Path) -> pd.DataFrame:
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
-    return pd.DataFrame([read_json(file) for file in files])
+    return pd.DataFrame([_read_object(file, ("method", "mask_ratio", "seed", "checks")) for file in files])
+
+
+def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    value = read_json(path)
+    if not isinstance(value, dict) or not set(keys) <= set(value):
+        raise InputError(f"{path} does not hold {', '.join(keys)}; delete it and run again with --resume")
+    return value
 
 
 def _finite(value: object) -> object:

@@ -30,12 +30,12 @@ from maskgraph.empirical.measure import FEATURES, evaluate, invert_decoder, meas
 from maskgraph.empirical.model import FeatureKind, model_config
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
-from maskgraph.empirical.records import read_json, write_json
+from maskgraph.empirical.records import read_study, write_json
 from maskgraph.empirical.train import TrainConfig, TrainedModel, check_checkpoint, resolve_device, train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.masks import kept_patches, mask_distribution, mask_set
 from maskgraph.graphs.source import Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
@@ -72,10 +72,11 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     if split.train.codebook is None:
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
+    _check_ratios(plan, split.train)
     _claim(plan, directory, resume, device)
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
-    jobs = [job for job in _jobs(plan) if not _output(directory, job).exists()]
+    jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(directory, job))]
     if device.type == "cuda":
         workers = 1
     spent, total = 0.0, sum(COST[job[0]] for job in jobs)
@@ -106,12 +107,27 @@ def _jobs(plan: Plan) -> list[Job]:
     return [*bounds, ("baseline", "raw-pixels"), ("baseline", "coded-pixels"), *networks, *models]
 
 
-def _output(directory: Path, job: Job) -> Path:
-    return directory / ("bounds" if job[0] == "bounds" else "records") / f"{job[1]}.json"
+def _outputs(directory: Path, job: Job) -> list[Path]:
+    """What a piece leaves; its JSON, first, is written last."""
+    kind, name = job
+    paths = [directory / ("bounds" if kind == "bounds" else "records") / f"{name}.json"]
+    return [*paths, directory / "models" / f"{name}.safetensors"] if kind == "model" else paths
 
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
     return directory / "models" / f"{run_name(config)}.safetensors"
+
+
+def _check_ratios(plan: Plan, images: CodedImages) -> None:
+    """Refuse two ratios that keep the same number of patches: one model under two names."""
+    kept: dict[int, float] = {}
+    for ratio in plan.graph.mask_ratios:
+        count = kept_patches(images.patches, ratio)
+        if count in kept:
+            raise InputError(
+                f"mask ratios {kept[count]:g} and {ratio:g} both keep {count} of {images.patches} patches; drop one"
+            )
+        kept[count] = ratio
 
 
 def _claim(plan: Plan, directory: Path, resume: bool, device: torch.device) -> None:
@@ -121,7 +137,7 @@ def _claim(plan: Plan, directory: Path, resume: bool, device: torch.device) -> N
     if path.exists():
         if not resume:
             raise InputError(f"{directory} holds a study already; add --resume to finish it, or choose another --out")
-        if differing := _differences(read_json(path)["plan"], table):
+        if differing := _differences(read_study(directory)["plan"], table):
             raise InputError(
                 f"{directory} holds another study ({differing}); choose another --out, or delete that directory"
             )
@@ -176,7 +192,7 @@ def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
     else:
         config = next(config for config in plan.runs() if run_name(config) == name)
         content = _model(plan, config, _checkpoint(directory, config))
-    write_json(_output(directory, job), content)
+    write_json(_outputs(directory, job)[0], content)
 
 
 def _split(plan: Plan) -> Split:

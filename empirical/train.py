@@ -295,8 +295,8 @@ class _State:
         for name, parameter in self.model.named_parameters():
             for key in ("step", "exp_avg", "exp_avg_sq"):
                 if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
-                    # AdamW keeps its step count on the CPU whatever the device of the parameter.
-                    self.optimiser.state[parameter][key] = stored if key == "step" else stored.to(self.device)
+                    # The fused AdamW keeps all of its state, the step count too, where the parameter is.
+                    self.optimiser.state[parameter][key] = stored.to(self.device)
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         epoch, index = divmod(self.step, self.batches)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from maskgraph.empirical.records import read_bounds, read_json, read_records, write_atomically
+from maskgraph.empirical.records import read_bounds, read_records, read_study, write_atomically
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
@@ -53,7 +53,7 @@ def write_report(run: Path) -> list[Path]:
         InputError: a directory without bounds or records, or one that cannot be written.
     """
     bounds, records = read_bounds(run), read_records(run)
-    feature = read_json(run / "study.json")["plan"]["train"]["feature"]
+    feature = read_study(run)["plan"]["train"]["feature"]
     figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds())}
     if records["mask_ratio"].notna().any():
         figures = {
@@ -68,7 +68,7 @@ def write_report(run: Path) -> list[Path]:
 
 
 def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[str]) -> str:
-    study = read_json(run / "study.json")
+    study = read_study(run)
     title = html.escape(f"maskgraph: {bounds['dataset'].iloc[0]}")
     pictures = "".join(
         f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{CAPTIONS[name]}</figcaption></figure>'

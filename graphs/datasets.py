@@ -152,8 +152,10 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
         return _fashion_mnist(data_dir, "t10k" if held_out else "train")
     if name.endswith(".npz"):
         return _npz(Path(name))
+    kind = ", which is a directory" if name and Path(name).is_dir() else ""
     raise InputError(
-        f"unknown dataset {name!r}; expected digits, fashion-mnist, mixture[:key=value,...] or the path of a .npz file"
+        f"unknown dataset {name!r}{kind}; expected digits, fashion-mnist, mixture[:key=value,...] or the path of a "
+        ".npz file"
     )
 
 
@@ -201,8 +203,8 @@ def _fashion_mnist(data_dir: Path | None, part: str) -> Images:
             labels = read_idx(directory / f"{part}-labels-idx1-ubyte")
             return make_images("fashion-mnist", pixels / 255.0, labels)
     raise InputError(
-        f"Fashion-MNIST's IDX files were looked for in {', '.join(map(str, directories))} and no such directory "
-        "exists; give theirs with --data-dir (on Debian: apt install dataset-fashion-mnist)"
+        f"Fashion-MNIST's IDX files were looked for in {', '.join(map(str, directories))} and no such "
+        "directory exists; give theirs with --data-dir (on Debian: apt install dataset-fashion-mnist)"
     )
 
 

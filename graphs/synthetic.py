@@ -46,11 +46,11 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
         labels = rng.integers(classes, size=images)
         other = (labels[:, None] + rng.integers(1, classes, size=(images, patches))) % classes
         codes = np.where(rng.random((images, patches)) < flip, other, labels[:, None])
-        return make_coded_images(f"{name},images={images}", codes, labels, codebook=codebook)
+        return make_coded_images(name, codes, labels, codebook=codebook)
     if classes ** (patches + 1) > MAX_ENUMERATED:
         raise InputError(
             f"{name} has {classes ** (patches + 1)} (class, image) pairs, more than the {MAX_ENUMERATED} that are "
-            "enumerated; draw some with images=N"
+            "enumerated; draw some of its images (see --images)"
         )
     every = np.array(list(itertools.product(range(classes), repeat=patches)))
     codes = np.tile(every, (classes, 1))

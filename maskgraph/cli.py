@@ -1,7 +1,7 @@
 """The command line: parse, run one command, turn bad input into one sentence and an exit code.
 
-Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 3 training diverged;
-130 interrupted.
+Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 3 training diverged
+or the system refused to write; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from maskgraph import commands
 
     try:
-        return int(getattr(commands, options.command)(options))
+        code = int(getattr(commands, options.command)(options))
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"maskgraph: error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -50,13 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has gone; nothing is wrong, and nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as failure:
+        print(f"maskgraph: {failure}; free some space or write elsewhere, then repeat", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
 
 
 def _parser() -> _Parser:
     parser = _Parser(
         prog="maskgraph",
         description="The theory of masked autoencoders, computed and put to the test.",
-        epilog="Start with:  maskgraph bound digits --mask-ratio 0.25 0.5 0.75",
+        epilog="Start with:  maskgraph bound digits --mask-ratio 0.25 0.5 0.75 --view bag",
     )
     parser.add_argument("--version", action="version", version=f"maskgraph {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -83,20 +89,35 @@ def _bound(commands: argparse._SubParsersAction[_Parser]) -> None:
 Build the augmentation graph that masking induces on a dataset and compute, at each mask ratio, its spectrum, its
 label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothing is trained.
 
-  maskgraph bound digits --mask-ratio 0.25 0.5 0.75
-  maskgraph bound digits --mask-ratio 0.75 --view sequence --hop image --json
+  maskgraph bound digits --mask-ratio 0.25 0.5 0.75 --view bag
+  maskgraph bound digits --mask-ratio 0.75 --hop image --json
   maskgraph bound mixture:n=8,eta=0.3 --mask-ratio 0.5 --view sequence --dim 2
 
-How to read it: thm_4_2 = (1/4L)(2 - head) - epsilon, head = the sum of the dim largest squared eigenvalues; once the
-head exceeds 2 that bound is negative and says nothing. water_filling is the sharper bound S2, never negative. With
-positional views every mask is a component of its own, so that all of the first eigenvalues are 1.""",
+The columns:
+  N1, N2, comps     visible views, target views, connected components (= eigenvalues 1) of the hop's graph A
+  head, tail        sum of the dim largest squared eigenvalues of A, and of all others
+  thm_4_2           (1/4L)(2 - head) - epsilon: negative, and so vacuous, once the head exceeds 2
+  S2                the sharper bound by water-filling over the eigenvalues: never negative, needs no epsilon
+  alpha, alpha2     Bayes error of reading the class off the visible view, off the target view
+  phi               probability that the majority classes of a positive pair differ
+  inter             probability that the images behind a positive pair have different classes
+  coverage          share of target mass seen from one image only: near 1 the graph tells of the sample
+  bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below
+  floor             the least L_MAE of a linear decoder from dim dimensions
+Patches kept: n(1 - rho) rounded half up. With positional views every mask is at least one component, so that the first
+eigenvalues are all 1 and the head is dim: try --view sequence or --view bag beside it.""",
     )
     _add_data(parser)
     _add_graph(parser)
     parser.add_argument(
         "--mask-ratio", type=float, nargs="+", required=True, metavar="R", help="share of patches masked"
     )
-    parser.add_argument("--dim", type=int, default=64, metavar="K", help="dimension of the encoder's feature (64)")
+    parser.add_argument(
+        "--dim",
+        type=int,
+        metavar="K",
+        help="dimension of the encoder's feature (64, or the graph's smaller side if less)",
+    )
     parser.add_argument(
         "--hop",
         default="target",
@@ -222,7 +243,11 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("data")
+    group = parser.add_argument_group(
+        "data",
+        "A .npz holds labels (N,) integers, optional weights (N,), and either pixels (N, H, W[, C]), taken as they "
+        "are, or codes (N, n) integers with an optional codebook (V, s) of patch values.",
+    )
     group.add_argument("--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7)")
     group.add_argument(
         "--codebook", metavar="KIND", help="how patches become codes: kmeans (default), threshold, exact"

@@ -26,21 +26,34 @@ if TYPE_CHECKING:
 
 OK, VIOLATED = 0, 1
 
+DIM = 64
+"""Dimension of a bound where the user names none, unless the graph's smaller side is less."""
+
 
 def bound(options: argparse.Namespace) -> int:
     """`maskgraph bound`: the theory of a dataset at each mask ratio."""
+    progress = Progress("bound")
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
     images = _coded(options, options.mask_ratio)
-    for ratio in options.mask_ratio:
+    steps = 2 * len(options.mask_ratio)
+    sides = []
+    for done, ratio in enumerate(options.mask_ratio, start=1):
         # Every graph is built once ahead, so that a dimension that is too large for one stops before any solve.
-        check_dim(_graph(images, options, ratio), options.dim)
-    progress = Progress("bound")
+        graph = _graph(images, options, ratio)
+        if options.dim is not None:
+            check_dim(graph, options.dim)
+        sides.append(min(graph.M.shape))
+        # Building is a small part of the work, but the first sign of life.
+        progress(done, steps, f"graph at mask ratio {ratio:g}", 0.2 * done / len(options.mask_ratio))
+    if options.dim is None:
+        options.dim = min(DIM, *sides)
     answers = []
     for done, ratio in enumerate(options.mask_ratio, start=1):
         graph = _graph(images, options, ratio)
         answers.append(answer(graph, ratio, options.dim, options.hop, constants, options.seed))
-        progress(done, len(options.mask_ratio), f"mask ratio {ratio:g}")
+        share = 0.2 + 0.8 * done / len(options.mask_ratio)
+        progress(len(sides) + done, steps, f"bounds at mask ratio {ratio:g}", share)
     if options.json:
         head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
         _print_json({**head, "seed": options.seed, "ratios": answers})
@@ -58,8 +71,11 @@ def verify(options: argparse.Namespace) -> int:
     else:
         shown = ("model", "statement", "lhs", "sense", "rhs", "slack", "verdict")
         print(table(shown, [[row[name] for name in shown] for row in rows]))
-        formulas = {str(row["statement"]): str(row["formula"]) for row in rows}
-        print("\n" + "\n".join(f"{statement}: {formula}" for statement, formula in formulas.items()))
+        print()
+        for statement in dict.fromkeys(row["statement"] for row in rows):
+            row = next(row for row in rows if row["statement"] == statement)
+            print(f"{statement}: {row['formula']}" + (f" ({row['note']})" if row["note"] else ""))
+        print("L and eps are the model's own, measured on the graph.")
         print(f"\n{len(rows)} checks, {len(violated)} violated")
     return VIOLATED if violated else OK
 
@@ -162,6 +178,8 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     from maskgraph.empirical.study import judge
     from maskgraph.empirical.train import TrainConfig, untrained
 
+    if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):
+        raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")
     options.dataset = options.target
     images = _coded(options, [options.mask_ratio])
     graph = _graph(images, options, options.mask_ratio)
@@ -245,7 +263,7 @@ def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) ->
         ]
         rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
     graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
-    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}; probes of the {feature} feature")
+    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature")
     names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
     print(table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows))
     for method, runs in records[records["mask_ratio"].isna()].groupby("method"):

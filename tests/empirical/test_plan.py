@@ -52,13 +52,19 @@ def test_the_studies_that_come_with_the_project_are_plans() -> None:
 
 BAD: list[tuple[dict[str, Any], str]] = [
     ({**FULL, "model": {}}, r"unknown table 'model' in the study; expected \[data\], \[graph\] and \[train\]"),
+    ({"data": 3}, r"the study sets data to a value; expected the table \[data\]"),
+    (changed("train", epoch=3), r"sets 'epoch', which does not exist; did you mean epochs\? it may hold .*seeds"),
+    (changed("train", methods="mae"), r"sets methods to 'mae'; expected a list of strings"),
     ({"graph": {}}, r"names no dataset; add dataset"),
-    (changed("data", patches=2), r"\[data\] sets 'patches', which does not exist; it may hold .*patch"),
-    (changed("data", codes="8"), r"\[data\] sets codes to '8'; expected int"),
-    (changed("data", codes=True), r"\[data\] sets codes to True; expected int"),
+    (
+        changed("data", patches=2),
+        r"\[data\] sets 'patches', which does not exist; did you mean patch\? it may hold .*held_out",
+    ),
+    (changed("data", codes="8"), r"\[data\] sets codes to '8'; expected an integer"),
+    (changed("data", codes=True), r"\[data\] sets codes to True; expected an integer"),
     (changed("graph", mask_ratios=[1.5]), r"mask ratio 1.5 is outside"),
-    (changed("graph", mask_ratios=["0.5"]), r"\[graph\] sets mask_ratios to \('0.5',\)"),
-    (changed("graph", mask_ratios=0.5), r"\[graph\] sets mask_ratios to 0.5"),
+    (changed("graph", mask_ratios=["0.5"]), r"\[graph\] sets mask_ratios to \['0.5'\]; expected a list of numbers"),
+    (changed("graph", mask_ratios=0.5), r"\[graph\] sets mask_ratios to 0.5; expected a list of numbers"),
     (changed("graph", mask_ratios=[]), r"at least one each of mask_ratios"),
     (changed("graph", mask_ratios=[0.5, 0.5]), r"names a value twice"),
     (changed("graph", views=["up"]), r"unknown view 'up'"),
@@ -68,7 +74,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (changed("train", method="mae"), r"\[train\] sets method, which a study fills in itself"),
     (changed("train", methods=["simclr"]), r"unknown method 'simclr'"),
     (changed("train", seeds=0), r"seeds 0; expected at least 1"),
-    (changed("train", epochs=2.5), r"\[train\] sets epochs to 2.5; expected int"),
+    (changed("train", epochs=2.5), r"\[train\] sets epochs to 2.5; expected an integer"),
     (changed("train", size="huge"), r"unknown size 'huge'"),
     (changed("train", warmup=1), r"warmup 1; expected a share"),
 ]

@@ -92,7 +92,7 @@ def test_parameters_out_of_range(patches: int, flip: float, classes: int) -> Non
 
 
 def test_too_large_to_enumerate() -> None:
-    with pytest.raises(InputError, match=r"262144 \(class, image\) pairs, more than the 200000.*images=N"):
+    with pytest.raises(InputError, match=r"262144 \(class, image\) pairs, more than the 200000.*--images"):
         class_mixture(17, 0.3)
     assert len(class_mixture(17, 0.3, images=3).codes) == 3
 
