@@ -15,8 +15,8 @@ from maskgraph.graphs.errors import InputError
 
 
 def check_constants(lipschitz: float, lam: float | None, epsilon: float) -> None:
-    """Raise InputError unless L > 0 (may be inf), λ > 0 and ε >= 0."""
-    if not lipschitz > 0:
+    """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite."""
+    if not 0 < lipschitz < math.inf:
         raise InputError(f"Lipschitz constant {lipschitz:g}; expected a positive number (see --lipschitz)")
     if lam is not None and not 0 < lam < math.inf:
         raise InputError(f"lambda {lam:g}; expected a positive number (see --lambda)")

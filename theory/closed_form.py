@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import gammaln, xlogy
 
 from maskgraph.graphs.errors import InputError
 
@@ -77,8 +77,9 @@ def _overlap(prior: NDArray[np.float64], likelihood: NDArray[np.float64], patche
     G = np.zeros((len(prior), len(prior)))
     for bag in itertools.combinations_with_replacement(range(likelihood.shape[1]), patches):
         counts = np.bincount(bag, minlength=likelihood.shape[1])
-        ways = math.factorial(patches) / math.prod(math.factorial(int(count)) for count in counts)
-        joint = prior * ways * (likelihood**counts).prod(axis=1)
+        # In logarithms: the multinomial coefficient alone overflows from about a thousand patches on.
+        ways = gammaln(patches + 1) - gammaln(counts + 1).sum()
+        joint = prior * np.exp(ways + xlogy(counts, likelihood).sum(axis=1))
         if joint.sum() > 0:
             G += np.outer(joint, joint) / joint.sum()
     return np.asarray(G / np.sqrt(np.outer(prior, prior)))

@@ -113,17 +113,20 @@ def _complement(apply: Apply, U: NDArray[np.float64]) -> Apply:
 def _extend(
     gram: Apply, U: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """U with `count` more directions: Ritz vectors, Ritz values (descending) and residual block of the whole."""
+    """U with `count` more directions: vectors, Ritz values (descending from the known 1) and residual block.
+
+    Column 0, the known eigenvector, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
+    """
     size = len(U)
     deflated = _complement(gram, U)
     operator = LinearOperator(shape=(size, size), dtype=np.float64, matvec=deflated)
     start = deflated(rng.standard_normal(size))
     _, found = eigsh(operator, count, which="LA", v0=start, tol=0)
-    basis = np.linalg.qr(np.column_stack([U, found]))[0]
-    image = gram(basis)
-    theta, turn = scipy.linalg.eigh(basis.T @ image)
-    theta, turn = theta[::-1], turn[:, ::-1]
-    return basis @ turn, theta, image @ turn - basis @ turn * theta
+    basis = np.linalg.qr(np.column_stack([U, found]))[0][:, 1:]
+    values, turn = scipy.linalg.eigh(basis.T @ gram(basis))
+    U = np.column_stack([U[:, 0], basis @ turn[:, ::-1]])
+    theta = np.concatenate([[1.0], values[::-1]])
+    return U, theta, gram(U) - U * theta
 
 
 def _remainder(

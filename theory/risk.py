@@ -45,7 +45,7 @@ def bayes_risk(graph: MaskGraph) -> float:
 def rank_floor(graph: MaskGraph, k: int) -> float:
     """Min L_MAE over encoders of k dimensions with a linear decoder: E‖x2‖² − Σ_{i<=k} s_i², attained (S3).
 
-    s are the singular values of diag(p1)^-½ M X2.
+    s are the singular values of diag(p1)^-½ M X2. The decoder has no bias; a bias counts as one more dimension.
 
     Raises:
         InputError: k below 1.
