@@ -42,7 +42,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise InputError(
                     f"{path} is not a checkpoint of maskgraph (format {header.get('format')!r}); move it away"
                 )
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header["meta"])  # noqa: SIM118
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, json.loads(header["meta"])
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} cannot be read as safetensors ({error}); delete it to start that model anew"

@@ -80,7 +80,8 @@ class Block(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, dim)
         x = x + self.proj(mixed)
-        return x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))  # type: ignore[no-any-return]
+        out: Tensor = x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
+        return out
 
 
 class MaskedAutoencoder(nn.Module):
@@ -126,7 +127,8 @@ class MaskedAutoencoder(nn.Module):
         x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)  # type: ignore[no-any-return]
+        tokens: Tensor = self.norm(x)
+        return tokens
 
     def decode(self, tokens: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
         """Patches at the target positions, from all tokens of the visible ones.
@@ -145,7 +147,8 @@ class MaskedAutoencoder(nn.Module):
         x = torch.cat([x[:, :1], seen, asked], dim=1)
         for block in self.decoder_blocks:
             x = block(x)
-        return self.head(self.decoder_norm(x[:, -targets.shape[1] :]))  # type: ignore[no-any-return]
+        out: Tensor = self.head(self.decoder_norm(x[:, -targets.shape[1] :]))
+        return out
 
     def forward(self, patches: Tensor, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """(reconstruction (B, n2, s), tokens (B, 1 + T, dim))."""

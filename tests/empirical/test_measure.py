@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure
-from maskgraph.empirical.model import MaskedAutoencoder, build_model, feature, model_config
+from maskgraph.empirical import measure as measure_module
+from maskgraph.empirical.collapse import variance_shares
+from maskgraph.empirical.measure import FEATURES, GraphOutputs, evaluate, invert_decoder, measure
+from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, build_model, feature, model_config
 from maskgraph.empirical.study import judge
 from maskgraph.empirical.train import TrainConfig, train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
@@ -50,15 +54,16 @@ def by_hand(
     dropped: NDArray[np.int64],
     view: View,
     row: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(h, cls feature, x2) of one image under one mask."""
+) -> tuple[NDArray[np.float64], dict[FeatureKind, NDArray[np.float64]], NDArray[np.float64]]:
+    """(h, features, x2) of one image under one mask."""
     assert data.codebook is not None
     positions, slots = known_positions(view, kept[None], dropped[None])
     patches = torch.as_tensor(data.codebook[arrange(view, data.codes[row, kept])][None], dtype=torch.float32)
     with torch.no_grad():
         h, tokens = model(patches, torch.as_tensor(positions.copy()), torch.as_tensor(slots.copy()))
     target = data.codebook[arrange(view, data.codes[row, dropped])].ravel()
-    return h.flatten().numpy().astype(float), feature(tokens, "cls")[0].numpy().astype(float), target
+    features = {kind: feature(tokens, kind)[0].numpy().astype(float) for kind in FEATURES}
+    return h.flatten().numpy().astype(float), features, target
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -67,20 +72,22 @@ def test_outputs_at_a_vertex_are_those_of_every_image_that_shows_it(view: View) 
     outputs = evaluate(model, world)
     for row in range(len(world.images.codes)):
         for mask, (kept, dropped) in enumerate(zip(world.masks.kept, world.masks.dropped, strict=True)):
-            h, f, target = by_hand(model, world.images, kept, dropped, view, row)
+            h, features, target = by_hand(model, world.images, kept, dropped, view, row)
             vertex = world.ids1[row, mask]
             np.testing.assert_allclose(outputs.h[vertex], h, rtol=0, atol=FORWARD)
-            np.testing.assert_allclose(outputs.features["cls"][vertex], f, rtol=0, atol=FORWARD)
+            for kind, f in features.items():
+                np.testing.assert_allclose(outputs.features[kind][vertex], f, rtol=0, atol=FORWARD)
             np.testing.assert_array_equal(world.X2[world.ids2[row, mask]], target)
 
 
+@pytest.mark.parametrize("kind", FEATURES)
 @pytest.mark.parametrize("view", VIEWS)
-def test_losses_are_means_over_images_and_masks(view: View) -> None:
+def test_losses_are_means_over_images_and_masks(view: View, kind: FeatureKind) -> None:
     """L_MAE over the events; L_align over pairs of events that share x2; L_unif over independent events."""
     world = graph(view)
     outputs = evaluate(network(), world)
     found = measure(world, outputs)
-    f = outputs.features["cls"] / np.linalg.norm(outputs.features["cls"], axis=1, keepdims=True)
+    f = outputs.features[kind] / np.linalg.norm(outputs.features[kind], axis=1, keepdims=True)
     mass = np.repeat(world.images.weights / world.ids1.shape[1], world.ids1.shape[1])
     one, two = world.ids1.ravel(), world.ids2.ravel()
     mae = sum(m * ((outputs.h[i] - world.X2[j]) ** 2).sum() for m, i, j in zip(mass, one, two, strict=True))
@@ -91,10 +98,96 @@ def test_losses_are_means_over_images_and_masks(view: View) -> None:
             if j == other:
                 align -= m * n / mass[two == j].sum() * float(f[i] @ f[k])
     assert found["L_MAE"] == pytest.approx(mae, abs=CLOSE)
-    assert found["cls.L_unif"] == pytest.approx(unif, abs=CLOSE)
-    assert found["cls.L_align"] == pytest.approx(align, abs=CLOSE)
-    assert found["cls.L_SCL"] == pytest.approx(2 * align + unif, abs=CLOSE)
-    assert found["cls.participation_ratio"] == pytest.approx(1 / unif, rel=1e-9)
+    assert found[f"{kind}.L_unif"] == pytest.approx(unif, abs=CLOSE)
+    assert found[f"{kind}.L_align"] == pytest.approx(align, abs=CLOSE)
+    assert found[f"{kind}.L_SCL"] == pytest.approx(2 * align + unif, abs=CLOSE)
+    assert found[f"{kind}.participation_ratio"] == pytest.approx(1 / unif, rel=1e-9)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_distances_and_moments_are_loops_over_pairs_of_events(view: View) -> None:
+    """Under distinct outputs for h, cls and mean, so that no two of them can be swapped unseen."""
+    world = graph(view)
+    outputs = evaluate(network(), world)
+    found = measure(world, outputs)
+    h = outputs.h
+    masks = world.ids1.shape[1]
+    mass = np.repeat(world.images.weights / masks, masks)
+    one, two = world.ids1.ravel(), world.ids2.ravel()
+    pairs = [
+        (mass[a] * mass[b] / mass[two == two[a]].sum(), one[a], one[b])
+        for a in range(len(one))
+        for b in range(len(one))
+        if two[a] == two[b]
+    ]
+    mean = sum(m * h[i] for m, i in zip(mass, one, strict=True))
+    energy = sum(m * float(h[i] @ h[i]) for m, i in zip(mass, one, strict=True))
+    collapsed = sum(
+        m * float(((outputs.collapsed[i] - world.X2[j]) ** 2).sum()) for m, i, j in zip(mass, one, two, strict=True)
+    )
+    assert found["energy_h"] == pytest.approx(energy, abs=CLOSE)
+    assert found["variance_h"] == pytest.approx(energy - float(mean @ mean), abs=CLOSE)
+    assert found["L_align_h"] == pytest.approx(-sum(m * float(h[i] @ h[j]) for m, i, j in pairs), abs=CLOSE)
+    apart = sum(m * float(((h[i] - h[j]) ** 2).sum()) for m, i, j in pairs)
+    assert found["pair_distance_h"] == pytest.approx(apart, abs=CLOSE)
+    assert found["L_MAE_collapsed"] == pytest.approx(collapsed, abs=CLOSE)
+    for kind in FEATURES:
+        f = outputs.features[kind] / np.linalg.norm(outputs.features[kind], axis=1, keepdims=True)
+        centre = sum(m * f[i] for m, i in zip(mass, one, strict=True))
+        assert found[f"{kind}.variance"] == pytest.approx(1 - float(centre @ centre), abs=CLOSE)
+        moved = sum(m * float(((f[i] - f[j]) ** 2).sum()) for m, i, j in pairs)
+        assert found[f"{kind}.lipschitz_mean"] == pytest.approx(moved / apart, rel=1e-6)
+        ratios = [float(((f[i] - f[j]) ** 2).sum()) / float(((h[i] - h[j]) ** 2).sum()) for _, i, j in pairs if i != j]
+        assert found[f"{kind}.lipschitz"] == pytest.approx(max(ratios), rel=1e-6)
+        shares = variance_shares(f, world.ids1, world.images.weights)
+        for name in ("image", "mask", "interaction"):
+            assert found[f"{kind}.share_{name}"] == pytest.approx(getattr(shares, name), abs=CLOSE)
+        moment = sum(m * np.outer(f[i], f[i]) for m, i in zip(mass, one, strict=True))
+        values = np.sqrt(np.maximum(np.linalg.eigvalsh(moment)[::-1], 0))
+        singular = np.array(found[f"{kind}.singular_values"])
+        # Roots of eigenvalues that rounding alone makes positive are the roots of 1e-16.
+        np.testing.assert_allclose(singular, values[: len(singular)], rtol=0, atol=1e-7)
+        share = singular[singular > 0] / singular.sum()
+        assert found[f"{kind}.rankme"] == pytest.approx(float(np.prod(share**-share)), rel=1e-9)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_constant_encoder_answers_the_mean_of_its_tokens(view: View) -> None:
+    """The mean over the data: over images by their weights, and over masks."""
+    world, model = graph(view), network()
+    assert world.images.codebook is not None
+    sides = list(zip(world.masks.kept, world.masks.dropped, strict=True))
+    mean = torch.zeros(1, 1 + len(sides[0][0]), model.config.dim)
+    with torch.no_grad():
+        for row, weight in enumerate(world.images.weights):
+            for kept, dropped in sides:
+                at = torch.as_tensor(known_positions(view, kept[None], dropped[None])[0].copy())
+                codes = arrange(view, world.images.codes[row, kept])[None]
+                patches = torch.as_tensor(world.images.codebook[codes], dtype=torch.float32)
+                mean += float(weight) / len(sides) * model.encode(patches, at)
+        outputs = evaluate(model, world)
+        for row in range(len(world.images.codes)):
+            for mask, (kept, dropped) in enumerate(sides):
+                at, slots = (torch.as_tensor(a.copy()) for a in known_positions(view, kept[None], dropped[None]))
+                wanted = model.decode(mean, at, slots).flatten().numpy()
+                found = outputs.collapsed[world.ids1[row, mask]]
+                np.testing.assert_allclose(found, wanted, rtol=0, atol=FORWARD)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_batches_change_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, model = graph(view), network()
+    whole = evaluate(model, world)
+    epsilon = invert_decoder(model, world, whole.h)
+    monkeypatch.setattr(measure_module, "BATCH", 3)
+    parts = evaluate(model, world)
+    assert len(world.p1) > 2 * 3
+    np.testing.assert_allclose(parts.h, whole.h, rtol=0, atol=FORWARD)
+    np.testing.assert_allclose(parts.collapsed, whole.collapsed, rtol=0, atol=FORWARD)
+    for kind in FEATURES:
+        np.testing.assert_allclose(parts.features[kind], whole.features[kind], rtol=0, atol=FORWARD)
+    # Adam divides by the root of its second moment, which blows the rounding of small gradients up.
+    assert invert_decoder(model, world, parts.h) == pytest.approx(epsilon, rel=1e-2)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -119,11 +212,35 @@ def test_epsilon_is_certified_and_falls_with_effort(view: View) -> None:
         for j in range(len(world.p2))
     )
     assert start == pytest.approx(nearest, rel=1e-9)
+    mae = measure(world, outputs)["L_MAE"]
+    assert isinstance(mae, float)
+    assert start <= mae, "the nearest output is no further off than the one that the model gave"
     efforts = [invert_decoder(model, world, outputs.h, steps=steps) for steps in (0, 5, 40)]
     assert start + FORWARD >= efforts[0] >= efforts[1] >= efforts[2] >= 0
     assert efforts[2] < start / 2, "tokens that are free to move come nearer than the encoder's own"
     half = invert_decoder(model, world, outputs.h, steps=40, refined=len(world.p2) // 2)
     assert efforts[2] <= half <= start + FORWARD
+
+
+def test_epsilon_never_rises_where_steps_overshoot() -> None:
+    """A decoder so steep that every step of Adam jumps past its goal: the best that was seen counts."""
+    world, model = graph("bag"), network()
+    with torch.no_grad():
+        model.head.weight.mul_(100)
+    h = evaluate(model, world).h
+    efforts = [invert_decoder(model, world, h, steps=steps) for steps in range(5)]
+    assert all(one >= other for one, other in itertools.pairwise(efforts))
+
+
+def test_the_heaviest_targets_are_refined_first() -> None:
+    """One refined target gains more than another than the heaviest could."""
+    world, model = graph("bag"), network()
+    h = evaluate(model, world).h
+    gap = [min(((h[i] - world.X2[j]) ** 2).sum() for i in world.M[:, [j]].tocoo().row) for j in range(len(world.p2))]
+    heaviest = int(world.p2.argmax())
+    reach = max(world.p2[j] * gap[j] for j in np.argsort(world.p2, kind="stable")[: len(world.p2) // 2])
+    gain = invert_decoder(model, world, h, 0, refined=0) - invert_decoder(model, world, h, 100, refined=1)
+    assert reach < gain <= world.p2[heaviest] * gap[heaviest] + FORWARD
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -134,6 +251,16 @@ def test_no_theorem_is_violated_by_a_random_network(view: View, seed: int) -> No
     checks = judge(untrained(world.images, config), world)["checks"]
     assert len(checks) == 4
     assert {check["verdict"] for check in checks} <= {"holds", "vacuous"}
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+def test_theorems_are_held_to_the_feature_of_the_configuration(kind: FeatureKind) -> None:
+    world = graph("sequence")
+    found = judge(untrained(world.images, TrainConfig(mask_ratio=0.5, view="sequence", feature=kind)), world)
+    terms = next(check["terms"] for check in found["checks"] if check["statement"] == "Thm 4.2")
+    assert terms["L_unif"] == pytest.approx(found[f"{kind}.L_unif"], rel=1e-12)
+    assert terms["epsilon"] == found["epsilon"]
+    assert found["cls.L_unif"] != pytest.approx(found["mean.L_unif"], rel=1e-6)
 
 
 @pytest.mark.parametrize("method", ["mae", "u-mae"])

@@ -258,6 +258,39 @@ def test_sizes_can_be_split_over_their_heads(size: str) -> None:
     assert config.decoder_dim % config.decoder_heads == 0
 
 
+@pytest.mark.parametrize(("grid", "patch_dim"), [((1, 2), 1), ((3, 5), 12), ((2, 2), 27)])
+@pytest.mark.parametrize("size", ["micro", "tiny"])
+def test_any_grid_and_patch_has_a_model(size: str, grid: tuple[int, int], patch_dim: int) -> None:
+    """Strips, planes, and patches of one channel or three."""
+    patches = grid[0] * grid[1]
+    model = build_model(model_config(size, grid, patch_dim), 0)
+    kept, dropped = torch.arange(patches)[None, :1], torch.arange(patches)[None, 1:]
+    with torch.no_grad():
+        predicted, tokens = model(torch.rand(1, 1, patch_dim), kept, dropped)
+    assert predicted.shape == (1, patches - 1, patch_dim)
+    assert tokens.shape == (1, 2, model.config.dim)
+    assert torch.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sizes_have_the_parameters_of_their_blocks(size: str) -> None:
+    """Counted by hand at the shape of ViT-MAE: 224² pixels in patches of 16² in three channels."""
+    with torch.device("meta"):
+        model = MaskedAutoencoder(model_config(size, (14, 14), 768))
+    dim, depth, _, decoder_dim, decoder_depth, _ = SIZES[size]
+
+    def blocks(width: int, count: int) -> int:
+        return count * (12 * width**2 + 13 * width)
+
+    encoder = 768 * dim + dim + dim + blocks(dim, depth) + 2 * dim
+    join = dim * decoder_dim + decoder_dim + decoder_dim
+    decoder = blocks(decoder_dim, decoder_depth) + 2 * decoder_dim + decoder_dim * 768 + 768
+    assert sum(parameter.numel() for parameter in model.parameters()) == encoder + join + decoder
+    if size == "base":
+        # What the reference code of MAE counts for mae_vit_base_patch16, less its two fixed position tables.
+        assert encoder + join + decoder == 111_907_840 - 197 * (768 + 512)
+
+
 def test_a_seed_is_a_model_and_the_callers_randomness_stays() -> None:
     config = model_config("micro", GRID, PATCH_DIM)
     before = torch.random.get_rng_state()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.neighbors import KNeighborsClassifier
 
 from maskgraph.empirical import probes
 from maskgraph.empirical.model import FeatureKind
@@ -105,6 +106,31 @@ def test_neighbours_are_five_by_angle_with_votes_by_mass() -> None:
     assert knn(even(x, y), [2.0, 0.0], 0) == 1
     heavy = np.array([1, 1, 1, 2, 2, 9, 9.0])
     assert knn(Labelled(x, y, heavy / heavy.sum()), [2.0, 0.0], 1) == 1, "3 against 4; the 9s are too far"
+
+
+def test_neighbours_are_those_of_scikit_learn() -> None:
+    """Equal masses and continuous features: only votes can tie, and both then take the lowest class."""
+    train, test = clouds(120, 0, distance=1.0, dim=4), clouds(90, 1, distance=1.0, dim=4)
+    # Away from the origin lengths and angles order neighbours differently.
+    train, test = even(train.x + 1, train.y), even(test.x + 1, test.y)
+    reference = KNeighborsClassifier(5, metric="cosine").fit(train.x, train.y)
+    right = reference.predict(test.x) == test.y
+    assert probe(train, test, 0).knn == pytest.approx(right.mean())
+    assert 0.3 < right.mean() < 0.9
+    euclidean = KNeighborsClassifier(5).fit(train.x, train.y).predict(test.x) == test.y
+    assert right.mean() != euclidean.mean(), "the metric matters here"
+
+
+def test_training_weights_are_so_many_copies_to_the_linear_probe() -> None:
+    """But for the strength of its prior, which counts images: hence few borderline images may turn."""
+    train, test = clouds(200, 0, distance=1.5), clouds(400, 1, distance=1.5)
+    copies = np.where(train.y == 0, 8, 1)
+    once = probe(Labelled(train.x, train.y, copies / copies.sum()), even(test.x, test.y), 0)
+    rows = np.repeat(np.arange(200), copies)
+    often = probe(even(train.x[rows], train.y[rows]), even(test.x, test.y), 0)
+    plain = probe(even(train.x, train.y), even(test.x, test.y), 0)
+    assert once.linear == pytest.approx(often.linear, abs=0.01)
+    assert abs(plain.linear - often.linear) > 0.03, "weights that matter"
 
 
 def test_a_tied_vote_goes_to_the_lowest_class() -> None:

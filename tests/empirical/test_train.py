@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from maskgraph.empirical import train as train_module
+from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.model import MaskedAutoencoder, reconstruction_loss
 from maskgraph.empirical.train import (
     TrainConfig,
@@ -103,6 +106,9 @@ def test_every_image_of_every_step_gets_a_fresh_mask(monkeypatch: pytest.MonkeyP
     # 400 draws from the 20 subsets of 3 in 6: 20 expected of each, standard deviation 4.4; five of them.
     assert len(masks) == math.comb(6, 3)
     assert max(abs(count - 20) for count in masks.values()) < 5 * 4.4
+    full = [tuple(map(tuple, positions.tolist())) for _, positions, _ in spy.shown if len(positions) == 4]
+    # 80 batches of 20⁴ that could be: a pair of them agrees in one seed of fifty, and two pairs in none.
+    assert len(set(full)) >= len(full) - 1 == 79
 
 
 def test_ten_images_are_learnt_by_heart() -> None:
@@ -207,6 +213,23 @@ def test_divergence_has_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(train_module, "reconstruction_loss", breaking)
     with pytest.raises(TrainingDivergedError, match=r"u-mae at mask ratio 0.5, seed 0 is not finite at step 5; try"):
         train(images(), SHORT)
+
+
+def test_patch_values_that_are_not_finite_diverge_at_once() -> None:
+    data = images()
+    assert data.codebook is not None
+    broken = replace(data, codebook=np.full_like(data.codebook, math.nan))
+    with pytest.raises(TrainingDivergedError, match="is not finite at step 0; try a lower --lr"):
+        train(broken, SHORT)
+
+
+def test_a_model_that_diverged_is_not_stored(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(TrainingDivergedError):
+        train(images(), with_(SHORT, lr=1e30), path)
+    tensors, meta = read_checkpoint(path)
+    assert meta["step"] == 0
+    assert all(torch.isfinite(value).all() for value in tensors.values())
 
 
 def test_a_trained_model_is_in_evaluation_mode() -> None:

@@ -1,0 +1,146 @@
+"""Records: written whole or not at all, in JSON that any reader takes, and read into one table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskgraph.empirical.records import (
+    read_bounds,
+    read_json,
+    read_records,
+    read_study,
+    to_json,
+    write_atomically,
+    write_json,
+)
+from maskgraph.graphs.errors import InputError
+
+
+def bare(run: Path, ratios: list[float], views: list[str], hops: list[str]) -> None:
+    """A run of bounds alone, named so that the order of names is not that of the plan."""
+    graph = {"mask_ratios": ratios, "views": views, "hops": hops}
+    write_json(run / "study.json", {"plan": {"graph": graph}, "machine": {}})
+    for view in views:
+        for hop in hops:
+            for ratio in ratios:
+                content = {"view": view, "hop": hop, "mask_ratio": ratio, "bounds": {"thm_4_2": None}}
+                write_json(run / "bounds" / f"{view}-{hop}-r{ratio}.json", content)
+
+
+def test_what_is_not_finite_is_null_wherever_it_is() -> None:
+    value = {"a": math.nan, "b": [math.inf, 1.5, {"c": (-math.inf, "NaN", True, 2)}], "d": None}
+    assert json.loads(to_json(value)) == {"a": None, "b": [None, 1.5, {"c": [None, "NaN", True, 2]}], "d": None}
+
+
+def test_numbers_are_read_back_to_the_last_bit(tmp_path: Path) -> None:
+    values = [0.1, 1 / 3, 5e-324, 1.7976931348623157e308, float(np.float64(2) ** -52), 2**60]
+    write_json(tmp_path / "x.json", values)
+    assert read_json(tmp_path / "x.json") == values
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.json"
+    write_atomically(path, b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"x\.json cannot be written \(.*No space left.*choose another directory"):
+        write_atomically(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+    assert path.read_bytes() == b"old"
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    write_atomically(path, b"old")
+
+    def interrupted(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_is_as_readable_as_the_user_makes_files(tmp_path: Path) -> None:
+    plain, ours = tmp_path / "plain", tmp_path / "ours"
+    old = os.umask(0o027)
+    try:
+        plain.write_text("x")
+        write_atomically(ours, b"x")
+        left = os.umask(0o027)
+    finally:
+        os.umask(old)
+    assert ours.stat().st_mode == plain.stat().st_mode
+    assert left == 0o027, "the caller's umask stays"
+
+
+def test_bounds_are_in_the_order_of_the_plan(tmp_path: Path) -> None:
+    bare(tmp_path, [0.75, 0.05, 0.5], ["sequence", "bag"], ["target", "image"])
+    table = read_bounds(tmp_path)
+    wanted = [(v, h, r) for v in ("sequence", "bag") for h in ("target", "image") for r in (0.05, 0.5, 0.75)]
+    assert list(zip(table["view"], table["hop"], table["mask_ratio"], strict=True)) == wanted
+
+
+def test_lacking_bounds_are_named(tmp_path: Path) -> None:
+    bare(tmp_path, [0.25, 0.5], ["bag"], ["target"])
+    (tmp_path / "bounds" / "bag-target-r0.5.json").unlink()
+    with pytest.raises(InputError, match=r"lacks the bounds of bag target 0\.5; finish it by repeating it with --res"):
+        read_bounds(tmp_path)
+
+
+def test_records_are_one_table_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name, ratio in (("b", 0.5), ("a", None)):
+        content: dict[str, object] = {"method": name, "mask_ratio": ratio, "seed": 0, "checks": []}
+        write_json(tmp_path / "records" / f"{name}.json", content)
+    table = read_records(tmp_path)
+    assert list(table["method"]) == ["a", "b"]
+    assert math.isnan(table["mask_ratio"][0])
+    assert table["mask_ratio"][1] == 0.5
+
+
+READERS: list[tuple[Any, str]] = [
+    (read_bounds, "holds no bounds"),
+    (read_records, "holds no records"),
+    (read_study, r"study\.json cannot be read \(No such file or directory\)"),
+]
+
+
+@pytest.mark.parametrize(("reader", "message"), READERS)
+def test_an_empty_directory_is_no_run(reader: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        reader(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"method": "mae"', r"mae\.json is not JSON \(.*delete it and run again with --resume"),
+        ('{"method": "mae"}', r"mae\.json does not hold method, mask_ratio, seed, checks; delete it and run again"),
+        ("[]", r"mae\.json does not hold method"),
+    ],
+)
+def test_a_damaged_record_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "mae.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_no_json(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"x\.json is not JSON"):
+        read_json(tmp_path / "x.json")

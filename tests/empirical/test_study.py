@@ -1,0 +1,360 @@
+"""A study from end to end: what it leaves, that every number is the one made by hand, and that it resumes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from maskgraph.empirical import study
+from maskgraph.empirical.model import FeatureKind
+from maskgraph.empirical.plan import Plan, plan_from, plan_table
+from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
+from maskgraph.empirical.records import read_study, to_json
+from maskgraph.empirical.study import judge, run_study, study_graph
+from maskgraph.empirical.train import load_model, train, untrained
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.source import Source, Split, load_split
+from maskgraph.theory.answer import answer
+from tests.empirical.toys import assert_same_bits, with_
+
+TABLE: dict[str, dict[str, Any]] = {
+    "data": {"dataset": "digits", "images": 100, "codes": 3, "held_out": 0.25, "seed": 1},
+    "graph": {"mask_ratios": [0.75], "max_masks": 3, "views": ["positional", "bag"], "hops": ["target", "image"]},
+    "train": {"methods": ["mae", "u-mae"], "seeds": 1, "epochs": 2, "batch": 16, "lam": 0.5, "device": "cpu"},
+}
+BOUNDS = {f"{view}-{hop}-r0.75" for view in ("positional", "bag") for hop in ("target", "image")}
+MODELS = {"mae-r0.75-s0", "u-mae-r0.75-s0"}
+BASELINES = {"raw-pixels", "coded-pixels", "random-network-s0"}
+KINDS: tuple[FeatureKind, ...] = ("cls", "mean")
+
+
+def plan(**changes: Mapping[str, Any]) -> Plan:
+    """The plan of this file, with some keys of some tables changed."""
+    return plan_from({name: {**part, **changes.get(name, {})} for name, part in TABLE.items()})
+
+
+class Told:
+    """What a study reported."""
+
+    def __init__(self) -> None:
+        self.news: list[tuple[int, int, str, float]] = []
+
+    def __call__(self, *news: Any) -> None:
+        self.news.append(news)
+
+    @property
+    def labels(self) -> set[str]:
+        """The pieces that were done."""
+        return {label for _, _, label, _ in self.news}
+
+
+def contents(run: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Every file of a run: when and where it was written, and what it holds."""
+    files = [path for path in run.rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(run)): (path.stat().st_mtime_ns, path.stat().st_ino, path.read_bytes()) for path in files
+    }
+
+
+def record(run: Path, name: str) -> dict[str, Any]:
+    """A record as it was written, refusing what JSON does not have."""
+
+    def refuse(token: str) -> None:
+        raise AssertionError(f"{name} holds {token}")
+
+    return dict(json.loads((run / "records" / f"{name}.json").read_text(), parse_constant=refuse))
+
+
+@pytest.fixture(scope="module")
+def told() -> Told:
+    """What the finished study reported."""
+    return Told()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, told: Told) -> Path:
+    """A study that two processes did; no test changes it."""
+    run = tmp_path_factory.mktemp("study") / "deep" / "run"
+    run_study(plan(), run, resume=False, workers=2, report=told)
+    return run
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, with the times of its files."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """The images of the study."""
+    return load_split(plan().source, plan().held_out)
+
+
+def test_every_piece_leaves_its_files_and_nothing_else(finished: Path) -> None:
+    wanted = {"study.json"}
+    wanted |= {f"bounds/{name}.json" for name in BOUNDS}
+    wanted |= {f"records/{name}.json" for name in MODELS | BASELINES}
+    wanted |= {f"models/{name}.safetensors" for name in MODELS}
+    assert set(contents(finished)) == wanted
+
+
+def test_every_piece_is_reported_once(finished: Path, told: Told) -> None:
+    count = len(BOUNDS | MODELS | BASELINES)
+    assert told.labels == BOUNDS | MODELS | BASELINES
+    assert [(done, total) for done, total, _, _ in told.news] == [(done, count) for done in range(1, count + 1)]
+    shares = [share for _, _, _, share in told.news]
+    assert shares[0] > 0
+    assert all(one < other for one, other in itertools.pairwise(shares))
+    assert shares[-1] == pytest.approx(1)
+
+
+def test_what_is_written_is_json_without_nan_or_infinity(finished: Path) -> None:
+    for name in MODELS | BASELINES:
+        record(finished, name)
+    for path in [finished / "study.json", *finished.glob("bounds/*.json")]:
+        # Every number of strict JSON survives the strict writer.
+        assert to_json(json.loads(path.read_text())) + "\n" == path.read_text()
+        assert not {"NaN", "Infinity"} & set(path.read_text().replace(",", " ").split())
+
+
+def test_the_study_says_which_plan_it_is(finished: Path) -> None:
+    found = read_study(finished)
+    assert plan_from(found["plan"]) == plan()
+    assert set(found["machine"]["versions"]) == {"numpy", "scipy", "torch", "scikit-learn"}
+
+
+@pytest.mark.parametrize("view", ["positional", "bag"])
+@pytest.mark.parametrize("hop", ["target", "image"])
+def test_bounds_are_the_answer_on_the_training_images(view: Any, hop: Any, finished: Path, split: Split) -> None:
+    found = json.loads((finished / "bounds" / f"{view}-{hop}-r0.75.json").read_text())
+    graph = study_graph(split.train, plan(), 0.75, view)
+    assert (found["view"], found["hop"], found["dataset"], found["seed"]) == (view, hop, "digits", 1)
+    assert found["dim"] == min(64, len(graph.p1), len(graph.p2))
+    wanted = answer(graph, 0.75, found["dim"], hop, seed=1)
+    assert set(wanted) <= set(found)
+    assert found["kept"] == 4
+    assert found["masks"] == 3
+    for name in ("head_sq", "tail_sq", "alpha", "phi", "bayes_risk"):
+        assert found[name] == pytest.approx(wanted[name], rel=1e-6, abs=1e-9)
+
+
+def assert_probed(found: dict[str, Any], prefix: str, features: list[NDArray[np.float64]], split: Split) -> None:
+    """The probes of a record were fitted on the training images and scored on the held-out ones."""
+    known = Labelled(features[0], split.train.labels, split.train.weights)
+    asked = Labelled(features[1], split.test.labels, split.test.weights)
+    # Neighbours among coded images tie, so sums have to run in the order in which they did.
+    with threadpool_limits(1):
+        wanted = probe(known, asked, 0)
+    for name, value in asdict(wanted).items():
+        assert found[f"{prefix}.{name}"] == pytest.approx(value, rel=1e-12), (prefix, name)
+
+
+@pytest.mark.parametrize("method", ["mae", "u-mae"])
+def test_a_record_is_its_model_measured_by_hand(method: str, finished: Path, split: Split) -> None:
+    name = f"{method}-r0.75-s0"
+    found, trained = record(finished, name), load_model(finished / "models" / f"{name}.safetensors")
+    assert (found["method"], found["mask_ratio"], found["seed"], found["dataset"]) == (method, 0.75, 0, "digits")
+    assert found["lam"] == (0.5 if method == "u-mae" else 0.0)
+    assert found["feature"] == "cls"
+    assert found["steps"] == 2 * math.ceil(len(split.train.codes) / 16) == len(trained.losses)
+    assert found["final_reconstruction"] == pytest.approx(float(trained.losses[:, 0].mean()), rel=1e-6)
+    assert found["train_cpu_seconds"] > 0
+    with threadpool_limits(1):
+        measured = judge(trained, study_graph(split.train, plan(), 0.75, "positional"))
+    assert {key: found[key] for key in measured} == json.loads(to_json(measured))
+    assert [check["statement"] for check in found["checks"]] == ["Thm 3.4", "Thm 3.6", "Thm 4.1", "Thm 4.2"]
+    for kind in KINDS:
+        features = [full_features(trained.model, side, "positional", kind) for side in (split.train, split.test)]
+        assert_probed(found, kind, features, split)
+
+
+def test_a_model_is_what_training_gives(finished: Path, split: Split) -> None:
+    config = next(config for config in plan().runs() if config.method == "u-mae")
+    assert_same_bits(load_model(finished / "models" / "u-mae-r0.75-s0.safetensors"), train(split.train, config))
+
+
+def test_baselines_are_probed_by_hand(finished: Path, split: Split) -> None:
+    assert split.train_pixels is not None
+    assert split.test_pixels is not None
+    raw, coded = record(finished, "raw-pixels"), record(finished, "coded-pixels")
+    assert_probed(raw, "pixels", [split.train_pixels, split.test_pixels], split)
+    assert_probed(coded, "pixels", [pixel_features(split.train), pixel_features(split.test)], split)
+    network = untrained(split.train, plan().runs()[0])
+    found = record(finished, "random-network-s0")
+    for kind in KINDS:
+        features = [full_features(network.model, side, "positional", kind) for side in (split.train, split.test)]
+        assert_probed(found, kind, features, split)
+    for baseline in (raw, coded, found):
+        assert baseline["checks"] == []
+        assert baseline["mask_ratio"] is None
+
+
+def test_a_study_is_not_begun_twice(run: Path) -> None:
+    before = contents(run)
+    with pytest.raises(InputError, match=r"run holds a study already; add --resume to finish it, or choose another"):
+        run_study(plan(), run, resume=False, workers=1, report=Told())
+    assert contents(run) == before
+
+
+def test_a_finished_study_resumes_to_nothing(run: Path) -> None:
+    before, told = contents(run), Told()
+    run_study(plan(), run, resume=True, workers=2, report=told)
+    assert told.news == []
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "message"),
+    [
+        ("train", "lam", 0.25, r"train\.lam is 0\.5 there and 0\.25 here"),
+        ("train", "seeds", 2, r"train\.seeds is 1 there and 2 here"),
+        ("train", "methods", ["mae"], r"train\.methods is \['mae', 'u-mae'\] there and \['mae'\] here"),
+        ("graph", "max_masks", 4, r"graph\.max_masks is 3 there and 4 here"),
+        ("data", "held_out", 0.3, r"data\.held_out is 0\.25 there and 0\.3 here"),
+        ("data", "codebook", "threshold", r"data\.codebook is None there and 'threshold' here"),
+    ],
+)
+def test_another_study_is_refused_by_the_field(table: str, key: str, value: object, message: str, run: Path) -> None:
+    before = contents(run)
+    with pytest.raises(InputError, match=rf"holds another study \({message}\); choose another --out"):
+        run_study(plan(**{table: {key: value}}), run, resume=True, workers=1, report=Told())
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", r"study\.json is not JSON"), ("[]", r"study\.json does not hold plan, machine"), ("{}", r"does not hold")],
+)
+def test_a_damaged_study_is_refused(text: str, message: str, run: Path) -> None:
+    (run / "study.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        run_study(plan(), run, resume=True, workers=1, report=Told())
+
+
+def test_a_resume_does_what_is_missing_and_nothing_else(run: Path) -> None:
+    """A bound, a baseline, a model's record, and a checkpoint whose record is still there."""
+    gone = {
+        "bounds/bag-image-r0.75.json": "bag-image-r0.75",
+        "records/coded-pixels.json": "coded-pixels",
+        "records/mae-r0.75-s0.json": "mae-r0.75-s0",
+        "models/u-mae-r0.75-s0.safetensors": "u-mae-r0.75-s0",
+    }
+    before, told = contents(run), Told()
+    redone_model = load_model(run / "models" / "u-mae-r0.75-s0.safetensors")
+    for name in gone:
+        (run / name).unlink()
+    run_study(plan(), run, resume=True, workers=1, report=told)
+    after = contents(run)
+    assert told.labels == set(gone.values())
+    assert after.keys() == before.keys()
+    redone = {*gone, "records/u-mae-r0.75-s0.json"}
+    assert {name for name in after if after[name][:2] != before[name][:2]} == redone
+    # Not the bytes of the file: safetensors writes the metadata of its header in any order.
+    assert_same_bits(load_model(run / "models" / "u-mae-r0.75-s0.safetensors"), redone_model)
+    for name in (name for name in after if name.endswith(".json")):
+        new, old = (json.loads(files[name][2]) for files in (after, before))
+        for value in (new, old):
+            value.pop("train_cpu_seconds", None)
+        assert new == old, name
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    resume: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(study, "_in_processes", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(InputError, match=r"study\.json cannot be written \(.*choose another directory with --out"):
+        run_study(plan(), tmp_path / "file" / "run", resume=resume, workers=1, report=Told())
+
+
+def test_two_ratios_that_keep_as_many_patches_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"mask ratios 0\.75 and 0\.76 both keep 4 of 16 patches; drop one"):
+        run_study(plan(graph={"mask_ratios": [0.5, 0.75, 0.76]}), tmp_path / "run", False, 1, Told())
+    assert not (tmp_path / "run").exists()
+
+
+def test_codes_without_values_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bare.npz", codes=np.arange(24).reshape(6, 4) % 3, labels=np.arange(6) % 2)
+    bare = plan_from({"data": {"dataset": str(tmp_path / "bare.npz")}, "train": {"device": "cpu"}})
+    with pytest.raises(InputError, match=r"bare\.npz has codes but no patch values to train on; add a codebook"):
+        run_study(bare, tmp_path / "run", False, 1, Told())
+    assert not (tmp_path / "run").exists()
+
+
+def numbered(path: Path, scale: float = 1.0, where: Any = ()) -> Source:
+    """A data set whose pixels tell the image, those of the images `where` multiplied by `scale`."""
+    pixels = np.arange(40.0)[:, None, None] + np.array([[0, 0.25], [0.5, 0.75]])
+    pixels[np.asarray(where, dtype=np.int64)] *= scale
+    np.savez(path, pixels=pixels, labels=np.arange(40) % 3, weights=np.arange(1.0, 41.0))
+    return Source(str(path), patch=1, codes=4, seed=3)
+
+
+def ids(split: Split) -> tuple[list[int], list[int]]:
+    """Which images of `numbered` are on either side."""
+    assert split.train_pixels is not None
+    assert split.test_pixels is not None
+    return split.train_pixels[:, 0].astype(int).tolist(), split.test_pixels[:, 0].astype(int).tolist()
+
+
+def test_no_image_is_on_both_sides_of_a_split(tmp_path: Path) -> None:
+    found = load_split(numbered(tmp_path / "data.npz"), 0.3)
+    known, held = ids(found)
+    assert sorted(known + held) == list(range(40))
+    for rows, side in ((known, found.train), (held, found.test)):
+        np.testing.assert_array_equal(side.labels, np.array(rows) % 3)
+        weights = np.array(rows) + 1.0
+        np.testing.assert_allclose(side.weights, weights / weights.sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["kmeans", "threshold"])
+def test_a_codebook_learns_nothing_from_held_out_images(kind: Any, tmp_path: Path) -> None:
+    source = numbered(tmp_path / "data.npz")
+    plain = load_split(Source(**{**asdict(source), "codebook": kind}), 0.3)
+    held = ids(plain)[1]
+    numbered(tmp_path / "data.npz", 1000.0, held)
+    wild = load_split(Source(**{**asdict(source), "codebook": kind}), 0.3)
+    assert plain.train.codebook is not None
+    assert wild.train.codebook is not None
+    np.testing.assert_array_equal(plain.train.codebook, wild.train.codebook)
+    np.testing.assert_array_equal(plain.train.codes, wild.train.codes)
+    assert not np.array_equal(plain.test.codes, wild.test.codes), "held-out images did change"
+    assert wild.test.codebook is not None
+    np.testing.assert_array_equal(wild.test.codebook, wild.train.codebook)
+
+
+def test_coded_data_is_split_without_pixels() -> None:
+    found = load_split(Source("mixture:n=4,eta=0.2", images=60, seed=2), 0.25)
+    assert found.train_pixels is None
+    assert found.test_pixels is None
+    assert len(found.train.codes) + len(found.test.codes) == 60
+    assert found.train.weights.sum() == pytest.approx(1)
+    assert found.test.weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
+def test_a_share_that_holds_out_nothing_or_all_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match=rf"held_out {share:g}; expected a share of the images in \(0, 1\)"):
+        load_split(Source("digits"), share)
+
+
+def test_names_of_models_are_told_apart() -> None:
+    runs = plan(train={"seeds": 2}, graph={"mask_ratios": [0.25, 0.5]}).runs()
+    assert len({study.run_name(config) for config in runs}) == len(runs) == 8
+    assert study.run_name(with_(runs[0], method="mae", mask_ratio=0.25, seed=1)) == "mae-r0.25-s1"
+
+
+def test_the_table_of_a_plan_survives_json() -> None:
+    assert plan_from(json.loads(to_json(plan_table(plan())))) == plan()
