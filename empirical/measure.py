@@ -176,7 +176,8 @@ def _batch(
 
 
 def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    return torch.as_tensor(np.ascontiguousarray(positions), device=device)
+    # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
+    return torch.as_tensor(positions.copy(), device=device)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:

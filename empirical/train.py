@@ -309,7 +309,8 @@ class _State:
         visible, target = (arrange(view, np.take_along_axis(self.images.codes[rows], side, axis=1)) for side in drawn)
         positions, asked = known_positions(view, *drawn)
         arrays = (rows, visible, target, positions, asked)
-        index_of, seen, hidden, at, slots = (torch.as_tensor(np.ascontiguousarray(a)).to(self.device) for a in arrays)
+        # Copies: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
+        index_of, seen, hidden, at, slots = (torch.as_tensor(a.copy()).to(self.device) for a in arrays)
         return index_of, self.codebook[seen], self.codebook[hidden], at, slots
 
     def _autocast(self) -> AbstractContextManager[Any]:

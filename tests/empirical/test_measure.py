@@ -191,6 +191,19 @@ def test_batches_change_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.usefixtures("every_warning")
+def test_a_graph_of_one_view_is_measured_without_a_warning(view: View) -> None:
+    """A batch of one row, whose positions are the only ones that numpy need not copy."""
+    data = make_coded_images("one", np.array([[1, 1, 1]]), np.array([0]), codebook=np.array([[0.0], [1.0]]))
+    world = mask_graph(data, mask_set(mask_distribution("uniform", data.grid, 0.5), 1), view)
+    model = build_model(model_config("micro", (1, 3), 1), 0).eval()
+    outputs = evaluate(model, world)
+    assert len(outputs.h) == 1
+    np.testing.assert_allclose(outputs.collapsed, outputs.h, rtol=0, atol=FORWARD)
+    assert invert_decoder(model, world, outputs.h) >= 0
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_a_constant_encoder_leaves_the_decoder_what_it_knows(view: View) -> None:
     """With positions that is the mask, without them nothing."""
     world = graph(view)
@@ -223,18 +236,21 @@ def test_epsilon_is_certified_and_falls_with_effort(view: View) -> None:
 
 
 def test_epsilon_never_rises_where_steps_overshoot() -> None:
-    """A decoder so steep that every step of Adam jumps past its goal: the best that was seen counts."""
-    world, model = graph("bag"), network()
+    """An output so near its target that a step of Adam, which has one size, jumps past it: the best seen counts."""
+    data = make_coded_images("one", np.array([[1, 1, 1]]), np.array([0]), codebook=np.array([[0.0], [1.0]]))
+    world = mask_graph(data, mask_set(mask_distribution("uniform", data.grid, 0.33), 1), "positional")
+    model = build_model(model_config("micro", (1, 3), 1), 0).eval()
     with torch.no_grad():
-        model.head.weight.mul_(100)
+        model.head.bias.add_(torch.as_tensor(world.X2[0] - evaluate(model, world).h[0] + 1e-3))
     h = evaluate(model, world).h
     efforts = [invert_decoder(model, world, h, steps=steps) for steps in range(5)]
+    assert efforts[0] == pytest.approx(1e-6, rel=1e-2)
     assert all(one >= other for one, other in itertools.pairwise(efforts))
 
 
 def test_the_heaviest_targets_are_refined_first() -> None:
     """One refined target gains more than another than the heaviest could."""
-    world, model = graph("bag"), network()
+    world, model = graph("positional"), network()
     h = evaluate(model, world).h
     gap = [min(((h[i] - world.X2[j]) ** 2).sum() for i in world.M[:, [j]].tocoo().row) for j in range(len(world.p2))]
     heaviest = int(world.p2.argmax())

@@ -83,6 +83,15 @@ def test_each_step_shows_the_kept_patches_and_asks_for_the_others(view: View, mo
             assert slots == (dropped if view == "positional" else list(range(len(kept), PATCHES)))
 
 
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.usefixtures("every_warning")
+def test_a_batch_of_one_image_is_trained_on_without_a_warning(view: View) -> None:
+    """Ten images in batches of nine leave one, whose positions are the only ones that numpy need not copy."""
+    found = train(images(), with_(SHORT, view=view, batch=9, epochs=1))
+    assert len(found.losses) == 2
+    assert np.isfinite(found.losses).all()
+
+
 def test_an_epoch_shows_every_image_once_with_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     data, spy = images(), Spy(monkeypatch)
     train(data, SHORT)
