@@ -39,7 +39,8 @@ from maskgraph.graphs.masks import kept_patches, mask_distribution, mask_set
 from maskgraph.graphs.source import Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
-from maskgraph.theory.ledger import Outputs, ledger
+from maskgraph.theory.ledger import ledger
+from maskgraph.theory.outputs import Outputs
 
 Report = Callable[[int, int, str, float], None]
 """Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
@@ -247,10 +248,26 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows."""
     model = trained.model
     outputs = evaluate(model, graph)
-    epsilon = invert_decoder(model, graph, outputs.h)
-    seen = Outputs(outputs.h, outputs.features[trained.config.feature], outputs.collapsed, epsilon)
-    checks = [check.as_dict() for check in ledger(graph, seen)]
-    return {"epsilon": epsilon, **measure(graph, outputs), "checks": checks}
+    inverse = invert_decoder(model, graph, outputs.h)
+    feature = trained.config.feature
+    seen = Outputs(f=outputs.features[feature], h=outputs.h, pseudo=inverse.outputs, collapsed=outputs.collapsed)
+    measured = measure(graph, outputs)
+    L = measured[f"{feature}.lipschitz"]
+    assert isinstance(L, float)
+    return {
+        "epsilon": inverse.epsilon,
+        "epsilon_nearest": inverse.nearest,
+        "epsilon_late_gain": inverse.late_gain,
+        "epsilon_refined_mass": inverse.refined_mass,
+        "four_L_lambda": 4 * L * _theory_lambda(trained.config, graph),
+        **measured,
+        "checks": [check.as_dict() for check in ledger(graph, seen)],
+    }
+
+
+def _theory_lambda(config: TrainConfig, graph: MaskGraph) -> float:
+    """λ of the theory, whose L_MAE sums over the d target values that training takes the mean of."""
+    return graph.X2.shape[1] * config.lam if config.method == "u-mae" else 0.0
 
 
 def _baseline(plan: Plan, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
+from maskgraph.ledger_text import ledger_text
 from maskgraph.progress import Progress
 from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
@@ -65,19 +66,11 @@ def bound(options: argparse.Namespace) -> int:
 def verify(options: argparse.Namespace) -> int:
     """`maskgraph verify`: the theorems held to the models of a run, or to an untrained network on a dataset."""
     rows = _recorded_checks(Path(options.target)) if Path(options.target).is_dir() else _untrained_checks(options)
-    violated = [row for row in rows if row["verdict"] == "violated"]
     if options.json:
         _print_json({"target": options.target, "checks": rows})
     else:
-        shown = ("model", "statement", "lhs", "sense", "rhs", "slack", "verdict")
-        print(table(shown, [[row[name] for name in shown] for row in rows]))
-        print()
-        for statement in dict.fromkeys(row["statement"] for row in rows):
-            row = next(row for row in rows if row["statement"] == statement)
-            print(f"{statement}: {row['formula']}" + (f" ({row['note']})" if row["note"] else ""))
-        print("L and eps are the model's own, measured on the graph.")
-        print(f"\n{len(rows)} checks, {len(violated)} violated")
-    return VIOLATED if violated else OK
+        print(ledger_text(rows))
+    return VIOLATED if any(row["verdict"] == "violated" for row in rows) else OK
 
 
 def train(options: argparse.Namespace) -> int:
@@ -171,6 +164,8 @@ def _recorded_checks(run: Path) -> list[dict[str, Any]]:
     ]
     if not rows:
         raise InputError(f"{run} holds no trained model yet; finish it with --resume")
+    if any("steps" not in row for row in rows):
+        raise InputError(f"{run} holds checks without steps, from another version of maskgraph; run it again")
     return rows
 
 

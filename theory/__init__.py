@@ -6,10 +6,15 @@ spectrum      the top k eigenvalues of A with multiplicity, ‖A‖_F², head an
 labels        α, φ, intra- and inter-class edge mass, coverage
 risk          Bayes risk, Var(x2), the rank-k floor: what no model goes below
 losses        L_MAE, L_align, L_unif, L_SCL of any outputs on the whole graph, and the identities between them
-lipschitz     the one-sided Lipschitz constant over positive pairs
+lipschitz     the Lipschitz constants of Thm 4.2
 bounds        every bound, one function each
 closed_form   the class mixture, whose spectrum and α are known at any size
 answer        all of it for one graph: the object that `maskgraph bound --json` prints
-check         Check: a statement's two sides, slack and verdict
-ledger        Theorems 3.4, 3.6, 4.1, 4.2 held to a model's outputs
+outputs       what the theorems see of a model
+terms         every quantity that a statement speaks of (terms_graph, terms_outputs: those of its parts)
+assumptions   what statements ask of a graph and a model, measured
+statement     Statement: formula, assumptions, the chain of its proof
+statements    all of them
+check         Check: a statement held, with its sides, steps, slack and verdict
+ledger        every statement held to one model
 """

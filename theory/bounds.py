@@ -29,13 +29,18 @@ def is_printed_lambda(lam: float, lipschitz: float) -> bool:
     return math.isclose(lam * 4 * lipschitz, 1, rel_tol=1e-12)
 
 
+def thm_3_2(asym: float, energy_h: float, energy_pseudo: float, epsilon: float) -> float:
+    """L_MAE(h) >= L_asym + ½ E‖h‖² + ½ E‖h_g‖² − ε, L_asym = −E h(x1)·h_g(x2), ε = E‖h_g(x2) − x2‖² (Thm 3.2)."""
+    return asym + energy_h / 2 + energy_pseudo / 2 - epsilon
+
+
 def thm_3_4(align_h: float, energy_h: float, epsilon: float) -> float:
     """L_MAE(h) >= ½ L_align(h) + ½ E‖h‖² − ε, with ε of the pseudo-inverse encoder (Thm 3.4, Assumption 3.1)."""
     return align_h / 2 + energy_h / 2 - epsilon
 
 
 def thm_3_6(variance: float) -> float:
-    """F constant: L_MAE >= Var(x2), or >= E_m Var(x2|m) for a decoder that knows the mask (Thm 3.6; S4)."""
+    """Constant f: L_MAE >= Var(x2), or >= E_m Var(x2|m) for a decoder that knows the mask (Thm 3.6; S4)."""
     return variance
 
 

@@ -74,11 +74,8 @@ def coverage(graph: MaskGraph) -> float:
     return float(graph.p2[np.diff(graph.R2.indptr) == 1].sum())
 
 
-def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
-    """Pr[ȳ ≠ p_f(x̄)]: the error of the mean classifier's majority vote over the views of an image (Thm 4.1).
-
-    W = E[f(x1) onehot(y(x1))ᵀ]; a view votes argmax_c (Wᵀf(x1))_c with its mass under the image, the lowest
-    class winning a tie.
+def mean_classifier(graph: MaskGraph, f: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(N1,) int64, argmax_c (Wᵀf(x1))_c with W = E[f(x1) onehot(y(x1))ᵀ], the lowest class at a tie (Thm 4.1).
 
     Args:
         graph: the mask graph.
@@ -86,7 +83,19 @@ def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
     """
     onehot = np.eye(graph.class_mass1.shape[1])
     W = (f * graph.p1[:, None]).T @ onehot[majority_class(graph.class_mass1)]
-    votes = sp.csr_array(graph.R1.T) @ onehot[np.argmax(f @ W, axis=1)]
+    return np.asarray(np.argmax(f @ W, axis=1), dtype=np.int64)
+
+
+def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
+    """Pr[ȳ ≠ p_f(x̄)]: the error of the mean classifier's majority vote over the views of an image (Thm 4.1).
+
+    A view votes with its mass under the image, the lowest class winning a tie.
+
+    Args:
+        graph: the mask graph.
+        f: (N1, k) features of the visible views.
+    """
+    votes = sp.csr_array(graph.R1.T) @ np.eye(graph.class_mass1.shape[1])[mean_classifier(graph, f)]
     return float(graph.images.weights[majority_class(np.asarray(votes)) != graph.images.labels].sum())
 
 

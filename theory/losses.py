@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
@@ -22,14 +23,18 @@ def energy(graph: MaskGraph, h: Array) -> float:
 
 def mae_loss(graph: MaskGraph, h: Array) -> float:
     """L_MAE(h) = E ‖h(x1) − x2‖² over the joint distribution M (section 2.1)."""
-    M, X2 = graph.M, graph.X2
-    row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
-    total = 0.0
-    # Squared differences edge by edge: the expanded square would lose what is small beside the energies.
-    for start in range(0, M.nnz, 200_000):
-        part = slice(start, start + 200_000)
-        total += float(M.data[part] @ ((h[row[part]] - X2[M.indices[part]]) ** 2).sum(axis=1))
-    return total
+    return cross_distance(graph, h, graph.X2)
+
+
+def cross_distance(graph: MaskGraph, h: Array, at_target: Array) -> float:
+    """E‖h(x1) − c(x2)‖² over the joint distribution M.
+
+    Args:
+        graph: the mask graph.
+        h: (N1, d) outputs at the visible views.
+        at_target: (N2, d) values c at the targets.
+    """
+    return _edge_mean(graph.M, h, at_target)
 
 
 def align_loss(graph: AugmentationGraph, h: Array) -> float:
@@ -40,14 +45,7 @@ def align_loss(graph: AugmentationGraph, h: Array) -> float:
 
 def pair_distance(graph: AugmentationGraph, h: Array) -> float:
     """E‖h(x1) − h(x1⁺)‖² over positive pairs = 2 E_c Var(h | c), c the shared view or image."""
-    J = graph.joint
-    centre = np.asarray(J.T @ h) / graph.shared_mass[:, None]
-    row = np.repeat(np.arange(J.shape[0]), np.diff(J.indptr))
-    total = 0.0
-    for start in range(0, J.nnz, 200_000):
-        part = slice(start, start + 200_000)
-        total += float(J.data[part] @ ((h[row[part]] - centre[J.indices[part]]) ** 2).sum(axis=1))
-    return 2 * total
+    return 2 * _edge_mean(graph.joint, h, np.asarray(graph.joint.T @ h) / graph.shared_mass[:, None])
 
 
 def unif_loss(graph: MaskGraph, f: Array) -> float:
@@ -58,6 +56,26 @@ def unif_loss(graph: MaskGraph, f: Array) -> float:
 def spectral_contrastive_loss(graph: AugmentationGraph, f: Array) -> float:
     """L_SCL(f) = 2 L_align(f) + E(f·f⁻)² = ‖A − FFᵀ‖_F² − ‖A‖_F² (HaoChen et al. 2021; identity I4)."""
     return 2 * align_loss(graph, f) + unif_loss(graph.graph, f)
+
+
+def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
+    """‖A − FFᵀ‖_F² − ‖A‖_F², entry by entry of A: the other side of identity I4.
+
+    Off the support of A both norms differ by (FFᵀ)² alone, so that only entries where A > 0 are visited.
+
+    Args:
+        graph: the augmentation graph.
+        F: (N1, k) diag(p1)^½ f.
+    """
+    total = float(((F.T @ F) ** 2).sum())
+    for start in range(0, len(F), 2_000):
+        block = (graph.B[start : start + 2_000] @ graph.B.T).tocoo()
+        for at in range(0, block.nnz, 200_000):
+            part = slice(at, at + 200_000)
+            a = block.data[part]
+            g = np.einsum("ij,ij->i", F[block.row[part] + start], F[block.col[part]])
+            total += float(((a - g) ** 2 - a**2 - g**2).sum())
+    return total
 
 
 def target_gap(graph: MaskGraph, h: Array) -> float:
@@ -86,3 +104,14 @@ def normalise(f: Array) -> Array:
             "finite, non-zero features: look for dead units or a diverged run"
         )
     return np.asarray(f / norm[:, None])
+
+
+def _edge_mean(joint: sp.csr_array, left: Array, right: Array) -> float:
+    """E‖left − right‖² over a joint distribution."""
+    row = np.repeat(np.arange(joint.shape[0]), np.diff(joint.indptr))
+    total = 0.0
+    # Squared differences edge by edge: the expanded square would lose what is small beside the energies.
+    for start in range(0, joint.nnz, 200_000):
+        part = slice(start, start + 200_000)
+        total += float(joint.data[part] @ ((left[row[part]] - right[joint.indices[part]]) ** 2).sum(axis=1))
+    return total

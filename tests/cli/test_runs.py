@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from maskgraph.cli import main
+from maskgraph.theory.statements import STATEMENTS
 from tests.cli.refusal import assert_refused
 
 STUDY = """
@@ -54,12 +55,35 @@ def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> N
 def test_verify_of_a_run_prints_what_was_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(run), "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
-    assert len(checks) == 8 * 4
-    assert {check["statement"] for check in checks} == {"Thm 3.4", "Thm 3.6", "Thm 4.1", "Thm 4.2"}
+    assert len(checks) == 8 * len(STATEMENTS)
+    assert [check["statement"] for check in checks[: len(STATEMENTS)]] == [known.number for known in STATEMENTS]
     for check in checks:
-        sign = 1 if check["sense"] == ">=" else -1
-        assert check["slack"] == pytest.approx(sign * (check["lhs"] - check["rhs"]))
-        assert check["verdict"] in ("holds", "vacuous")
+        if check["lhs"] is not None and check["rhs"] is not None:
+            difference = check["lhs"] - check["rhs"]
+            signed = {">=": difference, "<=": -difference, "=": -abs(difference)}[check["sense"]]
+            assert check["slack"] == pytest.approx(signed)
+        assert check["verdict"] != "violated"
+
+
+def test_verify_of_a_run_counts_verdicts_and_says_where_slack_goes(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert f"8 models, {8 * len(STATEMENTS)} checks, 0 violated" in out
+    (row,) = [line for line in out.splitlines() if line.split()[:2] == ["Thm", "3.4"] and "unit" not in line][:1]
+    assert re.search(r"(target gap|factor 2|epsilon) \d+%$", row)
+    assert "Thm 3.4 unit, assumption not met: unit-norm h by" in out
+
+
+def test_verify_refuses_records_of_another_version(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((run / "records" / "mae-r0.5-s0.json").read_text())
+    del record["checks"][0]["steps"]
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "mae-r0.5-s0.json").write_text(json.dumps(record))
+    assert_refused(capsys, "holds checks without steps, from another version of maskgraph", "verify", str(tmp_path))
 
 
 def test_verify_exits_1_where_a_theorem_is_violated(run: Path, tmp_path: Path) -> None:
@@ -73,7 +97,7 @@ def test_verify_exits_1_where_a_theorem_is_violated(run: Path, tmp_path: Path) -
 def test_verify_of_a_dataset_holds_the_theorems_to_an_untrained_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "mixture:n=4", "--mask-ratio", "0.5", "--view", "bag"]) == 0
     out = capsys.readouterr().out
-    assert "4 checks, 0 violated" in out
+    assert f"1 model, {len(STATEMENTS)} checks, 0 violated" in out
     assert "untrained" in out
 
 

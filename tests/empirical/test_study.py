@@ -26,6 +26,7 @@ from maskgraph.empirical.train import load_model, train, untrained
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.theory.answer import answer
+from maskgraph.theory.statements import STATEMENTS
 from tests.empirical.toys import assert_same_bits, with_
 
 TABLE: dict[str, dict[str, Any]] = {
@@ -173,8 +174,11 @@ def test_a_record_is_its_model_measured_by_hand(method: str, finished: Path, spl
     assert found["train_cpu_seconds"] > 0
     with threadpool_limits(1):
         measured = judge(trained, study_graph(split.train, plan(), 0.75, "positional"))
+    L = measured["cls.lipschitz"]
+    d = trained.model.config.patch_dim * 12
+    assert measured["four_L_lambda"] == pytest.approx(4 * L * d * found["lam"], rel=1e-12)
     assert {key: found[key] for key in measured} == json.loads(to_json(measured))
-    assert [check["statement"] for check in found["checks"]] == ["Thm 3.4", "Thm 3.6", "Thm 4.1", "Thm 4.2"]
+    assert [check["statement"] for check in found["checks"]] == [known.number for known in STATEMENTS]
     for kind in KINDS:
         features = [full_features(trained.model, side, "positional", kind) for side in (split.train, split.test)]
         assert_probed(found, kind, features, split)

@@ -1,0 +1,84 @@
+"""What the theorems see of a model: its answers at every view of a graph."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.bipartite import MaskGraph
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A model on a graph. Every part may be missing; the statements that need it then say so.
+
+    Attributes:
+        f: (N1, k) float64, its feature at each visible view.
+        h: (N1, d) float64, its reconstruction of the target there.
+        pseudo: (N2, d) float64, h_g at each target: the decoder's output for a pseudo-inverse encoder of targets
+            (Assumption 3.1). Any will do; a better one gives a smaller ε.
+        collapsed: (N1, d) float64, its output when the encoder's answer is one and the same everywhere; None:
+            h itself is held to be that.
+        epsilon: an ε that is claimed; None: the one that `pseudo` certifies, 0 where there is none either.
+        lipschitz: an L that is claimed; None: the least that serves, measured on positive pairs.
+        lam: λ of the loss; None: 1/(4L), the one that Thm 4.2 is printed for.
+    """
+
+    f: Array | None = None
+    h: Array | None = None
+    pseudo: Array | None = None
+    collapsed: Array | None = None
+    epsilon: float | None = None
+    lipschitz: float | None = None
+    lam: float | None = None
+
+    def faults(self, graph: MaskGraph) -> dict[str, str]:
+        """What makes a part unusable on this graph, by the part's name; a missing part is no fault."""
+        width = graph.X2.shape[1] if graph.images.codebook is not None else None
+        wanted = {
+            "f": (len(graph.p1), None),
+            "h": (len(graph.p1), width),
+            "pseudo": (len(graph.p2), width),
+            "collapsed": (len(graph.p1), width),
+        }
+        found = {}
+        for name, (rows, columns) in wanted.items():
+            array = getattr(self, name)
+            if array is not None and (fault := _array_fault(name, np.asarray(array), rows, columns)):
+                found[name] = fault
+        for name, least in (("epsilon", 0.0), ("lipschitz", None), ("lam", None)):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and (value >= 0 if least == 0 else value > 0)):
+                rule = "at least 0" if least == 0 else "above 0"
+                found[name] = f"{name} is {value:g}; expected a finite number {rule}"
+        return found
+
+
+def with_unit_features(outputs: Outputs) -> Outputs:
+    """The same model with its feature normalised, as the theorems take it.
+
+    A view whose feature is zero or not finite keeps it: the statements that assume unit norm then name that view.
+    """
+    if outputs.f is None or outputs.f.ndim != 2:
+        return outputs
+    norm = np.linalg.norm(outputs.f, axis=1, keepdims=True)
+    usable = np.isfinite(norm) & (norm > 0)
+    return replace(outputs, f=np.where(usable, outputs.f / np.where(usable, norm, 1), outputs.f))
+
+
+def _array_fault(name: str, array: Array, rows: int, columns: int | None) -> str:
+    expected = f"expected a finite ({rows}, {'k' if columns is None else columns}) array"
+    if array.ndim != 2 or len(array) != rows or columns not in (None, array.shape[1]) or array.shape[1] == 0:
+        return f"{name} has shape {array.shape}; {expected}, one row a view of the graph"
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(bad):
+        return (
+            f"{name} has {array[bad[0]][~np.isfinite(array[bad[0]])][0]} at view {bad[0]} ({len(bad)} of {rows} views "
+            f"in all); {expected}: look for a diverged run or an overflow"
+        )
+    return ""

@@ -1,0 +1,112 @@
+"""What a statement is: its formula, its assumptions, and the chain of its proof, held to a model on a graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.theory.assumptions import EPS, Assumption
+from maskgraph.theory.check import Check, Sense, Step, broken_step, verdict_of
+from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.terms import Terms
+from maskgraph.theory.terms_graph import UnmetError
+
+Value = Callable[[Any], Any]
+"""From terms to a number. The terms are `Terms`, or the falsifier's, which have the same names and a gradient."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One value in a chain; see `check.Step`."""
+
+    cause: str
+    value: Value
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement about a graph and a model.
+
+    Attributes:
+        number: by which it is known.
+        title: what it says, in a line.
+        formula: in symbols.
+        sense: ">=", "<=" or "=" between its sides.
+        chain: from the left side, first, to the right, last.
+        size: of the numbers that its sums are made of, in whose ulps its tolerance is.
+        assumptions: what it asks.
+        trivial: the bound that needs no theorem.
+        leeway: what the limits of its assumptions may cost beyond rounding.
+        reported: names of the terms that explain a check.
+    """
+
+    number: str
+    title: str
+    formula: str
+    sense: Sense
+    chain: tuple[Link, ...]
+    size: Value
+    assumptions: tuple[Assumption, ...] = ()
+    trivial: Value = lambda t: 0.0
+    leeway: Value = lambda t: 0.0
+    reported: tuple[str, ...] = ()
+
+    def lhs(self, terms: Any) -> Any:
+        """The left side."""
+        return self.chain[0].value(terms)
+
+    def rhs(self, terms: Any) -> Any:
+        """The right side."""
+        return self.chain[-1].value(terms)
+
+    def check(self, graph: MaskGraph, outputs: Outputs, seed: int = 0) -> Check:
+        """Hold the statement to a model on a graph, its feature taken as it is.
+
+        Args:
+            graph: the mask graph; the statement is about its target hop.
+            outputs: the model. What it lacks or gets wrong makes the verdict "assumption not met".
+            seed: of the iterative eigensolver on very large components.
+        """
+        return self.measure(Terms(graph, outputs, seed))
+
+    def measure(self, terms: Terms) -> Check:
+        """The same from terms that several statements share."""
+        try:
+            assumptions = tuple(assumption.met(terms) for assumption in self.assumptions)
+            steps = tuple(Step(link.cause, float(link.value(terms)), link.exact) for link in self.chain)
+            tolerance = self.rounding(terms) + float(self.leeway(terms))
+            trivial = float(self.trivial(terms))
+            reported = {name: float(getattr(terms, name)) for name in self.reported}
+        except UnmetError as unmet:
+            nothing = (math.nan,) * 4
+            return Check(self.number, self.formula, self.sense, *nothing, "assumption not met", (), (), {}, str(unmet))
+        lhs, rhs = steps[0].value, steps[-1].value
+        verdict, note = verdict_of(self.sense, lhs, rhs, tolerance, trivial), ""
+        unmet_ones = [one for one in assumptions if one.needed and not one.met]
+        if unmet_ones:
+            verdict = "assumption not met"
+            note = "; ".join(f"{one.name} by {one.value:.3g} ({one.text})" for one in unmet_ones)
+        elif broken := broken_step(self.sense, steps, tolerance):
+            verdict, note = "violated", f"the step '{broken}' goes the wrong way"
+        return Check(
+            self.number,
+            self.formula,
+            self.sense,
+            lhs,
+            rhs,
+            tolerance,
+            trivial,
+            verdict,
+            steps,
+            assumptions,
+            reported,
+            note,
+        )
+
+    def rounding(self, terms: Terms) -> float:
+        """Sums over at most nnz(M) products of numbers of the statement's size, whose errors add up at random."""
+        return EPS * (64 + math.sqrt(terms.graph.M.nnz)) * float(self.size(terms))

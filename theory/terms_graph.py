@@ -1,0 +1,129 @@
+"""Quantities of the graph alone, each measured once, when a statement first asks for it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory import labels, risk
+from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.spectrum import frobenius_norm_sq, frobenius_through_edges
+
+Array = NDArray[np.float64]
+
+
+class UnmetError(InputError):
+    """A quantity has no value: the message says which assumption is missing and how to mend it."""
+
+
+class GraphTerms:
+    """The graph, and the parts of a model that may be missing or broken.
+
+    Args:
+        graph: the mask graph; statements are about its target hop.
+        outputs: the model, its feature as it is (see `outputs.with_unit_features`).
+        seed: of the iterative eigensolver, on components too large for a dense one.
+        embedding: (N1, k) features whose best linear readout is taken for the exact eigenvectors; None: those.
+    """
+
+    def __init__(self, graph: MaskGraph, outputs: Outputs, seed: int = 0, embedding: Array | None = None) -> None:
+        self.graph = graph
+        self.outputs = outputs
+        self.seed = seed
+        self.embedding = embedding
+
+    @cached_property
+    def _faults(self) -> dict[str, str]:
+        return self.outputs.faults(self.graph)
+
+    def _part(self, name: str, mend: str) -> Array:
+        if name in self._faults:
+            raise UnmetError(self._faults[name])
+        value: Array | None = getattr(self.outputs, name)
+        if value is None:
+            raise UnmetError(f"this model gives no {name}: {mend}")
+        return np.asarray(value, dtype=np.float64)
+
+    def _number(self, name: str) -> float | None:
+        if name in self._faults:
+            raise UnmetError(self._faults[name])
+        value: float | None = getattr(self.outputs, name)
+        return value
+
+    @cached_property
+    def A(self) -> AugmentationGraph:
+        """The augmentation graph of the target hop."""
+        if min(self.graph.M.shape) == 0:
+            rows, columns = self.graph.M.shape
+            raise UnmetError(f"the graph has {rows} visible and {columns} target views; give it images and masks")
+        return augmentation_graph(self.graph)
+
+    @cached_property
+    def X2(self) -> Array:
+        """(N2, d) targets."""
+        if self.graph.images.codebook is None:
+            raise UnmetError("these codes have no patch values, so there are no targets x2: add a codebook (V, s)")
+        _ = self.A
+        return self.graph.X2
+
+    @cached_property
+    def frobenius_sq(self) -> float:
+        """‖A‖_F², entry by entry."""
+        return frobenius_norm_sq(self.A.B)[0]
+
+    @cached_property
+    def frobenius_sq_edges(self) -> float:
+        """‖A‖_F² = tr Bᵀ A B as a sum over the edges of the mask graph."""
+        return frobenius_through_edges(self.A.B)
+
+    @cached_property
+    def alpha(self) -> float:
+        """α, the label error of the visible side."""
+        _ = self.A
+        return labels.alpha(self.graph)
+
+    @cached_property
+    def alpha_target(self) -> float:
+        """α of the target side."""
+        _ = self.A
+        return labels.alpha_target(self.graph)
+
+    @cached_property
+    def phi(self) -> float:
+        """φ, how often the majority classes of a positive pair differ."""
+        return labels.phi(self.A)
+
+    @cached_property
+    def p_max(self) -> float:
+        """The largest class mass under the majority label."""
+        _ = self.A
+        return labels.p_max(self.graph)
+
+    @cached_property
+    def bayes(self) -> float:
+        """The Bayes risk."""
+        _ = self.X2
+        return risk.bayes_risk(self.graph)
+
+    @cached_property
+    def target_energy(self) -> float:
+        """E‖x2‖²."""
+        _ = self.X2
+        return risk.target_energy(self.graph)
+
+    @cached_property
+    def variance(self) -> float:
+        """Var(x2)."""
+        _ = self.X2
+        return risk.target_variance(self.graph)
+
+    @cached_property
+    def variance_given_mask(self) -> float:
+        """E_m Var(x2 | m)."""
+        _ = self.X2
+        return risk.target_variance_given_mask(self.graph)
