@@ -1,13 +1,16 @@
-"""The class-mixture world: patches independent given the class, so that its spectrum has a closed form."""
+"""Worlds made to order: the class mixture, whose spectrum has a closed form, and any joint distribution of views."""
 
 from __future__ import annotations
 
 import itertools
 
 import numpy as np
+from numpy.typing import NDArray
 
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import make_mask_set
 
 MAX_ENUMERATED = 200_000
 """Most (class, image) pairs that are enumerated with their exact weights."""
@@ -76,3 +79,35 @@ def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedIm
             kind = "a number" if key == "eta" else "an integer"
             raise InputError(f"{spec!r} sets {key} to {text!r}; expected {kind}") from error
     return class_mixture(int(values["n"]), values["eta"], int(values["classes"]), images, seed)
+
+
+def joint_graph(
+    M: NDArray[np.float64], X2: NDArray[np.float64] | None = None, labels: NDArray[np.int64] | None = None
+) -> MaskGraph:
+    """The mask graph of any joint distribution of views: images (x1, x2) of two patches under one mask.
+
+    Args:
+        M: (N1, N2) non-negative, without empty rows or columns; normalised to sum 1.
+        X2: (N2, s) target values; None: no patch values.
+        labels: (N1, N2) class of the image (x1, x2); None: one class.
+
+    Raises:
+        InputError: arrays that do not fit each other, or a row or column of M without mass.
+    """
+    if M.ndim != 2 or not (np.isfinite(M).all() and (M >= 0).all() and M.any(axis=0).all() and M.any(axis=1).all()):
+        raise InputError(
+            f"a joint distribution of shape {M.shape}; expected finite masses, some in each row and column"
+        )
+    if (X2 is not None and len(X2) != M.shape[1]) or (labels is not None and labels.shape != M.shape):
+        raise InputError(
+            f"targets of shape {None if X2 is None else X2.shape} and labels of shape "
+            f"{None if labels is None else labels.shape} for a joint distribution of shape {M.shape}"
+        )
+    rows, columns = np.nonzero(M)
+    codebook = None
+    if X2 is not None:
+        codebook = np.zeros((max(M.shape), X2.shape[1]))
+        codebook[: len(X2)] = X2
+    label = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows, columns]
+    images = make_coded_images("joint", np.stack([rows, columns], axis=1), label, M[rows, columns], codebook)
+    return mask_graph(images, make_mask_set(np.array([[0]]), 2), "sequence")

@@ -68,6 +68,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _bound(commands)
     _verify(commands)
+    _falsify(commands)
     _train(commands)
     _study(commands)
     _report(commands)
@@ -144,14 +145,22 @@ def _verify(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = _command(
         commands,
         "verify",
-        "hold Theorems 3.4, 3.6, 4.1 and 4.2 to both of their sides",
+        "the theorem ledger: every statement held to both of its sides",
         """\
-Measure both sides of each theorem and say whether it holds, is vacuous, or is violated.
+Measure both sides of every theorem, identity and sharper bound, and every step of the proof between them.
 
   maskgraph verify runs/digits            the models of a finished train or study, as recorded
   maskgraph verify digits                 an untrained network on the graph of a dataset: are the theorems even true?
+  maskgraph verify runs/digits --json     all of it: sides, steps, assumptions, tolerances
 
-A bound on an error is vacuous from 1 on, a lower bound of a loss from 0 down. Exit code 1 if any is violated.""",
+The verdicts:
+  holds                with slack, and says more than is known without the theorem
+  tight                both sides agree to rounding
+  vacuous              true, and says nothing: an error above 1, a loss below 0 or below lambda/k
+  assumption not met   the text below the table says which, by how much, and how to mend it
+  violated             one side, or one step between them, stands the wrong way round: exit code 1
+
+"most slack lost to" names the step of the proof that gives most away.""",
     )
     parser.add_argument("target", metavar="DATASET|RUN", help=f"a run's directory, or a dataset: {DATASETS}")
     _add_data_options(parser)
@@ -159,6 +168,29 @@ A bound on an error is vacuous from 1 on, a lower bound of a loss from 0 down. E
     parser.add_argument(
         "--mask-ratio", type=float, default=0.75, metavar="R", help="for a dataset: share of patches masked (0.75)"
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _falsify(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "falsify",
+        "search small graphs for a model that breaks a statement",
+        """\
+Gradient search, from several starts, for the model that leaves a statement the least slack on graphs of a few views.
+How near it comes is the statement's achieved tightness; a model that breaks one would be printed, with exit code 1.
+
+  maskgraph falsify                                every inequality
+  maskgraph falsify "Thm 4.2" "S2"                 the paper's bound beside the sharper one
+  maskgraph falsify --counterexamples found.json   drop each assumption in turn, and write what then breaks""",
+    )
+    parser.add_argument("statement", nargs="*", metavar="STATEMENT", help="such as 'Thm 4.2' or S2 (every inequality)")
+    parser.add_argument("--dim", type=int, default=2, metavar="K", help="dimension of the feature (2)")
+    parser.add_argument(
+        "--lipschitz", type=float, default=1.0, metavar="L", help="the models' least L, on squared distances (1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the starts (0)")
+    parser.add_argument("--counterexamples", metavar="FILE", help="write a counterexample for each dropped assumption")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 

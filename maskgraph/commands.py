@@ -14,7 +14,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
-from maskgraph.ledger_text import ledger_text
+from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
 from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
@@ -104,6 +104,42 @@ def report(options: argparse.Namespace) -> int:
 
     for path in write_report(Path(options.run)):
         print(path)
+    return OK
+
+
+def falsify(options: argparse.Namespace) -> int:
+    """`maskgraph falsify`: search small graphs for models that break a statement."""
+    from maskgraph.theory.falsify import tightness
+    from maskgraph.theory.statements import STATEMENTS, statement
+
+    numbers = options.statement or [known.number for known in STATEMENTS if known.sense != "="]
+    chosen = [statement(number) for number in numbers]
+    progress = Progress("falsify")
+    if options.counterexamples:
+        return _counterexamples(numbers, Path(options.counterexamples), options.seed, progress)
+    rows = []
+    for done, known in enumerate(chosen, start=1):
+        rows.append(tightness(known, options.dim, options.lipschitz, options.seed))
+        progress(done, len(chosen), known.number, done / len(chosen))
+    if options.json:
+        _print_json({"dim": options.dim, "lipschitz": options.lipschitz, "seed": options.seed, "statements": rows})
+    else:
+        print(tightness_text(rows, options.dim, options.lipschitz))
+    return VIOLATED if any(one["broken"] for row in rows for one in row["worlds"].values()) else OK
+
+
+def _counterexamples(numbers: Sequence[str], path: Path, seed: int, progress: Progress) -> int:
+    from maskgraph.empirical.records import check_writable, write_atomically
+    from maskgraph.theory.counterexamples import find, needed_assumptions, to_json
+
+    check_writable(path)
+    wanted = [pair for pair in needed_assumptions() if pair[0] in numbers]
+    found = []
+    for done, (number, dropped) in enumerate(wanted, start=1):
+        found.append(find(number, dropped, seed))
+        progress(done, len(wanted), f"{number} without {dropped}", done / len(wanted))
+    write_atomically(path, to_json(found).encode())
+    print(path)
     return OK
 
 

@@ -32,6 +32,26 @@ def ledger_text(rows: Sequence[Row]) -> str:
     return "\n".join([body, "", *formulas, *_unmet(by_statement), "", *worst, summary])
 
 
+def tightness_text(rows: Sequence[Mapping[str, Any]], dim: int, lipschitz: float) -> str:
+    """How near the falsifier came to breaking each statement, one column a small graph."""
+    worlds = list(rows[0]["worlds"])
+    cells = [[row["statement"], *(_tightness(row["worlds"][world]) for world in worlds)] for row in rows]
+    return (
+        f"bound over the least left side found (upper bounds: the other way round), dim {dim}, L = {lipschitz:g}\n"
+        f"{table(('statement', *worlds), cells)}\n\n"
+        "1: attained. v: the bound is vacuous there. BROKEN: a model that violates the statement."
+    )
+
+
+def _tightness(found: Mapping[str, Any]) -> str:
+    if found["broken"]:
+        return f"BROKEN {_number(found['tightness'])}"
+    if found["verdict"] == "assumption not met":
+        return "–"
+    mark = " v" if found["verdict"] == "vacuous" else ""
+    return f"{_number(found['tightness'])}{mark}"
+
+
 def lost(row: Row) -> list[tuple[str, float]]:
     """What each step of the chain gives up, in the chain's order; the sum is the slack."""
     sign = -1 if row["sense"] == "<=" else 1

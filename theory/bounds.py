@@ -96,6 +96,12 @@ def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> 
         lipschitz: the one-sided L.
         lam: λ.
     """
+    g = water_filling_moments(values, lipschitz, lam)
+    return float((1 - values[: len(g)]) @ g) / lipschitz + lam * float(g @ g)
+
+
+def water_filling_moments(values: NDArray[np.float64], lipschitz: float, lam: float) -> NDArray[np.float64]:
+    """The minimiser g of S2, (m,) float64 with m <= k: its positive entries, which come first. See `water_filling`."""
     gain = values / lipschitz
     size = np.arange(1, len(gain) + 1)
     # lead_m = Σ_{i<m} (gain_i − gain_m): the m-th is active while 2λ exceeds it. Built from differences, so that
@@ -103,8 +109,7 @@ def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> 
     lead = np.cumsum(np.concatenate([[0.0], size[:-1] * (gain[:-1] - gain[1:])]))
     active = int(size[lead < 2 * lam][-1])
     top = gain[:active]
-    g = 1 / active + ((top - top[-1]) - lead[active - 1] / active) / (2 * lam)
-    return float((1 - values[:active]) @ g) / lipschitz + lam * float(g @ g)
+    return np.asarray(1 / active + ((top - top[-1]) - lead[active - 1] / active) / (2 * lam))
 
 
 def s1(pair_distance: float) -> float:

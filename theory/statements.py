@@ -54,16 +54,16 @@ def _class_size(t: Any) -> Any:
 
 
 def _floor_leeway(t: Any) -> Any:
-    return 2 * math.sqrt(max(t.rank_floor - t.bayes, 0.0)) * t.rank_excess
+    return 2 * math.sqrt(max(t.rank_floor - t.bayes, 0.0)) * min(t.rank_excess, RANK.limit * math.sqrt(t.energy_h))
 
 
 def _constant_leeway(t: Any) -> Any:
     # (E‖c + δ − x2‖²)^½ is at least the root of the floor less (E‖δ‖²)^½.
-    return 2 * math.sqrt(t.variance * t.energy_collapsed) * t.apart
+    return 2 * math.sqrt(t.variance * t.energy_collapsed) * min(t.apart, CONSTANT.limit)
 
 
 def _constant_given_mask_leeway(t: Any) -> Any:
-    return 2 * math.sqrt(t.variance_given_mask * t.energy_collapsed) * t.apart_given_mask
+    return 2 * math.sqrt(t.variance_given_mask * t.energy_collapsed) * min(t.apart_given_mask, CONSTANT.limit)
 
 
 def _thm_4_2_chain(rhs: Value) -> tuple[Link, ...]:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.statements import STATEMENTS
 from tests.theory.both_sides import Model, sides
-from tests.theory.toys import Array, joint_graph
+from tests.theory.toys import Array
 
 Rows = list[list[Q]]
 

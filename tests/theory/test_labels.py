@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
 from tests import oracle
 from tests.strategies import VIEWS, World, searched
-from tests.theory.toys import Case, cases, features, joint_graph
+from tests.theory.toys import Case, cases, features
 
 ROUNDING = 1e-12
 """Sums of at most 10³ probabilities: 10³ · 2⁻⁵³ ≈ 1e-13."""

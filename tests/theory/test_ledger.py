@@ -16,6 +16,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
 from maskgraph.theory import bounds, risk
 from maskgraph.theory.check import Check
@@ -25,7 +26,7 @@ from maskgraph.theory.statements import STATEMENTS, statement
 from maskgraph.theory.terms import Terms
 from tests.strategies import FIXED_WORLDS, VIEWS, searched
 from tests.theory.both_sides import Model, sides
-from tests.theory.toys import VALUED_WORLDS, Array, Case, all_alike, cases, dense, features, joint_graph, two_states
+from tests.theory.toys import VALUED_WORLDS, Array, Case, all_alike, cases, dense, features, two_states
 
 NUMBERS = [known.number for known in STATEMENTS]
 LOSS = {"I1", "I2", "I3", "Thm 3.2", "Thm 3.4", "Thm 3.4 unit", "S1", "Thm 3.6", "S4", "S3"}

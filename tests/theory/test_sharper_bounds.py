@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.theory import bounds, losses, risk
 from maskgraph.theory.lipschitz import one_sided_lipschitz
 from maskgraph.theory.spectrum import spectrum
 from tests.strategies import searched
-from tests.theory.toys import Array, Case, all_alike, cases, dense, features, joint_graph, two_states, unit
+from tests.theory.toys import Array, Case, all_alike, cases, dense, features, two_states, unit
 
 ROUNDING = 1e-10
 """Sums of at most 10³ terms of size at most 10³: 4e-12. What is divided by L is compared relative to its size."""

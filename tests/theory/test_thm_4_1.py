@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.theory import bounds, labels, losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz
 from maskgraph.theory.spectrum import spectrum
 from tests.strategies import searched
-from tests.theory.toys import Array, Case, cases, dense, features, joint_graph, two_states, unit, weighted
+from tests.theory.toys import Array, Case, cases, dense, features, two_states, unit, weighted
 
 ROUNDING = 1e-9
 """Sums of at most 10³ terms that are at most 10³ (features of norm 30 squared): 10³·√10³·2⁻⁵³ ≈ 4e-12; a quotient by

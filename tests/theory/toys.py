@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph, Hop, augmentation_graph
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
-from maskgraph.graphs.datasets import make_coded_images
-from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
 from tests.strategies import FIXED_WORLDS, World, hops, masked_worlds, views
 
@@ -52,24 +51,6 @@ def cases(draw: st.DrawFn, valued: bool = True, hop: Hop | None = None) -> Case:
     """A graph of a random world."""
     world, kept = draw(masked_worlds(valued=valued))
     return Case(world, kept, draw(views()), draw(hops()) if hop is None else hop, draw(st.integers(0, 2**16)))
-
-
-def joint_graph(M: Array, X2: Array | None = None, labels: NDArray[np.int64] | None = None) -> MaskGraph:
-    """The mask graph whose joint distribution of views is M: images (x1, x2) of two patches under one mask.
-
-    Args:
-        M: (N1, N2) non-negative, no zero row or column; normalised here.
-        X2: (N2, d) target values.
-        labels: (N1, N2) class of each image; all alike when None.
-    """
-    rows, columns = np.nonzero(M)
-    codebook = None
-    if X2 is not None:
-        codebook = np.zeros((max(M.shape), X2.shape[1]))
-        codebook[: len(X2)] = X2
-    label = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows, columns]
-    images = make_coded_images("joint", np.stack([rows, columns], axis=1), label, M[rows, columns], codebook)
-    return mask_graph(images, make_mask_set(np.array([[0]]), 2), "sequence")
 
 
 def joint_augmentation(M: Array) -> AugmentationGraph:

@@ -1,0 +1,53 @@
+"""`maskgraph falsify`: how near a statement is to being broken, and what breaks when an assumption is dropped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maskgraph.cli import main
+from maskgraph.theory import statements
+from maskgraph.theory.counterexamples import Counterexample, load
+from maskgraph.theory.statement import Link
+from tests.cli.refusal import assert_refused
+
+
+def test_tightness_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["falsify", "Thm 3.4", "S1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["dim"], found["lipschitz"], found["seed"]) == (2, 1.0, 0)
+    paper, sharper = (row["worlds"]["two views"] for row in found["statements"])
+    assert paper["tightness"] == pytest.approx(0.5, abs=1e-6)
+    assert sharper["tightness"] == pytest.approx(1, abs=1e-6)
+    assert not any(world["broken"] for row in found["statements"] for world in row["worlds"].values())
+    assert main(["falsify", "S1"]) == 0
+    assert "1: attained. v: the bound is vacuous there." in capsys.readouterr().out
+
+
+def test_a_broken_statement_exits_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    known = statements.statement("S1")
+    false = replace(known, chain=(*known.chain[:-1], Link("planted", lambda t: 1.1 * t.half_pair_h)))
+    monkeypatch.setattr(statements, "STATEMENTS", (false,))
+    assert main(["falsify", "S1"]) == 1
+    assert "BROKEN 1.1" in capsys.readouterr().out
+
+
+def test_counterexamples_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "found.json"
+    assert main(["falsify", "U", "--counterexamples", str(out)]) == 0
+    assert str(out) in capsys.readouterr().out
+    (found,) = json.loads(out.read_text())
+    stored = next(example for example in load() if example.number == "U")
+    assert isinstance(stored, Counterexample)
+    assert (found["number"], found["dropped"]) == ("U", stored.dropped)
+
+
+def test_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert_refused(capsys, "unknown statement 'Thm 9'; expected one of I1", "falsify", "Thm 9")
+    assert_refused(capsys, "dimension 0; expected at least 1", "falsify", "S1", "--dim", "0")
+    assert_refused(capsys, "Lipschitz constant -1; expected a positive number", "falsify", "S2", "--lipschitz", "-1")
+    (tmp_path / "file").write_text("")
+    assert_refused(capsys, "cannot be written", "falsify", "U", "--counterexamples", str(tmp_path / "file" / "x.json"))
