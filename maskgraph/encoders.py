@@ -63,11 +63,13 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
     if decoder is None:
         return Outputs(f=f)
     d = graph.X2.shape[1]
-    must = f"the decoder, given vectors {f.shape}, must return one output a view, ({views}, {d}), d = n2 s: "
+    must = f"must return one output a view, ({views}, {d}), d = n2 s: "
     h = _answer("decoder", decoder, [f.copy()])
-    check_usable(graph, Outputs(h=h), must)
+    check_usable(graph, Outputs(h=h), f"the decoder, given vectors {f.shape}, {must}")
     collapsed = _answer("decoder", decoder, [np.tile(graph.p1 @ f, (views, 1))])
-    check_usable(graph, Outputs(collapsed=collapsed), must)
+    check_usable(
+        graph, Outputs(collapsed=collapsed), f"the decoder, given the mean of those vectors everywhere, {must}"
+    )
     return Outputs(f=f, h=h, pseudo=h[nearest_views(graph, h)[0]], collapsed=collapsed)
 
 

@@ -99,7 +99,7 @@ class Ledger:
             for number, call in enumerate(calls, 1)
             for row in call
         ]
-        terminalreporter.section("maskgraph ledger")
+        terminalreporter.write_sep("=", "maskgraph ledger")
         terminalreporter.write_line(ledger_text(rows) if rows else "no test called maskgraph.testing.assert_holds")
 
 

@@ -263,7 +263,7 @@ def _failures(failed: Sequence[Check], held: int, what: str) -> str:
             f"  rhs        {check.rhs:.10g}",
             f"  slack      {check.slack:.4g}",
             f"  tolerance  {check.tolerance:.4g}",
-            f"  note       {check.note or 'the sides themselves are the wrong way round'}",
+            f"  note       {check.note or 'each step is within the tolerance and their sum is not'}",
         ]
     return "\n".join(lines)
 
