@@ -15,6 +15,7 @@ from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.views import known_positions
 from maskgraph.theory import losses, risk
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
+from maskgraph.theory.outputs import nearest_views
 
 BATCH = 2048
 FEATURES: tuple[FeatureKind, ...] = ("cls", "mean")
@@ -97,7 +98,7 @@ def invert_decoder(
         steps: of Adam.
         refined: how many targets are refined.
     """
-    view, distance = _nearest_view(graph, h)
+    view, distance = nearest_views(graph, h)
     best, nearest = h[view], float(graph.p2 @ distance)
     heaviest = np.argsort(-graph.p2, kind="stable")[:refined]
     late_gain = 0.0
@@ -189,20 +190,6 @@ def _feature_quantities(
         "share_mask": shares.mask,
         "share_interaction": shares.interaction,
     }
-
-
-def _nearest_view(graph: MaskGraph, h: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each target the neighbour x1 with the nearest output, and that squared distance."""
-    M = graph.M
-    row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
-    apart = np.empty(M.nnz)
-    for start in range(0, M.nnz, 200_000):
-        part = slice(start, start + 200_000)
-        apart[part] = ((h[row[part]] - graph.X2[M.indices[part]]) ** 2).sum(axis=1)
-    order = np.lexsort((apart, M.indices))
-    _, first = np.unique(M.indices[order], return_index=True)
-    best = order[first]
-    return row[best], apart[best]
 
 
 def _batch(

@@ -81,9 +81,12 @@ def _counted(by_statement: Mapping[str, Sequence[Row]]) -> str:
     for statement, found in by_statement.items():
         counts = [sum(row["verdict"] == verdict for row in found) or "" for verdict in VERDICTS]
         cells.append(
-            [statement, *counts, _median(found, "lhs"), found[0]["sense"], _median(found, "rhs"), _largest(found)]
+            [
+                *(statement, *counts, _median(found, "lhs"), found[0]["sense"], _median(found, "rhs")),
+                *(_median(found, "slack"), _largest(found)),
+            ]
         )
-    return table((*headers, "median lhs", "", "median rhs", "most slack lost to"), cells)
+    return table((*headers, "median lhs", "", "median rhs", "median slack", "most slack lost to"), cells)
 
 
 def _largest(rows: Sequence[Row]) -> str:

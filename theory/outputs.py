@@ -71,6 +71,33 @@ def with_unit_features(outputs: Outputs) -> Outputs:
     return replace(outputs, f=np.where(usable, outputs.f / np.where(usable, norm, 1), outputs.f))
 
 
+def nearest_views(graph: MaskGraph, h: Array) -> tuple[NDArray[np.int64], Array]:
+    """For each target the view, among those it occurs with, whose output comes nearest.
+
+    `h[views]` is the answer of a pseudo-inverse encoder of targets, so that the distances certify an ε: their mean
+    under p2 is at least the least ε of Assumption 3.1.
+
+    Args:
+        graph: the mask graph, with patch values.
+        h: (N1, d) the outputs.
+
+    Returns:
+        views: (N2,) int64, the first of them where several are as near.
+        distances: (N2,) float64, ‖h(view) − x2‖².
+    """
+    M = graph.M
+    row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
+    apart = np.empty(M.nnz)
+    # In parts: all edges at once would hold nnz(M) targets of d values.
+    for start in range(0, M.nnz, 200_000):
+        part = slice(start, start + 200_000)
+        apart[part] = ((h[row[part]] - graph.X2[M.indices[part]]) ** 2).sum(axis=1)
+    order = np.lexsort((apart, M.indices))
+    _, first = np.unique(M.indices[order], return_index=True)
+    best = order[first]
+    return row[best], apart[best]
+
+
 def _array_fault(name: str, array: Array, rows: int, columns: int | None) -> str:
     expected = f"expected a finite ({rows}, {'k' if columns is None else columns}) array"
     if array.ndim != 2 or len(array) != rows or columns not in (None, array.shape[1]) or array.shape[1] == 0:

@@ -1,0 +1,157 @@
+"""A user's own encoder and decoder on a graph: what the theorems see of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.views import known_positions
+from maskgraph.theory.outputs import Outputs, nearest_views
+
+Array = NDArray[np.float64]
+
+Model = Callable[..., Any]
+"""A function of arrays, or a torch module."""
+
+
+def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, positions: bool = False) -> Outputs:
+    """Run an encoder, and a decoder after it, on every visible view of a graph.
+
+    Everything is run once on all N1 views together; a model that cannot take so many splits them itself. A torch
+    module gets tensors in the dtype and on the device of its own parameters and runs without gradient in eval mode;
+    its training flags are as before afterwards.
+
+    Args:
+        graph: the mask graph, with patch values.
+        encoder: called with the patch values of every view, (N1, n1, s) float64, and, with `positions`, with the
+            positions (N1, n1) int64 that its view identity lets it know (`graphs.views.known_positions`); gives
+            (N1, k) vectors f.
+        decoder: from those vectors (N1, k) to outputs (N1, d), d = n2·s, as `graph.X2` lists them.
+        positions: whether the encoder is given positions.
+
+    Returns:
+        f: the vectors. With a decoder also h, its outputs; collapsed, its output at the mean of f under p1,
+        everywhere; and pseudo, at each target the h that comes nearest among those of the views it occurs with.
+
+    Raises:
+        InputError: a graph without patch values, or an answer that is not a finite array of the right shape, or that
+            has a vector of norm zero.
+    """
+    if graph.images.codebook is None:
+        raise InputError(
+            f"{graph.images.name} has codes but no patch values to show an encoder; add a codebook (V, s), or give "
+            "Outputs(f=...), one row a view of the graph"
+        )
+    views = len(graph.p1)
+    patches: Array = np.asarray(graph.images.codebook[graph.codes1], dtype=np.float64)
+    given: list[NDArray[Any]] = [patches]
+    shown = f"patches {patches.shape}"
+    if positions:
+        mask = graph.representatives1[1]
+        # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
+        given.append(known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])[0].copy())
+        shown += f" and positions {given[1].shape}"
+    f = _answer("encoder", encoder, given)
+    check_usable(graph, Outputs(f=f), f"the encoder, given {shown}, must return one vector a view, ({views}, k): ")
+    if decoder is None:
+        return Outputs(f=f)
+    d = graph.X2.shape[1]
+    must = f"must return one output a view, ({views}, {d}), d = n2 s: "
+    h = _answer("decoder", decoder, [f.copy()])
+    check_usable(graph, Outputs(h=h), f"the decoder, given vectors {f.shape}, {must}")
+    collapsed = _answer("decoder", decoder, [np.tile(graph.p1 @ f, (views, 1))])
+    check_usable(
+        graph, Outputs(collapsed=collapsed), f"the decoder, given the mean of those vectors everywhere, {must}"
+    )
+    return Outputs(f=f, h=h, pseudo=h[nearest_views(graph, h)[0]], collapsed=collapsed)
+
+
+def check_usable(graph: MaskGraph, outputs: Outputs, context: str = "") -> None:
+    """Raise InputError where a part of a model cannot be used on a graph, or has a feature of norm zero.
+
+    Args:
+        graph: the graph.
+        outputs: the model.
+        context: what the message starts with.
+    """
+    for fault in outputs.faults(graph).values():
+        raise InputError(context + fault)
+    if outputs.f is not None:
+        norm = np.linalg.norm(np.asarray(outputs.f, dtype=np.float64), axis=1)
+        bad = np.flatnonzero(~(np.isfinite(norm) & (norm > 0)))
+        if len(bad):
+            raise InputError(
+                f"{context}f has norm {norm[bad[0]]:g} at view {bad[0]} ({len(bad)} of {len(norm)} views in all); "
+                "expected a norm above 0, as the theorems take f at unit norm: look for dead units, or add a bias"
+            )
+
+
+def _answer(name: str, model: Model, arrays: list[NDArray[Any]]) -> Array:
+    torch = sys.modules.get("torch")
+    # A torch module exists only where its caller has imported torch.
+    if torch is not None and isinstance(model, torch.nn.Module):
+        like = _floating(torch, model)
+        with torch.no_grad(), _evaluating(model):
+            tensors = [
+                torch.as_tensor(array, dtype=like.dtype if array.dtype.kind == "f" else None, device=like.device)
+                for array in arrays
+            ]
+            return _float64(name, model(*tensors))
+    if not callable(model):
+        raise InputError(
+            f"the {name} is {_kind(model)}; expected a function or a torch module"
+            + (", or Outputs" if name == "encoder" else "")
+        )
+    with nullcontext() if torch is None else torch.no_grad():
+        return _float64(name, model(*arrays))
+
+
+def _floating(torch: Any, module: Any) -> Any:
+    """A tensor whose dtype and device are those of the module."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor
+    return torch.empty(0)
+
+
+@contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    # Part by part: a user may hold some layers in eval mode while the rest trains.
+    before = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
+def _float64(name: str, answer: Any) -> Array:
+    mend = "return one array, one row a view"
+    if hasattr(answer, "detach"):
+        answer = answer.detach().cpu()
+        # numpy has no bfloat16.
+        answer = (answer if answer.is_complex() else answer.double()).numpy()
+    if answer is None or isinstance(answer, dict | tuple):
+        raise InputError(f"the {name} returned {_kind(answer)}; {mend}")
+    try:
+        array = np.asarray(answer)
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"the {name} returned {_kind(answer)} of dtype {array.dtype}; {mend} of real numbers")
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the {name} returned {_kind(answer)} that is no array ({error}); {mend}") from error
+
+
+def _kind(value: object) -> str:
+    word = type(value).__name__
+    return "None" if value is None else f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"

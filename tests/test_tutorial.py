@@ -1,0 +1,109 @@
+"""docs/tutorial.md is run from its first block to its last, and prints what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+
+
+class Block(NamedTuple):
+    """A fenced block."""
+
+    line: int
+    language: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    """The fenced blocks that have a language."""
+    found = re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [Block(page.count("\n", 0, one.start()) + 1, one[1], one[2]) for one in found]
+
+
+def assert_printed(expected: str, printed: str, line: int) -> None:
+    """`...` stands for what differs from run to run."""
+    # Nor does a page keep the spaces at the end of a table's lines.
+    bare = re.sub(r" +$", "", printed, flags=re.MULTILINE)
+    assert doctest.OutputChecker().check_output(expected, bare, doctest.ELLIPSIS), (
+        f"tutorial.md:{line} expects\n{expected}\nand this is printed\n{printed}"
+    )
+
+
+def commands(console: str) -> list[tuple[str, str]]:
+    """Each command with what it is to print."""
+    parts = re.split(r"^\$ (.*)\n", console, flags=re.MULTILINE)
+    return list(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A folder of one's own, and a shell in which `pytest` and `maskgraph` are those of this checkout."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # The plugin is named, so that it does not matter whether this checkout's entry point is installed.
+    for name, module in (
+        ("maskgraph", "maskgraph"),
+        ("pytest", "pytest -p no:cacheprovider -p maskgraph.pytest_plugin"),
+    ):
+        tool = tools / name
+        tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        tool.chmod(0o755)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "COLUMNS": "80",
+    }
+
+
+def test_the_tutorial_prints_what_it_says(environment: dict[str, str]) -> None:
+    names: dict[str, Any] = {"__name__": "tutorial"}
+    printed: str | None = None
+    kinds = []
+    for line, language, text in blocks(TUTORIAL.read_text()):
+        kinds.append(language)
+        if language == "text":
+            assert printed is not None, f"tutorial.md:{line} stands after nothing that prints"
+            assert_printed(text, printed, line)
+            printed = None
+            continue
+        assert not printed, f"before tutorial.md:{line} this is printed and not shown\n{printed}"
+        if language == "python":
+            if file := re.match(r"# (\w+\.py)\n", text):
+                Path(file[1]).write_text(text)
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                if not file or file[1] == "test_encoder.py":
+                    exec(compile(text, f"tutorial.md:{line}", "exec"), names)
+            printed = out.getvalue()
+        else:
+            assert language == "console"
+            for command, expected in commands(text):
+                done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+                assert_printed(expected, done.stdout, line)
+    assert {kind: kinds.count(kind) >= 3 for kind in ("python", "text", "console")} == dict.fromkeys(kinds, True)
+
+
+def test_output_that_differs_is_seen() -> None:
+    with pytest.raises(AssertionError, match=r"tutorial.md:7 expects\s+1.25\s+and this is printed\s+1.26"):
+        assert_printed("1.25\n", "1.26\n", 7)
+    assert_printed("1 passed in ...s\n", "1 passed in 0.31s\n", 7)
+    assert blocks("a\n```python\nx = 1\n```\n\n```\nnot run\n```\n") == [Block(2, "python", "x = 1\n")]
+    assert commands("$ one\n$ two --option\nprinted\n") == [("one", ""), ("two --option", "printed\n")]

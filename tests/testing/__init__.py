@@ -1,0 +1,1 @@
+"""What a user tests an own model with."""
