@@ -4,5 +4,7 @@ style         colours, names and sizes common to all figures
 curve         bound against accuracy over the mask ratio, label error beneath
 spectrum      the eigenvalues of every graph
 world         the augmentation graph of a small world, classes coloured
+waterfall     where the slack of a bound goes, step by step
+findings      the structural findings, a page each
 report        all figures of a run and report.html
 """

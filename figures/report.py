@@ -12,6 +12,7 @@ from maskgraph.empirical.records import read_bounds, read_records, read_study, w
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
+from maskgraph.figures.waterfall import waterfall
 from maskgraph.figures.world import draw_worlds, small_worlds
 
 CAPTIONS = {
@@ -19,6 +20,8 @@ CAPTIONS = {
     "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 0 nothing.",
     "accuracy_against_bound": "Does the bound order the models? One point a mask ratio; if the bound explained "
     "accuracy, the points would lie on a falling or rising line.",
+    "waterfall": "The chain of each proof from its left side (dot) to its right (diamond), measured; a bar is what one "
+    "step gives away. Wide ranges are on a symmetric logarithmic axis.",
     "spectra": "Eigenvalues of the augmentation graphs. A plateau at 1 counts connected components: with positional "
     "views at least one a mask.",
     "worlds": "The augmentation graph of a small class mixture (four patches, three classes) under all masks that "
@@ -59,6 +62,7 @@ def write_report(run: Path) -> list[Path]:
         figures = {
             "bound_versus_accuracy": bound_versus_accuracy(bounds, records, feature),
             "accuracy_against_bound": accuracy_against_bound(bounds, records, feature),
+            "waterfall": waterfall(records),
             **figures,
         }
     paths = [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]

@@ -69,6 +69,7 @@ def _parser() -> _Parser:
     _bound(commands)
     _verify(commands)
     _falsify(commands)
+    _findings(commands)
     _train(commands)
     _study(commands)
     _report(commands)
@@ -192,6 +193,28 @@ How near it comes is the statement's achieved tightness; a model that breaks one
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the starts (0)")
     parser.add_argument("--counterexamples", metavar="FILE", help="write a counterexample for each dropped assumption")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _findings(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = _command(
+        commands,
+        "findings",
+        "what graphs are found to be like: a page with numbers and a figure each",
+        """\
+Compute, draw and write the structural findings: what positions do to the spectrum, why the spectrum cannot prefer one
+mask ratio to its mirror image, which part of the bound moves, and what is not shown by any of it.
+
+  maskgraph findings                              all of them, into findings/
+  maskgraph findings head-not-tail --out pages    one""",
+    )
+    parser.add_argument(
+        "name",
+        nargs="*",
+        metavar="NAME",
+        help="positional-views, rho-symmetry, head-not-tail, target-side-label-error, inter-class-mass, image-hop, "
+        "uniformity-is-rank (all)",
+    )
+    parser.add_argument("--out", default="findings", metavar="DIR", help="where the pages are written (findings)")
 
 
 def _train(commands: argparse._SubParsersAction[_Parser]) -> None:

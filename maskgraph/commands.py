@@ -128,6 +128,25 @@ def falsify(options: argparse.Namespace) -> int:
     return VIOLATED if any(one["broken"] for row in rows for one in row["worlds"].values()) else OK
 
 
+def findings(options: argparse.Namespace) -> int:
+    """`maskgraph findings`: what graphs are found to be like, a page each."""
+    from maskgraph.empirical.records import check_writable
+    from maskgraph.figures.findings import write_findings
+    from maskgraph.theory.findings import FINDINGS, check_findings
+
+    check_findings(options.name)
+    names = options.name or list(FINDINGS)
+    out = Path(options.out)
+    check_writable(out / "README.md")
+    progress, found = Progress("findings"), []
+    for done, name in enumerate(names, start=1):
+        found.append(FINDINGS[name]())
+        progress(done, len(names), name, done / len(names))
+    for path in write_findings(found, out):
+        print(path)
+    return OK
+
+
 def _counterexamples(numbers: Sequence[str], path: Path, seed: int, progress: Progress) -> int:
     from maskgraph.empirical.records import check_writable, write_atomically
     from maskgraph.theory.counterexamples import find, needed_assumptions, to_json

@@ -17,4 +17,8 @@ statement     Statement: formula, assumptions, the chain of its proof
 statements    all of them
 check         Check: a statement held, with its sides, steps, slack and verdict
 ledger        every statement held to one model
+small_worlds  graphs of a few views
+falsify       search them for models that break a statement (traced: its terms with a gradient)
+counterexamples  what breaks when an assumption is dropped
+findings      what graphs are found to be like (finding, findings_spectrum, findings_labels)
 """

@@ -1,0 +1,104 @@
+"""The findings as pages: claim, setting, figure, table, what is shown and what is not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskgraph.empirical.records import write_atomically
+from maskgraph.figures.style import CLASS_COLOURS, GREY, THEORY_STYLES, new_figure, tidy
+from maskgraph.theory.finding import Finding, Panel
+
+MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+def write_findings(found: Sequence[Finding], out: Path) -> list[Path]:
+    """Write a page and a figure for each finding, and an index of those that are in the folder.
+
+    Args:
+        found: what was computed.
+        out: folder of the pages.
+
+    Returns:
+        the paths of the pages.
+
+    Raises:
+        InputError: a folder that cannot be written.
+    """
+    pages = []
+    for finding in found:
+        picture = io.BytesIO()
+        draw(finding).savefig(picture, format="png")
+        write_atomically(out / f"{finding.name}.png", picture.getvalue())
+        pages.append(out / f"{finding.name}.md")
+        write_atomically(pages[-1], page(finding).encode())
+    titles = {path: path.read_text().partition("\n")[0].removeprefix("# ") for path in sorted(out.glob("*.md"))}
+    lines = [f"- [{title}]({path.name})" for path, title in titles.items() if path.name != "README.md"]
+    write_atomically(out / "README.md", ("\n".join([*INDEX, *lines]) + "\n").encode())
+    return pages
+
+
+INDEX = (
+    "# What graphs are found to be like",
+    "",
+    "Each page is computed, drawn and written by `maskgraph findings`; the constants are our explicit constants, and",
+    "[docs/theory.md](../theory.md) has the proofs.",
+    "",
+)
+
+
+def draw(finding: Finding) -> Figure:
+    """The panels of a finding side by side."""
+    figure = new_figure(4.6 * len(finding.panels), 3.6)
+    for axes, panel in zip(figure.subplots(1, len(finding.panels), squeeze=False)[0], finding.panels, strict=True):
+        _draw(axes, panel)
+    return figure
+
+
+def page(finding: Finding) -> str:
+    """The page in Markdown."""
+    table = [
+        "| " + " | ".join(finding.headers) + " |",
+        "| " + " | ".join("---" for _ in finding.headers) + " |",
+        *("| " + " | ".join(_cell(value) for value in row) + " |" for row in finding.rows),
+    ]
+    parts = [
+        f"# {finding.title}",
+        finding.claim,
+        f"*{finding.setting}*",
+        f"![{finding.title}]({finding.name}.png)",
+        "## Shown",
+        "\n".join(f"- {sentence}" for sentence in finding.shown),
+        "## Not shown",
+        "\n".join(f"- {sentence}" for sentence in finding.not_shown),
+        "## Numbers",
+        "\n".join(table),
+        f"Made by `maskgraph findings {finding.name}`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    tidy(axes)
+    for i, (name, (x, y)) in enumerate(panel.lines.items()):
+        colour, mark = CLASS_COLOURS[i % len(CLASS_COLOURS)], MARKS[i % len(MARKS)]
+        axes.plot(x, y, color=colour, marker=mark, linestyle=THEORY_STYLES[i % 4], markersize=4, label=name)
+    if panel.level is not None:
+        name, value = panel.level
+        axes.axhline(value, color=GREY, linewidth=1, linestyle=":", label=name)
+    xs = [value for x, _ in panel.lines.values() for value in x]
+    if max(xs) >= 32:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel(panel.x)
+    axes.set_ylabel(panel.y, fontsize=9)
+    axes.legend(fontsize=8)
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,23 @@
+"""`maskgraph findings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskgraph.cli import main
+from tests.cli.refusal import assert_refused
+
+
+def test_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "pages"
+    assert main(["findings", "rho-symmetry", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'rho-symmetry.md'}\n"
+    assert {path.name for path in out.iterdir()} == {"README.md", "rho-symmetry.md", "rho-symmetry.png"}
+
+
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert_refused(capsys, "unknown finding 'tail'; expected some of positional-views", "findings", "tail")
+    (tmp_path / "file").write_text("")
+    assert_refused(capsys, "cannot be written", "findings", "rho-symmetry", "--out", str(tmp_path / "file" / "out"))

@@ -1,0 +1,61 @@
+"""A page and its figure show what a finding holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maskgraph.figures.findings import draw, page, write_findings
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.finding import Finding, Panel
+
+
+@pytest.fixture
+def finding() -> Finding:
+    panels = [
+        Panel("left", "ρ", "y", {"α": ((0.25, 0.75), (0.1, 0.2)), "φ": ((0.25, 0.75), (0.3, 0.4))}, ("chance", 0.15)),
+        Panel("right", "k", "y", {"unif": ((1, 64), (1.0, 0.5))}),
+    ]
+    rows: list[tuple[object, ...]] = [("world", 0.123456, 3)]
+    return Finding(
+        "a-name", "A title", "A claim.", "A setting.", ("world", "α", "k"), rows, panels, ["This."], ["Not that."]
+    )
+
+
+def test_lines_are_the_numbers(finding: Finding) -> None:
+    left, right = list(draw(finding).axes)
+    lines = {str(line.get_label()): list(line.get_ydata()) for line in left.get_lines()}  # type: ignore[arg-type]
+    assert lines["α"] == [0.1, 0.2]
+    assert lines["φ"] == [0.3, 0.4]
+    assert lines["chance"] == [0.15, 0.15]
+    assert (left.get_title(), right.get_title()) == ("left", "right")
+    assert right.get_xscale() == "log"
+
+
+def test_a_page_says_all_of_it(finding: Finding) -> None:
+    text = page(finding)
+    for part in (
+        "# A title",
+        "A claim.",
+        "*A setting.*",
+        "a-name.png",
+        "- This.",
+        "- Not that.",
+        "maskgraph findings a-name",
+    ):
+        assert part in text
+    assert "| world | 0.1235 | 3 |" in text
+    assert text.index("## Shown") < text.index("- This.") < text.index("## Not shown") < text.index("- Not that.")
+
+
+def test_pages_and_an_index_are_written(finding: Finding, tmp_path: Path) -> None:
+    assert write_findings([finding], tmp_path / "out") == [tmp_path / "out" / "a-name.md"]
+    assert (tmp_path / "out" / "a-name.png").read_bytes().startswith(b"\x89PNG")
+    assert "- [A title](a-name.md)" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_a_folder_that_cannot_be_written(finding: Finding, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_findings([finding], tmp_path / "file" / "out")

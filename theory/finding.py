@@ -1,0 +1,83 @@
+"""What a finding is, and what several share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.views import View
+
+RATIOS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+
+EQUAL = 1e-12
+"""Spectra of the small worlds here that agree to this are equal: their rounding is N·2⁻⁵², N at most 1,000."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: named lines over x."""
+
+    title: str
+    x: str
+    y: str
+    lines: dict[str, tuple[Sequence[float], Sequence[float]]]
+    level: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a page says.
+
+    Attributes:
+        name: of the page and the figure.
+        title: the claim in a few words.
+        claim: the claim in a sentence.
+        setting: worlds and options.
+        headers: of the table.
+        rows: of the table; numbers are floats or ints.
+        panels: of the figure.
+        shown: sentences that the numbers or a proof bear out.
+        not_shown: what they do not.
+    """
+
+    name: str
+    title: str
+    claim: str
+    setting: str
+    headers: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    panels: list[Panel]
+    shown: list[str] = field(default_factory=list)
+    not_shown: list[str] = field(default_factory=list)
+
+
+def world_graph(images: CodedImages, ratio: float, view: View, masks: int = 2000) -> MaskGraph:
+    """The mask graph under uniform masks, all of them or as many as are named."""
+    return mask_graph(images, mask_set(mask_distribution("uniform", images.grid, ratio), masks), view)
+
+
+def digits(codes: int, images: int | None = None) -> CodedImages:
+    """scikit-learn's digits under a k-means codebook."""
+    return load_coded(Source("digits", codes=codes, images=images))
+
+
+def trend(values: Sequence[float]) -> str:
+    """Which way values go, in words."""
+    step = np.diff(np.asarray(values))
+    if (np.abs(step) < EQUAL).all():
+        return "nowhere"
+    if (step >= -EQUAL).all():
+        return "up"
+    if (step <= EQUAL).all():
+        return "down"
+    turn = np.sign(step[np.abs(step) >= EQUAL])
+    changes = int((np.diff(turn) != 0).sum())
+    if changes == 1:
+        return "down and then up" if turn[0] < 0 else "up and then down"
+    return "up and down"

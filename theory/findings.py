@@ -1,0 +1,31 @@
+"""What graphs are found to be like: one function a finding, each computing what its page says.
+
+A finding's sentences are put together from the numbers beside them, so that none can be true on one machine and
+printed on another. What does not reproduce on a world is said there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.finding import Finding
+from maskgraph.theory.findings_labels import image_hop, inter_class_mass, target_side
+from maskgraph.theory.findings_spectrum import head_not_tail, positional_views, rho_symmetry, uniformity_is_rank
+
+FINDINGS: dict[str, Callable[[], Finding]] = {
+    "positional-views": positional_views,
+    "rho-symmetry": rho_symmetry,
+    "head-not-tail": head_not_tail,
+    "target-side-label-error": target_side,
+    "inter-class-mass": inter_class_mass,
+    "image-hop": image_hop,
+    "uniformity-is-rank": uniformity_is_rank,
+}
+
+
+def check_findings(names: Sequence[str]) -> None:
+    """Raise InputError for a name that is no finding."""
+    for name in names:
+        if name not in FINDINGS:
+            raise InputError(f"unknown finding {name!r}; expected some of {', '.join(FINDINGS)}")
