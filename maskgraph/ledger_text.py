@@ -12,6 +12,9 @@ from maskgraph.tables import table
 
 VERDICTS = ("holds", "tight", "vacuous", "assumption not met", "violated")
 
+SMALL = 1e-9
+"""A tightness below this is rounding of 0."""
+
 Row = Mapping[str, Any]
 """A check as `Check.as_dict` gives it, with the name of its `model`; numbers that are not finite may be None."""
 
@@ -39,7 +42,8 @@ def tightness_text(rows: Sequence[Mapping[str, Any]], dim: int, lipschitz: float
     return (
         f"bound over the least left side found (upper bounds: the other way round), dim {dim}, L = {lipschitz:g}\n"
         f"{table(('statement', *worlds), cells)}\n\n"
-        "1: attained. v: the bound is vacuous there. BROKEN: a model that violates the statement."
+        "1: attained. v: the bound is vacuous there. –: no model has an L there, or both sides are 0.\n"
+        "BROKEN: a model that violates the statement."
     )
 
 
@@ -48,6 +52,8 @@ def _tightness(found: Mapping[str, Any]) -> str:
         return f"BROKEN {_number(found['tightness'])}"
     if found["verdict"] == "assumption not met":
         return "–"
+    if abs(found["tightness"] or 0.0) < SMALL:
+        return "0 v" if found["verdict"] == "vacuous" else "0"
     mark = " v" if found["verdict"] == "vacuous" else ""
     return f"{_number(found['tightness'])}{mark}"
 
