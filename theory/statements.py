@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from maskgraph.graphs.augmentation import TIE
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import bounds
 from maskgraph.theory.assumptions import (
@@ -55,6 +56,11 @@ def _class_size(t: Any) -> Any:
 
 def _floor_leeway(t: Any) -> Any:
     return 2 * math.sqrt(max(t.rank_floor - t.bayes, 0.0)) * min(t.rank_excess, RANK.limit * math.sqrt(t.energy_h))
+
+
+def _tie_leeway(t: Any) -> Any:
+    # Class masses within TIE of each other are a tie: a label or a vote may lack that much of its majority.
+    return 4 * TIE
 
 
 def _constant_leeway(t: Any) -> Any:
@@ -257,6 +263,7 @@ STATEMENTS = (
         ),
         lambda t: 2.0,
         trivial=lambda t: 1.0,
+        leeway=_tie_leeway,
         reported=("alpha", "alpha_target"),
     ),
     Statement(
@@ -290,6 +297,7 @@ STATEMENTS = (
         ),
         _class_size,
         trivial=lambda t: 1.0,
+        leeway=_tie_leeway,
         reported=("alpha", "phi", "p_max", "scl", "frobenius_sq"),
     ),
     Statement(
@@ -308,6 +316,7 @@ STATEMENTS = (
         lambda t: _class_size(t) + 32 * t.L * (_loss_size(t) + t.epsilon),
         (UNIT_F, LIPSCHITZ, PRINTED_LAMBDA, EPSILON_UNNEEDED, TWO_SIDED),
         trivial=lambda t: 1.0,
+        leeway=_tie_leeway,
         reported=("alpha", "phi", "p_max", "frobenius_sq", "mae", "unif", "L", "lam", "epsilon"),
     ),
     Statement(

@@ -84,7 +84,7 @@ def test_nothing_is_violated(case: Case) -> None:
                 if check.verdict != "assumption not met":
                     assert check.tolerance > 0
                     size = max([1.0, *(abs(step.value) for step in check.steps)])
-                    assert check.tolerance < 1e-9 * size, check
+                    assert check.tolerance < 1e-8 * size, check
 
 
 @searched(25)
@@ -394,3 +394,9 @@ def test_one_view_one_target() -> None:
     assert found["Thm 4.2"].lhs == pytest.approx(1.0)
     assert found["Thm 4.2"].rhs == pytest.approx(1.0)
     assert not [check for check in found.values() if check.verdict == "violated"]
+
+
+def test_a_vote_may_lack_a_tie_of_its_majority() -> None:
+    """Masses within 1e-9 are a tie, so that a vote may go against a majority that is slimmer: allowed for, no more."""
+    check = statement("Thm 4.1").check(mislead(), Outputs(f=np.diag(1 / np.sqrt(mislead().p1))))
+    assert 4e-9 <= check.tolerance < 5e-9
