@@ -49,7 +49,7 @@ def _claimed_lipschitz(t: Any) -> float:
 def _claimed_epsilon(t: Any) -> float:
     if t.outputs.epsilon is None or t.outputs.pseudo is None:
         return 0.0
-    return float(max(t.epsilon_found - t.epsilon, 0.0))
+    return float(max(t.epsilon_found - t.epsilon, 0.0) / (t.epsilon_found or 1.0))
 
 
 UNIT_F = Assumption("unit-norm f", "largest | |f(x1)| - 1 |; normalise the feature", lambda t: t.norm_error, UNIT)
@@ -65,10 +65,11 @@ LIPSCHITZ = Assumption(
     _claimed_lipschitz,
     UNIT,
 )
-PRINTED_LAMBDA = Assumption(
-    "lambda = 1/(4L)",
-    "|4 L lambda - 1|; for other lambda see Thm 4.2 any lambda and S2",
-    lambda t: abs(4 * t.L * t.lam - 1),
+LARGE_LAMBDA = Assumption(
+    "lambda >= 1/(4L)",
+    "1 - 4 L lambda; the form is printed for lambda = 1/(4L), a larger one only helps, and for a smaller one there are "
+    "Thm 4.2 any lambda and S2",
+    lambda t: max(1 - 4 * t.L * t.lam, 0.0),
     UNIT,
 )
 CONSTANT = Assumption(
@@ -92,7 +93,7 @@ RANK = Assumption(
 )
 EPSILON = Assumption(
     "Assumption 3.1",
-    "what E|h_g(x2) - x2|^2 exceeds the claimed epsilon by; claim none, and the one of h_g is taken",
+    "share of E|h_g(x2) - x2|^2 that the claimed epsilon leaves out; claim none, and the one of h_g is taken",
     _claimed_epsilon,
     UNIT,
 )

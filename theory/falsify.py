@@ -190,7 +190,7 @@ class _Model:
         self.linear = assumptions.RANK.name in asked
         self.constant = not dropped & {assumptions.CONSTANT.name, assumptions.CONSTANT_GIVEN_MASK.name}
         self.claims_lipschitz = assumptions.LIPSCHITZ.name in dropped
-        self.free_lambda = assumptions.PRINTED_LAMBDA.name in dropped
+        self.free_lambda = assumptions.LARGE_LAMBDA.name in dropped
         self.claims_epsilon = assumptions.EPSILON.name in dropped
         self.embeds = assumptions.EIGENVECTORS.name in dropped
         views, targets, d = len(graph.p1), len(graph.p2), graph.X2.shape[1]

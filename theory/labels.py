@@ -109,5 +109,6 @@ def _disagreement(class_mass: NDArray[np.float64]) -> float:
 
 
 def _bayes_error(class_mass: NDArray[np.float64]) -> float:
-    # The mass beside the majority, rather than 1 less the majority: exactly 0 where every view is pure.
-    return float((class_mass.sum(axis=1) - class_mass.max(axis=1)).sum())
+    # Of the very label that y(x) is, ties included, so that α is Pr[y(x) ≠ y(x̄)]; exactly 0 where every view is pure.
+    own = class_mass[np.arange(len(class_mass)), majority_class(class_mass)]
+    return float((class_mass.sum(axis=1) - own).sum())

@@ -12,6 +12,9 @@ from maskgraph.graphs.bipartite import MaskGraph
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e60
+"""L, λ and their products up to L²λ stay far inside the range of a double."""
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -51,11 +54,12 @@ class Outputs:
             array = getattr(self, name)
             if array is not None and (fault := _array_fault(name, np.asarray(array), rows, columns)):
                 found[name] = fault
-        for name, least in (("epsilon", 0.0), ("lipschitz", None), ("lam", None)):
+        if self.epsilon is not None and not 0 <= self.epsilon < math.inf:
+            found["epsilon"] = f"epsilon is {self.epsilon:g}; expected a finite number of at least 0"
+        for name in ("lipschitz", "lam"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and (value >= 0 if least == 0 else value > 0)):
-                rule = "at least 0" if least == 0 else "above 0"
-                found[name] = f"{name} is {value:g}; expected a finite number {rule}"
+            if value is not None and not 1 / LARGEST <= value <= LARGEST:
+                found[name] = f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}"
         return found
 
 
@@ -66,9 +70,11 @@ def with_unit_features(outputs: Outputs) -> Outputs:
     """
     if outputs.f is None or outputs.f.ndim != 2:
         return outputs
-    norm = np.linalg.norm(outputs.f, axis=1, keepdims=True)
+    # In double precision and row by row in memory, where the sum of squares is good to a few ulp.
+    f = np.ascontiguousarray(outputs.f, dtype=np.float64)
+    norm = np.linalg.norm(f, axis=1, keepdims=True)
     usable = np.isfinite(norm) & (norm > 0)
-    return replace(outputs, f=np.where(usable, outputs.f / np.where(usable, norm, 1), outputs.f))
+    return replace(outputs, f=np.where(usable, f / np.where(usable, norm, 1), f))
 
 
 def nearest_views(graph: MaskGraph, h: Array) -> tuple[NDArray[np.int64], Array]:

@@ -42,6 +42,7 @@ class Spectrum:
         tail_sq: Σ_{i>k} λ_i² = ‖A‖_F² − head.
         tail_sq_interval: [lo, hi] that holds the tail, allowing for rounding and, on components too large for a
             dense solve, for what an iterative solver may have missed (failure probability `FAILURE`).
+        value_error: by how much any one of the k largest eigenvalues may exceed its value here.
     """
 
     values: NDArray[np.float64]
@@ -52,6 +53,7 @@ class Spectrum:
     head_sq: float
     tail_sq: float
     tail_sq_interval: tuple[float, float]
+    value_error: float
 
 
 def spectrum(graph: AugmentationGraph, k: int, seed: int = 0) -> Spectrum:
@@ -81,7 +83,8 @@ def spectrum(graph: AugmentationGraph, k: int, seed: int = 0) -> Spectrum:
     tail = max(frobenius - head, 0.0)
     interval = (max(frobenius - high - frobenius_error, 0.0), max(frobenius - low, 0.0) + frobenius_error)
     residuals = np.asarray(np.linalg.norm((graph.B @ (graph.B.T @ vectors) - vectors * values).toarray(), axis=0))
-    return Spectrum(values, vectors, residuals, split.count, frobenius, head, tail, interval)
+    error = float((upper - values).max())
+    return Spectrum(values, vectors, residuals, split.count, frobenius, head, tail, interval, error)
 
 
 def frobenius_norm_sq(B: sp.csr_array) -> tuple[float, float]:

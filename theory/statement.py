@@ -82,8 +82,10 @@ class Statement:
             trivial = float(self.trivial(terms))
             reported = {name: float(getattr(terms, name)) for name in self.reported}
         except UnmetError as unmet:
-            nothing = (math.nan,) * 4
-            return Check(self.number, self.formula, self.sense, *nothing, "assumption not met", (), (), {}, str(unmet))
+            return self._without_sides(str(unmet))
+        sides = {**{step.cause: step.value for step in steps}, "tolerance": tolerance, "trivial bound": trivial}
+        if overflown := [name for name, value in sides.items() if not math.isfinite(value)]:
+            return self._without_sides(f"'{overflown[0]}' overflows: bring the values of the model nearer to 1")
         lhs, rhs = steps[0].value, steps[-1].value
         verdict, note = verdict_of(self.sense, lhs, rhs, tolerance, trivial), ""
         unmet_ones = [one for one in assumptions if one.needed and not one.met]
@@ -106,6 +108,10 @@ class Statement:
             reported,
             note,
         )
+
+    def _without_sides(self, note: str) -> Check:
+        nothing = (math.nan,) * 4
+        return Check(self.number, self.formula, self.sense, *nothing, "assumption not met", (), (), {}, note)
 
     def rounding(self, terms: Terms) -> float:
         """Sums over at most nnz(M) products of numbers of the statement's size, whose errors add up at random."""

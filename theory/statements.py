@@ -17,10 +17,11 @@ from maskgraph.theory.assumptions import (
     CONSTANT,
     CONSTANT_GIVEN_MASK,
     EIGENVECTORS,
+    EPS,
     EPSILON,
     EPSILON_UNNEEDED,
+    LARGE_LAMBDA,
     LIPSCHITZ,
-    PRINTED_LAMBDA,
     RANK,
     TWO_SIDED,
     UNIT_F,
@@ -29,8 +30,13 @@ from maskgraph.theory.assumptions import (
 from maskgraph.theory.statement import Link, Statement, Value
 
 
+def _energies(t: Any) -> Any:
+    return t.energy_h + t.target_energy
+
+
 def _loss_size(t: Any) -> Any:
-    return t.energy_h + t.target_energy + 1
+    # L_MAE is a sum of squared differences: good to a few ulp of itself, and to ulp² of the energies.
+    return t.mae + EPS * _energies(t)
 
 
 def _u_mae(t: Any) -> Any:
@@ -39,28 +45,28 @@ def _u_mae(t: Any) -> Any:
 
 def _u_mae_size(t: Any) -> Any:
     # Unit norms, L_unif and the head are good to a few ulp of 1, and enter over L and times λ.
-    return _loss_size(t) + (2 + t.unif + t.head_sq) * (1 / t.L + t.lam)
+    return _loss_size(t) + t.epsilon + (2 + t.unif + t.head_sq) * (1 / t.L + t.lam)
 
 
 def _head_leeway(t: Any) -> Any:
-    return t.head_error / (4 * t.L)
+    return t.head_error / (4 * t.L) + t.value_error / (2 * t.L)
 
 
 def _any_lambda_leeway(t: Any) -> Any:
-    return t.head_error / (16 * t.L * (t.L * t.lam))
+    return t.head_error / (16 * t.L * (t.L * t.lam)) + t.value_error / (2 * t.L)
 
 
 def _class_size(t: Any) -> Any:
-    return 8 * (2 + t.energy_f**2 + t.frobenius_sq)
+    return 8 * (2 + (t.scale_sq * t.energy_f) ** 2 + t.frobenius_sq)
 
 
 def _floor_leeway(t: Any) -> Any:
     return 2 * math.sqrt(max(t.rank_floor - t.bayes, 0.0)) * min(t.rank_excess, RANK.limit * math.sqrt(t.energy_h))
 
 
-def _tie_leeway(t: Any) -> Any:
-    # Class masses within TIE of each other are a tie: a label or a vote may lack that much of its majority.
-    return 4 * TIE
+def _vote_leeway(t: Any) -> Any:
+    # Votes within TIE of each other are a tie, so that a wrong vote may lack that much of half of an image's mass.
+    return 2 * TIE
 
 
 def _constant_leeway(t: Any) -> Any:
@@ -96,7 +102,7 @@ STATEMENTS = (
             Link("L_MAE", lambda t: t.mae),
             Link("split given x2", lambda t: t.energy_h + t.align_h + t.target_gap, exact=True),
         ),
-        _loss_size,
+        _energies,
         reported=("energy_h", "align_h", "target_gap"),
     ),
     Statement(
@@ -105,7 +111,7 @@ STATEMENTS = (
         "L_MAE = Bayes risk + E|h - E[x2|x1]|^2",
         "=",
         (Link("L_MAE", lambda t: t.mae), Link("split given x1", lambda t: t.bayes + t.excess, exact=True)),
-        _loss_size,
+        _energies,
         reported=("bayes", "excess"),
     ),
     Statement(
@@ -118,7 +124,7 @@ STATEMENTS = (
             Link("square expanded", lambda t: t.energy_h + t.align_h, exact=True),
             Link("trace", lambda t: t.trace_h, exact=True),
         ),
-        _loss_size,
+        _energies,
         reported=("energy_h", "align_h"),
     ),
     Statement(
@@ -165,7 +171,7 @@ STATEMENTS = (
             Link("factor 2", lambda t: t.half_cross - t.epsilon_found),
             Link("epsilon", lambda t: bounds.thm_3_2(t.asym, t.energy_h, t.energy_pseudo, t.epsilon)),
         ),
-        lambda t: _loss_size(t) + t.energy_pseudo,
+        lambda t: _energies(t) + t.energy_pseudo + t.epsilon,
         (EPSILON,),
         reported=("asym", "energy_h", "energy_pseudo", "epsilon"),
     ),
@@ -180,7 +186,7 @@ STATEMENTS = (
             Link("factor 2", lambda t: t.half_pair_h / 2),
             Link("epsilon", lambda t: bounds.thm_3_4(t.align_h, t.energy_h, t.epsilon)),
         ),
-        _loss_size,
+        lambda t: _energies(t) + t.epsilon,
         (EPSILON_UNNEEDED,),
         reported=("align_h", "energy_h", "epsilon"),
     ),
@@ -195,7 +201,7 @@ STATEMENTS = (
             Link("factor 2", lambda t: t.half_pair_h / 2),
             Link("epsilon", lambda t: bounds.thm_3_4(t.align_h, 1.0, t.epsilon)),
         ),
-        _loss_size,
+        lambda t: _energies(t) + t.epsilon,
         (UNIT_H, EPSILON_UNNEEDED),
         reported=("align_h", "energy_h", "epsilon"),
     ),
@@ -217,7 +223,7 @@ STATEMENTS = (
             Link("L_MAE, f constant", lambda t: t.mae_collapsed),
             Link("not the mean", lambda t: bounds.thm_3_6(t.variance)),
         ),
-        lambda t: t.energy_collapsed + t.target_energy + 1,
+        lambda t: t.mae_collapsed + t.variance + EPS * (t.energy_collapsed + t.target_energy),
         (CONSTANT,),
         leeway=_constant_leeway,
         reported=("variance", "variance_given_mask"),
@@ -231,7 +237,7 @@ STATEMENTS = (
             Link("L_MAE, f constant", lambda t: t.mae_collapsed),
             Link("not the mean of the mask", lambda t: bounds.thm_3_6(t.variance_given_mask)),
         ),
-        lambda t: t.energy_collapsed + t.target_energy + 1,
+        lambda t: t.mae_collapsed + t.variance + EPS * (t.energy_collapsed + t.target_energy),
         (CONSTANT_GIVEN_MASK,),
         leeway=_constant_given_mask_leeway,
         reported=("variance", "variance_given_mask"),
@@ -246,7 +252,7 @@ STATEMENTS = (
             Link("split given x1", lambda t: t.bayes + t.excess, exact=True),
             Link("not the best rank-k outputs", lambda t: t.rank_floor),
         ),
-        _loss_size,
+        _energies,
         (RANK,),
         trivial=lambda t: t.bayes,
         leeway=_floor_leeway,
@@ -263,28 +269,29 @@ STATEMENTS = (
         ),
         lambda t: 2.0,
         trivial=lambda t: 1.0,
-        leeway=_tie_leeway,
         reported=("alpha", "alpha_target"),
     ),
     Statement(
         "Thm 4.1 mean square",
         "the mean classifier's square error",
-        "E|onehot(y(x1)) - W'f|^2 <= 2 phi + 2 p_max (L_SCL(f) + |A|_F^2)",
+        "E|onehot(y(x1)) - W'f|^2 <= 2 phi + 2 p_max (L_SCL(f) + |A|_F^2), f at its best scale",
         "<=",
         (
             Link("E|onehot(y(x1)) - W'f|^2", lambda t: t.mean_square),
             Link("factor 2", lambda t: 2 * (t.smoothing + t.embedding_gap)),
             Link("(1 - lambda)^2 <= 1 - lambda", lambda t: 2 * (t.phi + t.embedding_gap)),
-            Link("norm of the labels", lambda t: bounds.thm_4_1_mean_square(t.phi, t.p_max, t.scl, t.frobenius_sq)),
+            Link(
+                "norm of the labels", lambda t: bounds.thm_4_1_mean_square(t.phi, t.p_max, t.scl_fitted, t.frobenius_sq)
+            ),
         ),
         _class_size,
         trivial=lambda t: 1.0,
-        reported=("phi", "p_max", "scl", "frobenius_sq"),
+        reported=("phi", "p_max", "scl_fitted", "scale_sq", "frobenius_sq"),
     ),
     Statement(
         "Thm 4.1",
         "the downstream error",
-        "Pr[vote of f wrong] <= 2 alpha + 8 phi + 8 p_max (L_SCL(f) + |A|_F^2)",
+        "Pr[vote of f wrong] <= 2 alpha + 8 phi + 8 p_max (L_SCL(f) + |A|_F^2), f at its best scale",
         "<=",
         (
             Link("Pr[vote of f wrong]", lambda t: t.vote_error),
@@ -293,12 +300,12 @@ STATEMENTS = (
             Link("argmax", lambda t: 2 * t.alpha + 4 * t.mean_square),
             Link("factor 2", lambda t: 2 * t.alpha + 8 * (t.smoothing + t.embedding_gap)),
             Link("(1 - lambda)^2 <= 1 - lambda", lambda t: 2 * t.alpha + 8 * (t.phi + t.embedding_gap)),
-            Link("norm of the labels", lambda t: bounds.thm_4_1(t.alpha, t.phi, t.p_max, t.scl, t.frobenius_sq)),
+            Link("norm of the labels", lambda t: bounds.thm_4_1(t.alpha, t.phi, t.p_max, t.scl_fitted, t.frobenius_sq)),
         ),
         _class_size,
         trivial=lambda t: 1.0,
-        leeway=_tie_leeway,
-        reported=("alpha", "phi", "p_max", "scl", "frobenius_sq"),
+        leeway=_vote_leeway,
+        reported=("alpha", "phi", "p_max", "scl_fitted", "scale_sq", "frobenius_sq"),
     ),
     Statement(
         "Thm 4.1 loss",
@@ -314,9 +321,9 @@ STATEMENTS = (
             ),
         ),
         lambda t: _class_size(t) + 32 * t.L * (_loss_size(t) + t.epsilon),
-        (UNIT_F, LIPSCHITZ, PRINTED_LAMBDA, EPSILON_UNNEEDED, TWO_SIDED),
+        (UNIT_F, LIPSCHITZ, LARGE_LAMBDA, EPSILON_UNNEEDED, TWO_SIDED),
         trivial=lambda t: 1.0,
-        leeway=_tie_leeway,
+        leeway=_vote_leeway,
         reported=("alpha", "phi", "p_max", "frobenius_sq", "mae", "unif", "L", "lam", "epsilon"),
     ),
     Statement(
@@ -329,19 +336,20 @@ STATEMENTS = (
             Link("eigenvalues below k+1", lambda t: t.readout_energy / t.gap),
             Link("energy in the top k", lambda t: bounds.spectral_embedding_error(t.phi, t.next_value)),
         ),
-        lambda t: 8 / t.gap**2,
+        lambda t: 8 * (1 + t.phi / t.gap) / t.gap,
         (EIGENVECTORS,),
         trivial=lambda t: 1.0,
+        leeway=lambda t: (t.dropped_energy + t.value_error) / t.gap,
         reported=("phi", "next_value", "k"),
     ),
     Statement(
         "Thm 4.2",
         "uniformity has a price, and the spectrum sets a floor",
-        "lambda = 1/(4L): L_MAE + lambda L_unif >= (2 - sum_{i<=k} lambda_i^2)/(4L) - epsilon",
+        "lambda >= 1/(4L): L_MAE + lambda L_unif >= (2 - sum_{i<=k} lambda_i^2)/(4L) - epsilon",
         ">=",
         _thm_4_2_chain(lambda t: bounds.thm_4_2(t.head_sq, t.L, t.epsilon)),
         _u_mae_size,
-        (UNIT_F, LIPSCHITZ, PRINTED_LAMBDA, EPSILON_UNNEEDED, TWO_SIDED),
+        (UNIT_F, LIPSCHITZ, LARGE_LAMBDA, EPSILON_UNNEEDED, TWO_SIDED),
         trivial=lambda t: t.lam / t.k,
         leeway=_head_leeway,
         reported=("mae", "unif", "L", "lam", "head_sq", "epsilon"),
@@ -373,7 +381,7 @@ STATEMENTS = (
         _u_mae_size,
         (UNIT_F, LIPSCHITZ, TWO_SIDED),
         trivial=lambda t: t.lam / t.k,
-        leeway=lambda t: t.head_error / t.L,
+        leeway=lambda t: t.value_error / t.L,
         reported=("mae", "unif", "L", "lam", "head_sq"),
     ),
 )

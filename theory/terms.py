@@ -12,6 +12,7 @@ import numpy as np
 
 from maskgraph.graphs.augmentation import majority_class
 from maskgraph.theory import bounds, labels, losses, risk
+from maskgraph.theory.krylov import rounding
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.spectrum import Spectrum, spectrum
 from maskgraph.theory.terms_graph import Array, UnmetError
@@ -47,6 +48,11 @@ class Terms(OutputTerms):
     def head_error(self) -> float:
         """How much larger the head may be than `head_sq` (rounding, and what an iterative solver may have missed)."""
         return self._spectrum.tail_sq - self._spectrum.tail_sq_interval[0]
+
+    @cached_property
+    def value_error(self) -> float:
+        """How much larger any one of the k eigenvalues may be than it was found."""
+        return self._spectrum.value_error
 
     @cached_property
     def rank_excess(self) -> float:
@@ -121,6 +127,18 @@ class Terms(OutputTerms):
         return 2 * self.align_f + self.unif
 
     @cached_property
+    def scale_sq(self) -> float:
+        """c² of the c·f that Thm 4.1 is held to: of all multiples of f, whose votes agree, the one of least L_SCL."""
+        if self.unif == 0:
+            raise UnmetError("every feature is 0 and no multiple of f has a direction: look for dead units")
+        return -self.align_f / self.unif
+
+    @cached_property
+    def scl_fitted(self) -> float:
+        """L_SCL(c·f) at that scale: −L_align²/L_unif."""
+        return self.scale_sq * self.align_f
+
+    @cached_property
     def scl_spectral(self) -> float:
         """‖A − FFᵀ‖_F² − ‖A‖_F², pair by pair."""
         return losses.approximation_excess(self.A, self.F)
@@ -183,7 +201,7 @@ class Terms(OutputTerms):
 
     @cached_property
     def _FFY(self) -> Array:
-        return np.asarray(self.F @ (self.F.T @ self._Y))
+        return np.asarray(self.scale_sq * (self.F @ (self.F.T @ self._Y)))
 
     @cached_property
     def vote_error(self) -> float:
@@ -205,7 +223,7 @@ class Terms(OutputTerms):
 
     @cached_property
     def mean_square(self) -> float:
-        """E‖onehot(y(x1)) − Wᵀf(x1)‖²."""
+        """E‖onehot(y(x1)) − Wᵀf(x1)‖² of the mean classifier on c·f."""
         return float(((self._Y - self._FFY) ** 2).sum())
 
     @cached_property
@@ -215,7 +233,7 @@ class Terms(OutputTerms):
 
     @cached_property
     def embedding_gap(self) -> float:
-        """‖(A − FFᵀ)Y‖_F²."""
+        """‖(A − c²FFᵀ)Y‖_F²."""
         return float(((self._AY - self._FFY) ** 2).sum())
 
     @cached_property
@@ -238,6 +256,11 @@ class Terms(OutputTerms):
         """Tr RᵀR − tr RᵀAR of the readout's residual R."""
         R = self._residual
         return float((R * (R - self.A.B @ (self.A.B.T @ R))).sum())
+
+    @cached_property
+    def dropped_energy(self) -> float:
+        """The largest eigenvalue whose eigenvector the readout may lack."""
+        return max(ZERO, rounding(max(self.graph.M.shape)))
 
     @cached_property
     def gap(self) -> float:

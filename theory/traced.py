@@ -153,6 +153,14 @@ class TracedTerms:
         return 2 * self._align(self.f) + self.unif
 
     @cached_property
+    def scale_sq(self) -> Tensor:
+        return -self._align(self.f) / self.unif
+
+    @cached_property
+    def scl_fitted(self) -> Tensor:
+        return self.scale_sq * self._align(self.f)
+
+    @cached_property
     def scl_spectral(self) -> Tensor:
         root, A = self.small.p1.sqrt(), self.small.A
         G = torch.einsum("i,sia,sja,j->sij", root, self.f, self.f, root)
@@ -186,7 +194,7 @@ class TracedTerms:
     @cached_property
     def mean_square(self) -> Tensor:
         W = torch.einsum("i,sia,ic->sac", self.small.p1, self.f, self.small.onehot)
-        return self._energy(self.small.onehot - self.f @ W)
+        return self._energy(self.small.onehot - self.scale_sq[:, None, None] * (self.f @ W))
 
     @cached_property
     def vote_error(self) -> Tensor:

@@ -161,11 +161,12 @@ class Sides:
         }
         return {i: [dot(W[c], f[i]) for c in self.classes] for i in self.p1}
 
-    def mean_square(self) -> Number:
+    def mean_square(self, scale_sq: Number) -> Number:
+        """Of the mean classifier on f times the root of `scale_sq`."""
         total: Number = 0
         for i, score in self.scores().items():
             for c, s in zip(self.classes, score, strict=True):
-                total += self.p1[i] * (s - (1 if self.label1[i] == c else 0)) ** 2
+                total += self.p1[i] * (scale_sq * s - (1 if self.label1[i] == c else 0)) ** 2
         return total
 
     def vote_error(self) -> Number:
@@ -257,7 +258,10 @@ def sides(
     head = sum(value**2 for value in values[:k])
     beyond = eigenvalues(s.second_moment())[k:] if k < len(s.X2[0]) else []
     floor = bayes + sum(beyond, start=0 * bayes)
-    thm_4_1 = 2 * s.alpha + 8 * phi + 8 * p_max * (scl + frobenius)
+    # Over multiples c·f, L_SCL = −2c² a + c⁴ u with a = E f·f⁺ and u = L_unif is least at c² = a/u.
+    aligned = s.over_pairs(model.f)
+    fitted = -(aligned**2) / unif
+    thm_4_1 = 2 * s.alpha + 8 * phi + 8 * p_max * (fitted + frobenius)
     found = {
         "I1": (mae, energy + align + gap),
         "I2": (mae, bayes + excess),
@@ -273,7 +277,7 @@ def sides(
         "S4": (s.loss(model.collapsed), s.variance_given_mask()),
         "S3": (mae, floor),
         "phi": (phi, 2 * (s.alpha + s.alpha_target)),
-        "Thm 4.1 mean square": (s.mean_square(), 2 * phi + 2 * p_max * (scl + frobenius)),
+        "Thm 4.1 mean square": (s.mean_square(aligned / unif), 2 * phi + 2 * p_max * (fitted + frobenius)),
         "Thm 4.1": (s.vote_error(), thm_4_1),
     }
     after = values[k] if k < len(values) else 0 * mae

@@ -118,13 +118,13 @@ PLANTED: dict[str, tuple[str, Callable[[], MaskGraph], int, Callable[[Any], Any]
         "Thm 4.1 mean square",
         half,
         2,
-        lambda t: 0.99 * 4 / 3 * (t.phi + t.p_max * (t.scl + t.frobenius_sq)),
+        lambda t: 0.99 * 4 / 3 * (t.phi + t.p_max * (t.scl_fitted + t.frobenius_sq)),
     ),
     "Thm 4.1, 2 alpha": (
         "Thm 4.1",
         mislead,
         3,
-        lambda t: bounds.thm_4_1(0.99 * t.alpha, t.phi, t.p_max, t.scl, t.frobenius_sq),
+        lambda t: bounds.thm_4_1(0.99 * t.alpha, t.phi, t.p_max, t.scl_fitted, t.frobenius_sq),
     ),
     "Thm 4.1 loss, c2 past the 1 it needs": ("Thm 4.1 loss", minority, 2, loss_form),
     "Embedding, phi": ("Embedding", lambda: two_views((1.0,)), 1, lambda t: 0.99 * t.phi / (1 - t.next_value)),
@@ -225,7 +225,19 @@ def test_what_cannot_be_searched() -> None:
 
 TRACED = (
     *("mae", "mae_collapsed", "energy_h", "align_h", "half_pair_h", "trace_h", "target_gap", "excess", "epsilon"),
-    *("energy_pseudo", "asym", "unif", "scl", "scl_spectral", "L", "lam", "water_filling", "mean_square"),
+    *(
+        "energy_pseudo",
+        "asym",
+        "unif",
+        "scl",
+        "scl_spectral",
+        "scale_sq",
+        "scl_fitted",
+        "L",
+        "lam",
+        "water_filling",
+        "mean_square",
+    ),
     *("vote_error", "readout_error"),
 )
 
