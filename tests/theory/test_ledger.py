@@ -512,5 +512,5 @@ def test_a_larger_lambda_only_helps_thm_4_2(factor: float, verdict: str) -> None
 def test_single_precision_features_are_normalised_in_double() -> None:
     graph, outputs = a_holding_case()
     assert outputs.f is not None
-    found = by_number(ledger(graph, replace(outputs, f=np.asfortranarray(outputs.f.astype(np.float32)))))  # type: ignore[arg-type]
+    found = by_number(ledger(graph, replace(outputs, f=np.asfortranarray(outputs.f.astype(np.float32)))))
     assert found["U"].verdict == found["S2"].verdict == "holds"

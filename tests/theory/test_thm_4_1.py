@@ -170,3 +170,21 @@ def test_phi_from_alpha_is_best_possible() -> None:
         bound = bounds.phi_from_alpha(alpha, alpha_target)
         # A factor smaller than 2 by more than q is refuted.
         assert (1 - 1.1 * q) * bound < phi <= bound
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 6])
+def test_unit_norm_and_balanced_classes_leave_it_vacuous(classes: int) -> None:
+    """docs/theory.md: 8(φ + (1 − φ − 1/C)²) >= 2 is below the bound for every unit-norm f, however good."""
+    rng = np.random.default_rng(classes)
+    for spread in (0.0, 0.01, 0.1, 1.0):
+        views = 2 * classes
+        M = np.kron(np.eye(classes), np.ones((2, 2))) + spread * np.ones((views, views))
+        label = np.repeat(np.arange(classes), 2)
+        graph = joint_graph(M, labels=np.tile(label[:, None], (1, views)))
+        A = augmentation_graph(graph)
+        phi, norm = labels.phi(A), spectrum(A, 1).frobenius_sq
+        floor = 8 * (phi + (1 - phi - 1 / classes) ** 2)
+        for f in (np.eye(classes)[label], rng.standard_normal((views, classes)), np.ones((views, 1))):
+            scl = losses.spectral_contrastive_loss(A, unit(f))
+            bound = bounds.thm_4_1(labels.alpha(graph), phi, labels.p_max(graph), scl, norm)
+            assert bound >= max(floor, 2) - ROUNDING
