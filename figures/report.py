@@ -28,9 +28,15 @@ CAPTIONS = {
     "keep three: positions cut it into one piece a mask.",
 }
 
+MEASURED = (
+    *("L_MAE", "bayes_risk", "epsilon", "epsilon_nearest", "epsilon_late_gain", "epsilon_refined_mass"),
+    "four_L_lambda",
+)
+
 PREFIXES = ("cls", "mean", "pixels")
 SHOWN = (
-    *("linear", "knn", "few_shot", "L_unif", "lipschitz", "rankme", "participation_ratio"),
+    *("linear", "knn", "few_shot", "L_unif", "lipschitz", "lipschitz_two_sided", "lipschitz_mean", "rankme"),
+    "participation_ratio",
     *("share_image", "share_mask", "share_interaction"),
 )
 
@@ -103,7 +109,7 @@ def _bounds_table(bounds: pd.DataFrame) -> str:
 def _records_table(records: pd.DataFrame) -> str:
     columns = [
         column
-        for column in ("L_MAE", "bayes_risk", "epsilon", *(f"{prefix}.{name}" for prefix in PREFIXES for name in SHOWN))
+        for column in (*MEASURED, *(f"{prefix}.{name}" for prefix in PREFIXES for name in SHOWN))
         if column in records
     ]
     grouped = records.groupby(["method", "mask_ratio"], dropna=False)
