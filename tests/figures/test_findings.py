@@ -59,3 +59,19 @@ def test_a_folder_that_cannot_be_written(finding: Finding, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_findings([finding], tmp_path / "file" / "out")
+
+
+def test_another_readme_is_not_overwritten(finding: Finding, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Mine\n")
+    with pytest.raises(InputError, match=r"README\.md is no index of findings"):
+        write_findings([finding], tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "# Mine\n")]
+
+
+def test_the_index_lists_findings_alone_and_is_written_again(finding: Finding, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    write_findings([finding], tmp_path)
+    before = (tmp_path / "README.md").read_text()
+    write_findings([finding], tmp_path)
+    assert (tmp_path / "README.md").read_text() == before
+    assert "notes.md" not in before

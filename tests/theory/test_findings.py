@@ -14,7 +14,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
 from maskgraph.theory.finding import EQUAL, Finding, trend, world_graph
-from maskgraph.theory.findings import FINDINGS, check_findings
+from maskgraph.theory.findings import FINDINGS, check_findings, compute
 from maskgraph.theory.findings_spectrum import readout_accuracy
 from tests.strategies import FIXED_WORLDS
 from tests.theory.toys import dense
@@ -27,7 +27,7 @@ ROUNDING = 1e-9
 
 @cache
 def found(name: str) -> Finding:
-    return FINDINGS[name]()
+    return compute(name)
 
 
 def column(finding: Finding, header: str, world: str | None = None) -> list[float]:
