@@ -69,10 +69,22 @@ def _title(path: Path) -> str:
 
 
 def draw(finding: Finding) -> Figure:
-    """The panels of a finding side by side."""
-    figure = new_figure(4.6 * len(finding.panels), 3.6)
-    for axes, panel in zip(figure.subplots(1, len(finding.panels), squeeze=False)[0], finding.panels, strict=True):
+    """The panels of a finding, with one legend below where all show the same things.
+
+    As wide whatever their number, so that the letters are as large on a page.
+    """
+    panels = finding.panels
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(9.2, 3.2 * rows + 0.4)
+    for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
         _draw(axes, panel)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if all(axes.get_legend_handles_labels()[1] == labels for axes in figure.axes):
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), fontsize=9)
+    else:
+        for axes in figure.axes:
+            axes.legend(fontsize=9)
     return figure
 
 
@@ -114,7 +126,6 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y, fontsize=9)
-    axes.legend(fontsize=8)
 
 
 def _cell(value: object) -> str:

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.finding import Finding
-from maskgraph.theory.findings_labels import image_hop, inter_class_mass, target_side
-from maskgraph.theory.findings_spectrum import head_not_tail, positional_views, rho_symmetry, uniformity_is_rank
+from maskgraph.theory.findings_features import uniformity_is_rank
+from maskgraph.theory.findings_image_hop import image_hop
+from maskgraph.theory.findings_labels import inter_class_mass, target_side
+from maskgraph.theory.findings_spectrum import head_not_tail, rho_symmetry
+from maskgraph.theory.findings_views import positional_views
 
 FINDINGS: dict[str, Callable[[], Finding]] = {
     "positional-views": positional_views,

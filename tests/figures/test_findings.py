@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,13 @@ def test_the_index_lists_findings_alone_and_is_written_again(finding: Finding, t
     write_findings([finding], tmp_path)
     assert (tmp_path / "README.md").read_text() == before
     assert "notes.md" not in before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_panels_that_show_the_same_share_a_legend_and_all_pages_are_as_wide(finding: Finding, count: int) -> None:
+    figure = draw(replace(finding, panels=finding.panels[:1] * count))
+    assert len(figure.axes) == count
+    assert [[text.get_text() for text in legend.get_texts()] for legend in figure.legends] == [["α", "φ", "chance"]]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    assert figure.get_figwidth() == draw(finding).get_figwidth()
+    assert all(axes.get_legend() is not None for axes in draw(finding).axes), "panels that differ have their own"
