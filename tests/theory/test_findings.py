@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
@@ -126,6 +127,27 @@ def test_readout_against_least_squares(k: int) -> None:
     (readout,) = readouts(A, [k])
     assert readout.error == pytest.approx(1 - right, abs=ROUNDING)
     assert readout.square == pytest.approx(float(((Y - fit) ** 2).sum()), abs=ROUNDING)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_votes_against_plain_loops(seed: int) -> None:
+    """The best linear readout, by least squares in plain coordinates, votes over the masks of each image."""
+    rng = np.random.default_rng(seed)
+    images = make_coded_images("w", rng.integers(0, 3, (8, 3)), rng.integers(0, 3, 8), rng.dirichlet(np.full(8, 0.4)))
+    graph = world_graph(images, 1 / 3, "sequence")
+    A = augmentation_graph(graph)
+    values, vectors = np.linalg.eigh(dense(A))
+    root = np.sqrt(graph.p1)[:, None]
+    Y = np.eye(3)[np.argmax(np.round(graph.class_mass1, 12), axis=1)]
+    ks = [k for k in range(1, 6) if values[-k] - values[-k - 1] > 1e-6]
+    assert ks, "some top k is a space of its own"
+    for k, readout in zip(ks, readouts(A, ks), strict=True):
+        U = vectors[:, ::-1][:, :k]
+        answer = np.argmax(np.round(U @ np.linalg.lstsq(U, Y * root, rcond=None)[0] / root, 9), axis=1)
+        wrong = 0.0
+        for weight, label, views in zip(images.weights, images.labels, graph.ids1, strict=True):
+            wrong += weight * (np.argmax(np.bincount(answer[views], minlength=3)) != label)
+        assert readout.vote == pytest.approx(wrong, abs=ROUNDING)
 
 
 def test_a_plateau_ends_at_the_first_readout_that_beats_chance() -> None:
