@@ -11,9 +11,20 @@ from matplotlib.figure import Figure
 
 from maskgraph.empirical.records import write_atomically
 from maskgraph.figures.style import CLASS_COLOURS, GREY, THEORY_STYLES, new_figure, tidy
+from maskgraph.graphs.errors import InputError
 from maskgraph.theory.finding import Finding, Panel
 
 MARKS = ("o", "s", "^", "D", "v", "P")
+
+INDEX = (
+    "# What graphs are found to be like",
+    "",
+    "Each page is computed, drawn and written by `maskgraph findings`; the constants are our explicit constants, and",
+    "[docs/theory.md](../theory.md) has the proofs.",
+)
+
+MADE_BY = "Made by `maskgraph findings "
+"""How a page ends: what tells it from other files in the folder."""
 
 
 def write_findings(found: Sequence[Finding], out: Path) -> list[Path]:
@@ -27,8 +38,9 @@ def write_findings(found: Sequence[Finding], out: Path) -> list[Path]:
         the paths of the pages.
 
     Raises:
-        InputError: a folder that cannot be written.
+        InputError: a folder that cannot be written, or whose README.md is not an index of findings.
     """
+    check_folder(out)
     pages = []
     for finding in found:
         picture = io.BytesIO()
@@ -36,26 +48,43 @@ def write_findings(found: Sequence[Finding], out: Path) -> list[Path]:
         write_atomically(out / f"{finding.name}.png", picture.getvalue())
         pages.append(out / f"{finding.name}.md")
         write_atomically(pages[-1], page(finding).encode())
-    titles = {path: path.read_text().partition("\n")[0].removeprefix("# ") for path in sorted(out.glob("*.md"))}
-    lines = [f"- [{title}]({path.name})" for path, title in titles.items() if path.name != "README.md"]
-    write_atomically(out / "README.md", ("\n".join([*INDEX, *lines]) + "\n").encode())
+    titles = [_title(path) for path in sorted(out.glob("*.md")) if MADE_BY in path.read_text(errors="replace")]
+    write_atomically(out / "README.md", ("\n".join([*INDEX, "", *titles]) + "\n").encode())
     return pages
 
 
-INDEX = (
-    "# What graphs are found to be like",
-    "",
-    "Each page is computed, drawn and written by `maskgraph findings`; the constants are our explicit constants, and",
-    "[docs/theory.md](../theory.md) has the proofs.",
-    "",
-)
+def check_folder(out: Path) -> None:
+    """See that the index to be written takes the place of no other README.md.
+
+    Raises:
+        InputError: the folder has a README.md that is not an index of findings.
+    """
+    index = out / "README.md"
+    if index.is_file() and not index.read_text(errors="replace").startswith(INDEX[0]):
+        raise InputError(f"{index} is no index of findings and would be lost; choose another directory with --out")
+
+
+def _title(path: Path) -> str:
+    return f"- [{path.read_text().partition(chr(10))[0].removeprefix('# ')}]({path.name})"
 
 
 def draw(finding: Finding) -> Figure:
-    """The panels of a finding side by side."""
-    figure = new_figure(4.6 * len(finding.panels), 3.6)
-    for axes, panel in zip(figure.subplots(1, len(finding.panels), squeeze=False)[0], finding.panels, strict=True):
+    """The panels of a finding, with one legend below where all show the same things.
+
+    As wide whatever their number, so that the letters are as large on a page.
+    """
+    panels = finding.panels
+    columns = 2 if len(panels) == 4 else len(panels)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(9.2, 3.2 * rows + 0.4)
+    for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
         _draw(axes, panel)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if all(axes.get_legend_handles_labels()[1] == labels for axes in figure.axes):
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5), fontsize=9)
+    else:
+        for axes in figure.axes:
+            axes.legend(fontsize=9)
     return figure
 
 
@@ -77,7 +106,7 @@ def page(finding: Finding) -> str:
         "\n".join(f"- {sentence}" for sentence in finding.not_shown),
         "## Numbers",
         "\n".join(table),
-        f"Made by `maskgraph findings {finding.name}`.",
+        f"{MADE_BY}{finding.name} --out docs/findings`.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -97,7 +126,6 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y, fontsize=9)
-    axes.legend(fontsize=8)
 
 
 def _cell(value: object) -> str:

@@ -131,16 +131,17 @@ def falsify(options: argparse.Namespace) -> int:
 def findings(options: argparse.Namespace) -> int:
     """`maskgraph findings`: what graphs are found to be like, a page each."""
     from maskgraph.empirical.records import check_writable
-    from maskgraph.figures.findings import write_findings
-    from maskgraph.theory.findings import FINDINGS, check_findings
+    from maskgraph.figures.findings import check_folder, write_findings
+    from maskgraph.theory.findings import FINDINGS, check_findings, compute
 
     check_findings(options.name)
     names = options.name or list(FINDINGS)
     out = Path(options.out)
+    check_folder(out)
     check_writable(out / "README.md")
     progress, found = Progress("findings"), []
     for done, name in enumerate(names, start=1):
-        found.append(FINDINGS[name]())
+        found.append(compute(name))
         progress(done, len(names), name, done / len(names))
     for path in write_findings(found, out):
         print(path)

@@ -20,5 +20,10 @@ ledger        every statement held to one model
 small_worlds  graphs of a few views
 falsify       search them for models that break a statement (traced: its terms with a gradient)
 counterexamples  what breaks when an assumption is dropped
-findings      what graphs are found to be like (finding, findings_spectrum, findings_labels)
+findings      what graphs are found to be like (finding: what one is)
+findings_views     masks in the head of the spectrum; readouts of it
+findings_spectrum  ρ against 1 − ρ; the head against the tail
+findings_labels    φ and inter-class mass over ρ
+findings_image_hop connectivity over ρ
+findings_features  uniformity as a rank
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,10 @@ from maskgraph.graphs.views import View
 RATIOS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 
 EQUAL = 1e-12
-"""Spectra of the small worlds here that agree to this are equal: their rounding is N·2⁻⁵², N at most 1,000."""
+"""Probabilities that agree to this are equal: they are sums of at most 10⁴ terms of size at most 1."""
+
+Line = tuple[Sequence[float], Sequence[float]]
+"""x and y of a line."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Panel:
     title: str
     x: str
     y: str
-    lines: dict[str, tuple[Sequence[float], Sequence[float]]]
+    lines: dict[str, Line]
     level: tuple[str, float] | None = None
 
 
@@ -80,4 +83,24 @@ def trend(values: Sequence[float]) -> str:
     changes = int((np.diff(turn) != 0).sum())
     if changes == 1:
         return "down and then up" if turn[0] < 0 else "up and then down"
-    return "up and down"
+    return "both ways"
+
+
+def trends(found: Mapping[str, Sequence[float]]) -> str:
+    """Which way values go on each world, in words: worlds that agree are named together."""
+    ways: dict[str, list[str]] = {}
+    for world, values in found.items():
+        ways.setdefault(trend(values), []).append(world)
+    if len(ways) == 1:
+        return f"{next(iter(ways))} on every world"
+    return ", ".join(f"{way} on {' and '.join(names)}" for way, names in ways.items())
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Spearman's rank correlation, equal to nine digits being a tie; NaN where one of both is constant."""
+    from scipy.stats import rankdata  # slow to import, and wanted here alone
+
+    x, y = (rankdata(np.round(v, 9)) for v in (a, b))
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])

@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.finding import Finding
-from maskgraph.theory.findings_labels import image_hop, inter_class_mass, target_side
-from maskgraph.theory.findings_spectrum import head_not_tail, positional_views, rho_symmetry, uniformity_is_rank
+from maskgraph.theory.findings_features import uniformity_is_rank
+from maskgraph.theory.findings_image_hop import image_hop
+from maskgraph.theory.findings_labels import inter_class_mass, target_side
+from maskgraph.theory.findings_spectrum import head_not_tail, rho_symmetry
+from maskgraph.theory.findings_views import positional_views
 
 FINDINGS: dict[str, Callable[[], Finding]] = {
     "positional-views": positional_views,
@@ -22,6 +25,25 @@ FINDINGS: dict[str, Callable[[], Finding]] = {
     "image-hop": image_hop,
     "uniformity-is-rank": uniformity_is_rank,
 }
+
+
+def compute(name: str) -> Finding:
+    """The finding of that name, computed on one BLAS thread.
+
+    The matrices are small: more threads change the last bits from machine to machine, and where the cores are busy they
+    wait for each other ten times longer than the work takes.
+
+    Args:
+        name: a key of `FINDINGS`.
+
+    Raises:
+        InputError: no such finding.
+    """
+    from threadpoolctl import threadpool_limits  # only where something is computed
+
+    check_findings([name])
+    with threadpool_limits(1):
+        return FINDINGS[name]()
 
 
 def check_findings(names: Sequence[str]) -> None:

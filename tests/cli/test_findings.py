@@ -21,3 +21,10 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(capsys, "unknown finding 'tail'; expected some of positional-views", "findings", "tail")
     (tmp_path / "file").write_text("")
     assert_refused(capsys, "cannot be written", "findings", "rho-symmetry", "--out", str(tmp_path / "file" / "out"))
+
+
+def test_a_readme_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command may be pointed at any folder, a checkout's own among them."""
+    (tmp_path / "README.md").write_text("# Mine\n")
+    assert_refused(capsys, "README.md is no index of findings", "findings", "rho-symmetry", "--out", str(tmp_path))
+    assert (tmp_path / "README.md").read_text() == "# Mine\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,29 @@ def test_a_folder_that_cannot_be_written(finding: Finding, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_findings([finding], tmp_path / "file" / "out")
+
+
+def test_another_readme_is_not_overwritten(finding: Finding, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Mine\n")
+    with pytest.raises(InputError, match=r"README\.md is no index of findings"):
+        write_findings([finding], tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("README.md", "# Mine\n")]
+
+
+def test_the_index_lists_findings_alone_and_is_written_again(finding: Finding, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    write_findings([finding], tmp_path)
+    before = (tmp_path / "README.md").read_text()
+    write_findings([finding], tmp_path)
+    assert (tmp_path / "README.md").read_text() == before
+    assert "notes.md" not in before
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_panels_that_show_the_same_share_a_legend_and_all_pages_are_as_wide(finding: Finding, count: int) -> None:
+    figure = draw(replace(finding, panels=finding.panels[:1] * count))
+    assert len(figure.axes) == count
+    assert [[text.get_text() for text in legend.get_texts()] for legend in figure.legends] == [["α", "φ", "chance"]]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    assert figure.get_figwidth() == draw(finding).get_figwidth()
+    assert all(axes.get_legend() is not None for axes in draw(finding).axes), "panels that differ have their own"
