@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -165,7 +167,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
 def _in_processes(plan: Plan, directory: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
     """Do the jobs and yield each as it ends. Models on one thread each: two such processes outrun one on two."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         pending: dict[Future[None], Job] = {pool.submit(_do, plan_table(plan), directory, job): job for job in jobs}
         while pending:
@@ -178,9 +180,18 @@ def _in_processes(plan: Plan, directory: Path, jobs: list[Job], workers: int) ->
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
     torch.set_num_threads(1)
     threadpool_limits(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        # A parent that is killed closes nothing: its workers would wait for work for ever.
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _do(table: dict[str, Any], directory: Path, job: Job) -> None:

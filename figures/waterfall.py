@@ -88,4 +88,5 @@ def _draw(axes: Axes, steps: Chain, colour: str) -> None:
     axes.use_sticky_edges = False
     axes.margins(x=0.15)
     for i, value in ((0, values[0]), (len(steps) - 1, values[-1])):
-        axes.annotate(f"{value:.3g}", (value, i), xytext=(6, 0), textcoords="offset points", va="center", fontsize=8)
+        label = axes.annotate(f"{value:.3g}", (value, i), xytext=(7, 0), textcoords="offset points", va="center")
+        label.set(fontsize=8, bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.8})

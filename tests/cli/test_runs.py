@@ -146,6 +146,29 @@ def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(list(out.glob("records/mae-*.json"))) == 3
 
 
+@pytest.mark.parametrize("killed", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_do_not_outlive_a_killed_parent(killed: signal.Signals, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "400"]
+    command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(out.glob("models/*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(killed)
+        process.wait(60)
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("workers were still there")
+
+
 def test_a_checkpoint_of_another_model_stops_a_resume_before_any_work(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
