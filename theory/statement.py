@@ -83,6 +83,8 @@ class Statement:
             reported = {name: float(getattr(terms, name)) for name in self.reported}
         except UnmetError as unmet:
             return self._without_sides(str(unmet))
+        except ArithmeticError as overflow:
+            return self._without_sides(f"{overflow}: bring the values of the model nearer to 1")
         sides = {**{step.cause: step.value for step in steps}, "tolerance": tolerance, "trivial bound": trivial}
         if overflown := [name for name, value in sides.items() if not math.isfinite(value)]:
             return self._without_sides(f"'{overflown[0]}' overflows: bring the values of the model nearer to 1")

@@ -514,3 +514,13 @@ def test_single_precision_features_are_normalised_in_double() -> None:
     assert outputs.f is not None
     found = by_number(ledger(graph, replace(outputs, f=np.asfortranarray(outputs.f.astype(np.float32)))))
     assert found["U"].verdict == found["S2"].verdict == "holds"
+
+
+@pytest.mark.parametrize("size", [1e80, 1e110, 1e160])
+def test_features_whose_squares_overflow(size: float) -> None:
+    graph, outputs = a_holding_case()
+    assert outputs.f is not None
+    with np.errstate(all="ignore"):
+        for known in STATEMENTS:
+            check = known.check(graph, replace(outputs, f=size * outputs.f))
+            assert check.verdict != "violated", check
