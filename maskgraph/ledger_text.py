@@ -125,4 +125,5 @@ def _median(rows: Sequence[Row], side: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+    # Plus 0, as the slack of two equal sides is −0.
+    return "–" if value is None or not math.isfinite(value) else f"{value + 0.0:.4g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maskgraph.figures.findings import draw, page, write_findings
@@ -26,7 +27,7 @@ def finding() -> Finding:
 
 def test_lines_are_the_numbers(finding: Finding) -> None:
     left, right = list(draw(finding).axes)
-    lines = {str(line.get_label()): list(line.get_ydata()) for line in left.get_lines()}  # type: ignore[arg-type]
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in left.get_lines()}
     assert lines["α"] == [0.1, 0.2]
     assert lines["φ"] == [0.3, 0.4]
     assert lines["chance"] == [0.15, 0.15]

@@ -79,14 +79,14 @@ def constants_of(tree: ast.Module) -> list[tuple[str, ast.Constant]]:
     found = []
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in {*NAMES, "water_filling_moments"}:
-            indices = {
-                id(leaf) for node in ast.walk(function) if isinstance(node, ast.Subscript) for leaf in ast.walk(node)
+            left_out = {
+                id(leaf)
+                for node in ast.walk(function)
+                if isinstance(node, ast.Subscript | ast.If)
+                for leaf in ast.walk(node)
             }
-            raised = {id(leaf) for node in ast.walk(function) if isinstance(node, ast.If) for leaf in ast.walk(node)}
             for node in ast.walk(function):
-                number = isinstance(node, ast.Constant) and isinstance(node.value, int | float)
-                if number and id(node) not in indices | raised and not isinstance(node.value, bool):  # type: ignore[attr-defined]
-                    assert isinstance(node, ast.Constant)
+                if isinstance(node, ast.Constant) and type(node.value) in (int, float) and id(node) not in left_out:
                     found.append((function.name, node))
     return found
 
