@@ -110,14 +110,17 @@ TIE = 1e-9
 masses (1e6·2⁻⁵³ ≈ 1e-10), far below any difference between counts that such a sum can tell apart (1e-6)."""
 
 
-def majority_class(class_mass: NDArray[np.float64]) -> NDArray[np.int64]:
+def majority_class(class_mass: sp.csr_array) -> NDArray[np.int64]:
     """y(x) = argmax_c Pr(c | x) of each view, the lowest class at a tie.
 
     Args:
-        class_mass: (views, C) joint mass of view and class.
+        class_mass: (views, C) CSR, joint mass of view and class, no view without mass.
 
     Returns:
         (views,) int64.
     """
-    largest = class_mass.max(axis=1, keepdims=True)
-    return np.asarray(np.argmax(class_mass >= largest * (1 - TIE), axis=1), dtype=np.int64)
+    starts = class_mass.indptr[:-1]
+    largest = np.maximum.reduceat(class_mass.data, starts)
+    tied = class_mass.data >= np.repeat(largest, np.diff(class_mass.indptr)) * (1 - TIE)
+    # Classes ascend within a view: the first of those at the top is the lowest.
+    return np.minimum.reduceat(np.where(tied, class_mass.indices, class_mass.shape[1]), starts).astype(np.int64)

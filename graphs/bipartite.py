@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,26 +16,50 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
 
+if TYPE_CHECKING:
+    from maskgraph.graphs.counting import Counts
+
+
+SMALL = 2**19
+"""Edges up to which a graph is counted by numpy alone, sooner than the compiled loops are loaded."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a mask graph knows of the N_i views of one side.
+
+    Attributes:
+        place: (N_i,) int64, image · S + mask of the first place where each occurs.
+        alone: (N_i,) bool, whether it is seen from one image (one row of the dataset) only.
+        class_mass: (N_i, C) float64 CSR, joint distribution of the view and the image's class.
+    """
+
+    place: NDArray[np.int64]
+    alone: NDArray[np.bool_]
+    class_mass: sp.csr_array
+
 
 @dataclass(frozen=True)
 class MaskGraph:
     """M(x1, x2) = E_x̄ E_m 1[x̄ under m shows x1 and hides x2] (How Mask Matters, section 3.1).
 
+    Vertices stand in the lexical order of their codes; positional ones first in that of their masks.
+
     Attributes:
         images: the N images that were masked.
         masks: the S masks.
         view: when two views are the same vertex.
-        ids1: (N, S) int64, the vertex x1 of each image under each mask.
-        ids2: (N, S) int64, the vertex x2 likewise.
         M: (N1, N2) float64 CSR, sums to 1.
+        visible: the views x1.
+        target: the views x2.
     """
 
     images: CodedImages
     masks: MaskSet
     view: View
-    ids1: NDArray[np.int64]
-    ids2: NDArray[np.int64]
     M: sp.csr_array
+    visible: Views
+    target: Views
 
     @cached_property
     def p1(self) -> NDArray[np.float64]:
@@ -55,25 +81,39 @@ class MaskGraph:
         """(N2, N) CSR, the joint distribution of target view and image."""
         return self._with_images(self.ids2, len(self.p2))
 
-    @cached_property
-    def class_mass1(self) -> NDArray[np.float64]:
-        """(N1, C) joint distribution of the visible view and the image's class."""
-        return np.asarray(self.R1 @ self._onehot())
+    @property
+    def class_mass1(self) -> sp.csr_array:
+        """(N1, C) CSR, joint distribution of the visible view and the image's class."""
+        return self.visible.class_mass
+
+    @property
+    def class_mass2(self) -> sp.csr_array:
+        """(N2, C) CSR, joint distribution of the target view and the image's class."""
+        return self.target.class_mass
+
+    @property
+    def ids1(self) -> NDArray[np.int64]:
+        """(N, S) int64, the vertex x1 of each image under each mask."""
+        return self._ids[0]
+
+    @property
+    def ids2(self) -> NDArray[np.int64]:
+        """(N, S) int64, the vertex x2 of each image under each mask."""
+        return self._ids[1]
 
     @cached_property
-    def class_mass2(self) -> NDArray[np.float64]:
-        """(N2, C) joint distribution of the target view and the image's class."""
-        return np.asarray(self.R2 @ self._onehot())
+    def _ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return view_ids(self.images.codes, self.masks, self.view)
 
-    @cached_property
+    @property
     def representatives1(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(image, mask) indices, each (N1,): one place where each visible view occurs."""
-        return _representatives(self.ids1, len(self.p1))
+        return self._places(self.visible)
 
-    @cached_property
+    @property
     def representatives2(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(image, mask) indices, each (N2,): one place where each target view occurs."""
-        return _representatives(self.ids2, len(self.p2))
+        return self._places(self.target)
 
     @cached_property
     def codes1(self) -> NDArray[np.int64]:
@@ -101,41 +141,90 @@ class MaskGraph:
             )
         return self.images.codebook[self.codes2].reshape(len(self.p2), -1)
 
+    def _places(self, views: Views) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        image, mask = np.divmod(views.place, len(self.masks.kept))
+        return image, mask
+
     def _with_images(self, ids: NDArray[np.int64], vertices: int) -> sp.csr_array:
-        count, masks = ids.shape
-        mass = np.repeat(self.images.weights / masks, masks)
-        image = np.repeat(np.arange(count), masks)
-        return sp.csr_array((mass, (ids.ravel(), image)), shape=(vertices, count))
-
-    def _onehot(self) -> NDArray[np.float64]:
-        return np.eye(len(self.images.classes))[self.images.labels]
+        return _joint_with_images(ids, vertices, self.images)
 
 
-def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional") -> MaskGraph:
+def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional", threads: int | None = None) -> MaskGraph:
     """Build the mask graph of images under masks.
 
     Args:
         images: N images of n patches with weights.
         masks: S equiprobable masks of n patches.
         view: when two views are the same vertex.
+        threads: that count; None: one a core. The graph does not depend on them.
 
     Raises:
-        InputError: masks of another number of patches, or an unknown view identity.
+        InputError: masks of another number of patches, an unknown view identity, or a graph beyond memory.
     """
     check_view(view)
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")
-    ids1, ids2 = view_ids(images.codes, masks, view)
-    shape = (int(ids1.max()) + 1, int(ids2.max()) + 1)
+    if images.codes.shape[0] * len(masks.kept) <= SMALL:
+        return _by_ids(images, masks, view)
+    from maskgraph.graphs import counting
+
+    found = counting.edges(images, masks, view)
+    counts = counting.count(found, threads or _cores())
+    return from_counts(images, masks, view, counts, found.unit)
+
+
+def from_counts(images: CodedImages, masks: MaskSet, view: View, counts: Counts, unit: float) -> MaskGraph:
+    """The mask graph that was counted, masses in units."""
+    shape = (len(counts.sides[0].place), len(counts.sides[1].place))
+    M = _csr(counts.masses, counts.indices, counts.indptr, unit, shape)
+    visible, target = (
+        Views(
+            side.place.astype(np.int64),
+            side.alone,
+            _csr(side.masses, side.classes, side.indptr, unit, (len(side.place), len(images.classes))),
+        )
+        for side in counts.sides
+    )
+    return MaskGraph(images, masks, view, M, visible, target)
+
+
+def _csr(
+    masses: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], unit: float, shape: tuple[int, int]
+) -> sp.csr_array:
+    index = np.int32 if len(indices) < 2**31 else np.int64
+    result = sp.csr_array((masses * unit, indices.astype(index), indptr.astype(index)), shape=shape)
+    # Known, not to be found out by another pass.
+    result.has_sorted_indices = result.has_canonical_format = True
+    return result
+
+
+def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
+    ids = view_ids(images.codes, masks, view)
+    vertices = (int(ids[0].max()) + 1, int(ids[1].max()) + 1)
     mass = np.repeat(images.weights / len(masks.kept), len(masks.kept))
-    M = sp.csr_array((mass, (ids1.ravel(), ids2.ravel())), shape=shape)
-    return MaskGraph(images, masks, view, ids1, ids2, M)
+    M = sp.csr_array((mass, (ids[0].ravel(), ids[1].ravel())), shape=vertices)
+    onehot = sp.csr_array(
+        (np.ones(len(images.labels)), images.labels, np.arange(len(images.labels) + 1)),
+        shape=(len(images.labels), len(images.classes)),
+    )
+    sides = []
+    for own, count in zip(ids, vertices, strict=True):
+        R = _joint_with_images(own, count, images)
+        class_mass = sp.csr_array(R @ onehot)
+        class_mass.sort_indices()
+        place = np.empty(count, dtype=np.int64)
+        # Written back to front, so that the first occurrence is the one that stays.
+        place[own.ravel()[::-1]] = np.arange(own.size)[::-1]
+        sides.append(Views(place, np.diff(R.indptr) == 1, class_mass))
+    return MaskGraph(images, masks, view, M, *sides)
 
 
-def _representatives(ids: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    place = np.empty(vertices, dtype=np.int64)
-    # Written back to front, so that the first occurrence is the one that stays.
-    place[ids.ravel()[::-1]] = np.arange(ids.size)[::-1]
-    image, mask = np.divmod(place, ids.shape[1])
-    return image, mask
+def _joint_with_images(ids: NDArray[np.int64], vertices: int, images: CodedImages) -> sp.csr_array:
+    count, masks = ids.shape
+    mass = np.repeat(images.weights / masks, masks)
+    return sp.csr_array((mass, (ids.ravel(), np.repeat(np.arange(count), masks))), shape=(vertices, count))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -203,7 +203,7 @@ def _mixing_told(w: Mixing) -> list[str]:
     shape = "a valley" if w.phi[least] < min(w.phi[0], w.phi[-1]) - EQUAL else "no valley"
     return [
         f"{w.world}: inter-class mass of the target hop {trend(w.inter)} ({w.inter[0]:.3f} to {w.inter[-1]:.3f}), φ of "
-        f"the image hop {trend(w.phi_image)} ({w.phi_image[0]:.3f} to {w.phi_image[-1]:.3f}), coverage "
+        f"the image hop {trend(w.phi_image)} ({w.phi_image[0]:.4g} to {w.phi_image[-1]:.4g}), coverage "
         f"{w.coverage[0]:.3f} to {w.coverage[-1]:.3f}.",
         f"{w.world}: φ of the target hop is {w.phi[0]:.3f} and {w.phi[-1]:.3f} at the ends and {w.phi[least]:.3f} at "
         f"its least, ρ = {RATIOS[least]:g}: {shape}.",

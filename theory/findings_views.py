@@ -87,7 +87,7 @@ def readouts(A: AugmentationGraph, ks: Sequence[int]) -> list[Readout]:
         W = U.T @ Y
         # Scores that differ by rounding alone are a tie, and a tie goes to the lowest class as everywhere.
         answer = np.argmax(np.round(U @ W / root, 9), axis=1)
-        error = 1 - float(graph.class_mass1[np.arange(len(answer)), answer].sum())
+        error = labels.misread(graph.class_mass1, answer)
         found.append(Readout(k, error, round(1 - float((W**2).sum()), 12), labels.vote_error(graph, U / root)))
     return found
 

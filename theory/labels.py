@@ -19,18 +19,10 @@ class EdgeMass:
     Attributes:
         intra: both images have the same class.
         inter: they have different classes.
-        own: they are the same image (one row of the dataset). Such pairs are always intra-class, so without the
-            image's own pairs the intra-class mass is `intra_others` and the inter-class mass still `inter`.
     """
 
     intra: float
     inter: float
-    own: float
-
-    @property
-    def intra_others(self) -> float:
-        """Mass of the pairs of two different images of one class."""
-        return self.intra - self.own
 
 
 def alpha(graph: MaskGraph) -> float:
@@ -46,8 +38,7 @@ def alpha_target(graph: MaskGraph) -> float:
 def phi(graph: AugmentationGraph) -> float:
     """φ = Pr over positive pairs of the hop that y(x1) ≠ y(x1⁺), with y the majority class of a view (Thm 4.1)."""
     label = majority_class(graph.graph.class_mass1)
-    onehot = np.eye(graph.graph.class_mass1.shape[1])[label]
-    return _disagreement(np.asarray(graph.joint.T @ onehot))
+    return _disagreement(sp.csr_array(graph.joint.T @ _onehot(label, graph.graph.class_mass1.shape[1])))
 
 
 def p_max(graph: MaskGraph) -> float:
@@ -62,16 +53,36 @@ def edge_mass(graph: AugmentationGraph) -> EdgeMass:
     therefore are all its own pairs.
     """
     if graph.hop == "image":
-        return EdgeMass(1.0, 0.0, 1.0)
-    R2, p2 = graph.graph.R2, graph.graph.p2
+        return EdgeMass(1.0, 0.0)
     inter = _disagreement(graph.graph.class_mass2)
-    own = float((R2.data**2 / np.repeat(p2, np.diff(R2.indptr))).sum())
-    return EdgeMass(1 - inter, inter, own)
+    return EdgeMass(1 - inter, inter)
+
+
+def own_mass(graph: AugmentationGraph) -> float:
+    """Pr over positive pairs of the hop that both come from the same image (one row of the dataset).
+
+    Such pairs are always intra-class; `intra` of `edge_mass` less this is the mass of pairs of two images of one class.
+    """
+    if graph.hop == "image":
+        return 1.0
+    R2, p2 = graph.graph.R2, graph.graph.p2
+    return float((R2.data**2 / np.repeat(p2, np.diff(R2.indptr))).sum())
 
 
 def coverage(graph: MaskGraph) -> float:
     """The share of target mass that is seen from one image only: near 1, the graph tells of the sample."""
-    return float(graph.p2[np.diff(graph.R2.indptr) == 1].sum())
+    return float(graph.p2[graph.target.alone].sum())
+
+
+def misread(class_mass: sp.csr_array, answer: NDArray[np.int64]) -> float:
+    """Pr over image and view that the image's class is not the view's answer; exactly 0 where every answer is sure.
+
+    Args:
+        class_mass: (views, C) CSR, joint mass of view and class.
+        answer: (views,) a class for each view.
+    """
+    wrong = class_mass.indices != np.repeat(answer, np.diff(class_mass.indptr))
+    return float(class_mass.data[wrong].sum())
 
 
 def mean_classifier(graph: MaskGraph, f: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -81,8 +92,7 @@ def mean_classifier(graph: MaskGraph, f: NDArray[np.float64]) -> NDArray[np.int6
         graph: the mask graph.
         f: (N1, k) features of the visible views.
     """
-    onehot = np.eye(graph.class_mass1.shape[1])
-    W = (f * graph.p1[:, None]).T @ onehot[majority_class(graph.class_mass1)]
+    W = (f * graph.p1[:, None]).T @ _onehot(majority_class(graph.class_mass1), graph.class_mass1.shape[1])
     return np.asarray(np.argmax(f @ W, axis=1), dtype=np.int64)
 
 
@@ -95,20 +105,25 @@ def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
         graph: the mask graph.
         f: (N1, k) features of the visible views.
     """
-    votes = sp.csr_array(graph.R1.T) @ np.eye(graph.class_mass1.shape[1])[mean_classifier(graph, f)]
-    return float(graph.images.weights[majority_class(np.asarray(votes)) != graph.images.labels].sum())
+    votes = sp.csr_array(graph.R1.T @ _onehot(mean_classifier(graph, f), graph.class_mass1.shape[1]))
+    votes.sort_indices()
+    return float(graph.images.weights[majority_class(votes) != graph.images.labels].sum())
 
 
-def _disagreement(class_mass: NDArray[np.float64]) -> float:
+def _onehot(classes: NDArray[np.int64], count: int) -> sp.csr_array:
+    rows = len(classes)
+    return sp.csr_array((np.ones(rows), classes, np.arange(rows + 1)), shape=(rows, count))
+
+
+def _disagreement(class_mass: sp.csr_array) -> float:
     """Pr[classes differ] of two independent draws given a shared thing, from the (shared, C) joint masses.
 
     Σ m_c (m − m_c)/m term by term: exactly 0 where each shared thing has one class.
     """
-    mass = class_mass.sum(axis=1, keepdims=True)
-    return float((class_mass * (mass - class_mass) / mass).sum())
+    mass = np.repeat(np.asarray(class_mass.sum(axis=1)), np.diff(class_mass.indptr))
+    return float((class_mass.data * (mass - class_mass.data) / mass).sum())
 
 
-def _bayes_error(class_mass: NDArray[np.float64]) -> float:
-    # Of the very label that y(x) is, ties included, so that α is Pr[y(x) ≠ y(x̄)]; exactly 0 where every view is pure.
-    own = class_mass[np.arange(len(class_mass)), majority_class(class_mass)]
-    return float((class_mass.sum(axis=1) - own).sum())
+def _bayes_error(class_mass: sp.csr_array) -> float:
+    # Of the very label that y(x) is, ties included, so that α is Pr[y(x) ≠ y(x̄)].
+    return misread(class_mass, majority_class(class_mass))

@@ -212,8 +212,7 @@ class Terms(OutputTerms):
     def joint_error(self) -> float:
         """Pr over image and view that the mean classifier's answer is not the image's class."""
         answer = labels.mean_classifier(self.graph, self.f)
-        mass = self.graph.class_mass1
-        return float((mass.sum(axis=1) - mass[np.arange(len(mass)), answer]).sum())
+        return labels.misread(self.graph.class_mass1, answer)
 
     @cached_property
     def view_error(self) -> float:

@@ -55,7 +55,7 @@ def check_graph(world: World, kept: int, view: View) -> None:
         for vertex, masses in oracle.class_masses(events, side).items():
             for label, value in masses.items():
                 expected[number[vertex], class_number[label]] = value
-        np.testing.assert_allclose(class_mass, expected, rtol=0, atol=ROUNDING)
+        np.testing.assert_allclose(class_mass.toarray(), expected, rtol=0, atol=ROUNDING)
         with_image = np.zeros((len(number), len(row)))
         for event in events:
             with_image[number[event.x1 if side == 1 else event.x2], row[event.image]] += event.mass

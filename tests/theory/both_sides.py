@@ -76,7 +76,7 @@ def mean(parts: Sequence[tuple[Number, Vector]]) -> list[Number]:
 class Sides:
     """The quantities, as methods and attributes; `sides` puts them together."""
 
-    def __init__(self, events: Sequence[Event], X2: Sequence[Vector], model: Model) -> None:
+    def __init__(self, events: Sequence[Event], X2: Sequence[Vector], model: Model, classes: int) -> None:
         self.events, self.X2, self.model = events, X2, model
         self.M: dict[tuple[int, int], Number] = defaultdict(int)
         self.p1: dict[int, Number] = defaultdict(int)
@@ -92,7 +92,8 @@ class Sides:
                     self.pairs[i, j] += a * b / self.p2[c]
         self.label1, self.alpha = self._majority([e.x1 for e in events])
         _, self.alpha_target = self._majority([e.x2 for e in events])
-        self.classes = sorted({e.label for e in events})
+        # Also those that no image is left of: a classifier may still answer them.
+        self.classes = range(classes)
 
     def _majority(self, views: Sequence[int]) -> tuple[dict[int, int], Number]:
         mass: dict[int, dict[int, Number]] = defaultdict(lambda: defaultdict(int))
@@ -241,7 +242,7 @@ def sides(
         exact: fractions.
         X2: the targets, in that kind of number.
     """
-    s = Sides(events_of(graph, exact), X2, model)
+    s = Sides(events_of(graph, exact), X2, model, len(graph.images.classes))
     k = min(len(model.f[0]), len(s.p1))
     mae, energy, half_pair = s.loss(model.h), s.energy(model.h), s.pair_distance(model.h) / 2
     align = -s.over_pairs(model.h)

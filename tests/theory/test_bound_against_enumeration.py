@@ -21,7 +21,7 @@ from maskgraph.graphs.views import View
 from maskgraph.theory import spectrum
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bounds import thm_4_2, water_filling
-from maskgraph.theory.labels import edge_mass
+from maskgraph.theory.labels import edge_mass, own_mass
 from tests import oracle
 from tests.strategies import FIXED_WORLDS, HOPS, MAX_DIM, VIEWS, World, hops, mask_ratios, searched, views, worlds
 
@@ -88,9 +88,10 @@ def check_answer(
     assert high - low < CONTRACT
     assert len(found["eigenvalues"]) == dim
     assert all(0 <= value <= 1 for value in found["eigenvalues"])
-    edges = edge_mass(augmentation_graph(graph, hop))
-    assert edges.own == pytest.approx(expected["own"], abs=CONTRACT)
-    assert edges.intra_others == pytest.approx(expected["intra"] - expected["own"], abs=CONTRACT)
+    A = augmentation_graph(graph, hop)
+    edges = edge_mass(A)
+    assert own_mass(A) == pytest.approx(expected["own"], abs=CONTRACT)
+    assert edges.intra - own_mass(A) == pytest.approx(expected["intra"] - expected["own"], abs=CONTRACT)
 
 
 @st.composite

@@ -44,7 +44,8 @@ def test_plain_loops_agree_that_it_breaks(pair: tuple[str, str]) -> None:
     example = EXAMPLES[pair]
     graph, outputs = example.graph(), example.outputs()
     parts = (outputs.f, outputs.h, outputs.pseudo, outputs.collapsed)
-    s = Sides(events_of(graph, False), graph.X2.tolist(), Model(*(p.tolist() for p in parts if p is not None)))
+    model = Model(*(p.tolist() for p in parts if p is not None))
+    s = Sides(events_of(graph, False), graph.X2.tolist(), model, len(graph.images.classes))
     lhs, rhs = plain_sides(example, s)
     assert (lhs < rhs - 0.04) if statement(example.number).sense == ">=" else (lhs > rhs + 0.04)
 

@@ -119,7 +119,7 @@ def test_readout_against_least_squares(k: int) -> None:
     values, vectors = np.linalg.eigh(dense(A))
     assert values[-k] - values[-k - 1] > 1e-6, "the top k are a space of their own"
     root = np.sqrt(graph.p1)[:, None]
-    Y = np.eye(graph.class_mass1.shape[1])[np.argmax(np.round(graph.class_mass1, 12), axis=1)] * root
+    Y = np.eye(graph.class_mass1.shape[1])[np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)] * root
     U = vectors[:, ::-1][:, :k]
     fit = U @ np.linalg.lstsq(U, Y, rcond=None)[0]
     answer = np.argmax(np.round(fit / root, 9), axis=1)
@@ -138,7 +138,7 @@ def test_votes_against_plain_loops(seed: int) -> None:
     A = augmentation_graph(graph)
     values, vectors = np.linalg.eigh(dense(A))
     root = np.sqrt(graph.p1)[:, None]
-    Y = np.eye(3)[np.argmax(np.round(graph.class_mass1, 12), axis=1)]
+    Y = np.eye(3)[np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)]
     ks = [k for k in range(1, 6) if values[-k] - values[-k - 1] > 1e-6]
     assert ks, "some top k is a space of its own"
     for k, readout in zip(ks, readouts(A, ks), strict=True):
@@ -201,7 +201,7 @@ def test_masses_against_plain_loops() -> None:
     finding = found("inter-class-mass")
     world = "30 images of it"
     graph = world_graph(class_mixture(8, 0.3, images=30), 0.75, "positional")
-    label = np.argmax(np.round(graph.class_mass1, 12), axis=1)
+    label = np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)
     at = column(finding, "ρ", world).index(0.75)
     for hop, header in (("target", "φ, target"), ("image", "φ, image")):
         pairs = augmentation_graph(graph, "target" if hop == "target" else "image").positive_pairs().tocoo()

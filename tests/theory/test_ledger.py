@@ -99,14 +99,14 @@ def test_both_sides_are_those_of_plain_loops(case: Case) -> None:
     top = vectors[:, :k][:, values[:k] > 1e-9]
     Y = (
         np.sqrt(graph.p1)[:, None]
-        * np.eye(len(graph.images.classes))[np.argmax(graph.class_mass1 * (1 + 1e-12), axis=1)]
+        * np.eye(len(graph.images.classes))[np.argmax(graph.class_mass1.toarray() * (1 + 1e-12), axis=1)]
     )
     error = float(((Y - top @ (top.T @ Y)) ** 2).sum())
     parts = (outputs.f, outputs.h, outputs.pseudo, outputs.collapsed)
     model = Model(*(part.tolist() for part in parts if part is not None))
     wanted = sides(graph, model, [float(v) for v in values], error, False, graph.X2.tolist())
     degenerate = len(values) > k and values[k - 1] - values[k] < 1e-6
-    tied = np.sort(graph.class_mass1, axis=1)[:, -2:] if graph.class_mass1.shape[1] > 1 else None
+    tied = np.sort(graph.class_mass1.toarray(), axis=1)[:, -2:] if graph.class_mass1.shape[1] > 1 else None
     for number, check in by_number(ledger(graph, outputs)).items():
         if number not in wanted or not check.steps:
             continue
@@ -286,7 +286,7 @@ def test_a_disconnected_graph_and_its_missing_gap() -> None:
 
 def test_a_graph_with_an_empty_side() -> None:
     graph, outputs = a_holding_case()
-    empty = replace(graph, M=graph.M[:, :0], ids2=graph.ids2[:0])
+    empty = replace(graph, M=graph.M[:, :0])
     found = by_number(ledger(empty, Outputs(outputs.f, outputs.h)))
     assert {check.verdict for check in found.values()} == {"assumption not met"}
     assert all("visible and 0 target views" in check.note for check in found.values())

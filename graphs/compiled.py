@@ -1,0 +1,16 @@
+"""How a loop is compiled: by numba, once a machine (the result is cached beside the source), without the GIL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """The function as machine code; its callers may run in threads."""
+    return cast(Callable[P, R], numba.njit(cache=True, nogil=True)(function))

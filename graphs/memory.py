@@ -1,0 +1,64 @@
+"""How much memory there is, so that what cannot fit is refused before it is tried."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from maskgraph.graphs.errors import InputError
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int:
+    """What this process can still allocate: the least of free memory, the container's limit and its own limit."""
+    limits = [_free()]
+    group, used = _number(CGROUP / "memory.max"), _number(CGROUP / "memory.current")
+    if group is not None:
+        limits.append(group - (used or 0))
+    own = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if own != resource.RLIM_INFINITY:
+        limits.append(own - _address_space())
+    return max(min(limits), 0)
+
+
+def check_memory(need: float, what: str, mend: str) -> None:
+    """Refuse what needs more memory than there is.
+
+    Raises:
+        InputError: naming the need, what there is, and how to mend it.
+    """
+    there = available_bytes()
+    if need > there:
+        raise InputError(f"{what} needs about {gib(need)} of memory and {gib(there)} are free; {mend}")
+
+
+def gib(size: float) -> str:
+    """A number of bytes as text."""
+    return f"{size / 2**30:.3g} GiB"
+
+
+def _free() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _address_space() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None
