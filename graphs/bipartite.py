@@ -124,7 +124,11 @@ class MaskGraph:
     @cached_property
     def codes2(self) -> NDArray[np.int64]:
         """(N2, n2) int64 codes of each target view, in the order of its vertex."""
-        image, mask = self.representatives2
+        return self.target_codes(slice(None))
+
+    def target_codes(self, vertices: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        """(·, n2) int64 codes of some target views, in the order of their vertices."""
+        image, mask = np.divmod(self.target.place[vertices], len(self.masks.kept))
         return arrange(self.view, self.images.codes[image[:, None], self.masks.dropped[mask]])
 
     @cached_property
@@ -134,12 +138,21 @@ class MaskGraph:
         Raises:
             InputError: codes without a codebook have no patch values.
         """
+        return self.codebook[self.codes2].reshape(len(self.p2), -1)
+
+    @property
+    def codebook(self) -> NDArray[np.float64]:
+        """(V, s) float64, the patch value of each code.
+
+        Raises:
+            InputError: codes without a codebook have no patch values.
+        """
         if self.images.codebook is None:
             raise InputError(
                 f"{self.images.name} has codes but no patch values, and this quantity is about values; "
                 "add a codebook (V, s) to the .npz"
             )
-        return self.images.codebook[self.codes2].reshape(len(self.p2), -1)
+        return self.images.codebook
 
     def _places(self, views: Views) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         image, mask = np.divmod(views.place, len(self.masks.kept))
@@ -170,7 +183,7 @@ def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional", t
     from maskgraph.graphs import counting
 
     found = counting.edges(images, masks, view)
-    counts = counting.count(found, threads or _cores())
+    counts = counting.count(found, threads or cores())
     return from_counts(images, masks, view, counts, found.unit)
 
 
@@ -226,5 +239,6 @@ def _joint_with_images(ids: NDArray[np.int64], vertices: int, images: CodedImage
     return sp.csr_array((mass, (ids.ravel(), np.repeat(np.arange(count), masks))), shape=(vertices, count))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

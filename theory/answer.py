@@ -101,7 +101,7 @@ def answer(
     edges = labels.edge_mass(A)
     L, epsilon = constants.lipschitz, constants.epsilon
     lam = 1 / (4 * L) if constants.lam is None else constants.lam
-    valued = graph.images.codebook is not None
+    floors = risk.floors(graph, dim) if graph.images.codebook is not None else None
     return {
         "mask_ratio": mask_ratio,
         "patches": graph.images.patches,
@@ -131,9 +131,9 @@ def answer(
             "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(found.head_sq, L, lam, epsilon),
             "water_filling": bounds.water_filling(found.values, L, lam),
         },
-        "bayes_risk": risk.bayes_risk(graph) if valued else None,
-        "target_variance": risk.target_variance(graph) if valued else None,
-        "rank_floor": risk.rank_floor(graph, dim) if valued else None,
+        "bayes_risk": floors.bayes_risk if floors else None,
+        "target_variance": floors.target_variance if floors else None,
+        "rank_floor": floors.rank_floor if floors else None,
     }
 
 

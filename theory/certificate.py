@@ -1,37 +1,125 @@
-"""Upper bounds on the eigenvalues of a symmetric positive semidefinite A, from an approximate eigenbasis.
+"""Two-sided bounds on the eigenvalues of a symmetric positive semidefinite A, from any approximate eigenbasis.
 
 With U orthonormal, Θ = UᵀAU, R = AU − UΘ, C = (I − UUᵀ)A(I − UUᵀ) and ν >= ‖C‖, in the basis [U, U⊥]
 
     A = [ Θ   Eᵀ ]   with EᵀE = RᵀR and ‖D‖ = ‖C‖ <= ν.
         [ E   D  ]
 
-For σ > ν the block D − σ is negative definite, so by Haynsworth's inertia additivity the number of eigenvalues
-of A above σ is that of Θ − σ + Eᵀ(σ − D)⁻¹E, which is at most Θ − σ + RᵀR/(σ − ν) in the positive semidefinite
-order. With σ = max(ν + s, eig_i(Θ + RᵀR/s)) for any s > 0 at most i − 1 eigenvalues exceed σ: λ_i(A) <= σ.
+From below: UᵀA²U = Θ² + RᵀR is a compression of A², so that λ_i(A)² >= its i-th eigenvalue (Cauchy; summed over i,
+Ky Fan). From above: for σ > ν the block D − σ is negative definite, so by Haynsworth's inertia additivity the number
+of eigenvalues of A above σ is that of Θ − σ + Eᵀ(σ − D)⁻¹E, which is at most Θ − σ + RᵀR/(σ − ν) in the positive
+semidefinite order. With σ = max(ν + s, eig_i(Θ + RᵀR/s)) for any s > 0 at most i − 1 eigenvalues exceed σ: λ_i(A) <= σ.
 
 A residual alone says that *some* eigenvalue is near each Ritz value; it is ν that tells whether one was missed.
+docs/theory.md, section 6, has the proofs and the allowance for rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-Apply = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+from maskgraph.theory.engine import HOST, Apply, Array, Engine, Floats, Gram
+
+FAILURE = 1e-10
+"""Probability that the upper bounds of a graph's iterative solves fail."""
+
+TESTED = 8
+"""Columns of the random block: the more, the less the test pays for a small δ; one cache line of float64."""
+
+ROWS = 1024
+"""Rows of a tall matrix that are multiplied at once, so that the error of a product is that of 4096 terms."""
+
+MAX_DEGREE = 640
+"""Highest degree of the Chebyshev test."""
 
 HUGE = 1e100
 """Far from overflow, and as sure a sign as any that ‖C‖ exceeds the guess."""
 
-BLOCK = 8
-"""Columns of the random block: the more, the less the test pays for a small δ."""
+EPS = float(np.finfo(np.float64).eps)
+
+
+def rounding(size: int) -> float:
+    """Backward error of a dense symmetric eigensolver on a matrix of norm 1 and this order, with room for its Gram."""
+    return 8 * EPS * size
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """lower[i] <= λ_i <= upper[i] of the eigenvalues beside a known 1, i = 0, 1, …, and λ_i <= nu of all others.
+
+    Attributes:
+        lower: (p,) float64, descending.
+        upper: (p,) float64, descending.
+        nu: bounds every eigenvalue from the p-th on.
+    """
+
+    lower: Floats
+    upper: Floats
+    nu: float
+
+
+def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Bracket:
+    """Bounds of the eigenvalues of A beside its known first, from a basis, its image and ν.
+
+    Args:
+        U: (m, p) nearly orthonormal float64; its first column is the known eigenvector of eigenvalue 1 = ‖A‖.
+        AU: (m, p) the image as `gram` computed it.
+        nu: an upper bound of ‖C‖.
+        gram: A, for its rounding error.
+        engine: what U and AU belong to.
+
+    Returns:
+        bounds of the p − 1 eigenvalues after the first.
+    """
+    theta = tall_product(U, AU, engine)
+    theta, turn = np.linalg.eigh((theta + theta.T) / 2)
+    theta, turn = theta[::-1], turn[:, ::-1]
+    residual = AU - U @ engine.array((turn * theta) @ turn.T, np.float64)
+    gram_of_residual = turn.T @ tall_product(residual, residual, engine) @ turn
+    # ‖Δ‖ of docs/theory.md: what is computed belongs exactly to a matrix as near to A as this.
+    slack = 4 * (allowance(gram, len(theta)) + orthogonality_defect(U, engine))
+    squares = np.linalg.eigvalsh(np.diag(theta**2) + gram_of_residual)[::-1]
+    lower = np.sqrt(np.maximum(squares, 0)) - slack
+    upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu) + slack
+    return Bracket(np.clip(lower[1:], 0, 1), np.clip(upper[1:], 0, 1), min(nu + slack, 1.0))
+
+
+def allowance(gram: Gram, columns: int) -> float:
+    """What rounding does to UᵀAU and to AU − UΘ in norm, ‖U‖ = ‖A‖ = 1: error of A and of sums of `ROWS` terms."""
+    return columns * (ROWS + gram.size / ROWS + columns) * EPS + math.sqrt(columns) * gram.error
+
+
+def orthogonality_defect(U: Array, engine: Engine) -> float:
+    """A bound on ‖UᵀU − I‖, rounding included."""
+    columns = int(U.shape[1])
+    defect = float(np.linalg.norm(tall_product(U, U, engine) - np.eye(columns)))
+    return defect + columns * (ROWS + int(U.shape[0]) / ROWS) * EPS
+
+
+def tall_product(x: Array, y: Array, engine: Engine) -> Floats:
+    """xᵀy of two tall matrices on the host, summed over blocks of `ROWS` rows."""
+    total = np.zeros((x.shape[1], y.shape[1]))
+    for low in range(0, x.shape[0], ROWS):
+        total += engine.host(x[low : low + ROWS].T @ y[low : low + ROWS])
+    return total
 
 
 def norm_upper_bound(
-    apply: Apply, size: int, guess: float, degree: int, failure: float, rng: np.random.Generator
+    apply: Apply,
+    size: int,
+    guess: float,
+    degree: int,
+    failure: float,
+    rng: np.random.Generator,
+    error: float = 0.0,
+    project: Apply | None = None,
+    engine: Engine = HOST,
 ) -> float:
     """ν with ‖C‖ <= ν except with probability `failure`, for symmetric positive semidefinite C.
 
@@ -46,27 +134,78 @@ def norm_upper_bound(
         degree: q of the polynomial; the answer exceeds max(a, ‖C‖) by a factor of about 1 + (log(size)/q)²/4.
         failure: δ.
         rng: source of Ω; must be fresh, independent of what C was made from.
+        error: a bound on ‖computed − exact‖ of `apply` for a column of norm 1.
+        project: the orthogonal projection outside whose range C is 0; Ω is projected once, and `apply` then
+            given nothing outside it.
+        engine: what `apply` takes and gives.
+
+    Returns:
+        ν, infinite where rounding could hide what is looked for: with an error, `guess` has a floor.
     """
-    previous = rng.standard_normal((size, BLOCK))
-    current = 2 * apply(previous) / guess - previous
+    omega = rng.standard_normal((size, TESTED))
+    previous = engine.array(omega, np.float64)
+    if project is not None:
+        previous = project(previous)
+    current = apply(previous) * (2 / guess) - previous
     reached = 1
+    norm = _norm(current, engine)
     # Where ‖C‖ is far above the guess the recurrence explodes; the test is valid at whatever degree it has reached.
-    while reached < degree and float(np.abs(current).max()) < HUGE:
-        previous, current = current, 2 * (2 * apply(current) / guess - current) - previous
+    while reached < degree and norm < HUGE:
+        previous, current = current, (apply(current) * (2 / guess) - current) * 2 - previous
         reached += 1
-    quantile = 2 * float(gammaincinv(BLOCK / 2, failure))
-    excess = float(np.linalg.norm(current)) / np.sqrt(quantile)
-    return guess / 2 * (1 + float(np.cosh(np.arccosh(max(excess, 1.0)) / reached)))
+        norm = _norm(current, engine)
+    # A step's rounding grows no faster than T_q: docs/theory.md.
+    lost = (4 * error / guess + 8 * EPS * (error > 0)) * reached**2 * float(np.linalg.norm(omega))
+    left = math.sqrt(chi_square_quantile(failure)) - lost
+    if left <= 0:
+        return math.inf
+    return float(guess) / 2 * (1 + math.cosh(math.acosh(max(norm / left, 1.0)) / reached))
 
 
-def eigenvalue_upper_bounds(
-    theta: NDArray[np.float64], residual_gram: NDArray[np.float64], nu: float
-) -> NDArray[np.float64]:
+def norm_by_cholesky(C: Floats, sigma: float) -> float:
+    """ν with ‖C‖ <= ν for certain: σ and an allowance where σ − C has a Cholesky factor, else infinite.
+
+    That the factorisation runs through in floating point shows that no eigenvalue of σ − C is below
+    −γ_{n+1} tr(σ − C) (Rump, BIT 2006).
+
+    Args:
+        C: (n, n) symmetric positive semidefinite, as computed with at most n roundings an entry; overwritten.
+        sigma: σ > 0.
+    """
+    size = len(C)
+    allowed = 4 * (size + 2) ** 2 * EPS * max(sigma, 1.0)
+    np.negative(C, out=C)
+    C[np.diag_indices(size)] += sigma
+    try:
+        scipy.linalg.cholesky(C, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return math.inf
+    return sigma + allowed
+
+
+def _norm(x: Array, engine: Engine) -> float:
+    return math.sqrt(float(np.trace(tall_product(x, x, engine))))
+
+
+def chi_square_quantile(failure: float) -> float:
+    """The δ-quantile of χ² with `TESTED` degrees of freedom."""
+    return 2 * float(gammaincinv(TESTED / 2, failure))
+
+
+def degree_to_separate(size: int, guess: float, target: float, failure: float) -> int:
+    """The least degree at which the test of a C of norm `guess` (the usual outcome) stays below `target`."""
+    if target <= guess:
+        return MAX_DEGREE
+    growth = math.acosh(math.sqrt(size * TESTED / chi_square_quantile(failure)))
+    return min(max(math.ceil(growth / math.acosh(2 * target / guess - 1)), 2), MAX_DEGREE)
+
+
+def eigenvalue_upper_bounds(theta: Floats, residual_gram: NDArray[np.float64], nu: float) -> Floats:
     """λ_i(A) <= the i-th entry, from Ritz values and residuals (see the module's text).
 
     Args:
         theta: (p,) Ritz values, descending: Θ is diagonal.
-        residual_gram: (p, p) RᵀR.
+        residual_gram: (p, p) RᵀR in that basis.
         nu: an upper bound of ‖C‖.
 
     Returns:
@@ -75,7 +214,11 @@ def eigenvalue_upper_bounds(
     gap = np.abs(theta - nu)
     best = np.full(len(theta), np.inf)
     # Any s > 0 is valid: the gap of each Ritz value to ν is the best for that value, the others serve clusters at ν.
-    for s in np.unique(np.concatenate([gap[gap > 0], np.logspace(-12, -2, 6)])):
+    # Beyond 32 of them, the gaps nearest to ν and a spread of the rest.
+    gaps = np.unique(gap[gap > 0])
+    if len(gaps) > 32:
+        gaps = np.concatenate([gaps[:16], gaps[np.linspace(16, len(gaps) - 1, 16).astype(int)]])
+    for s in np.unique(np.concatenate([gaps, np.logspace(-12, -2, 6)])):
         shifted = scipy.linalg.eigvalsh(np.diag(theta) + residual_gram / s)[::-1]
         best = np.minimum(best, np.maximum(nu + s, shifted))
     return best

@@ -14,6 +14,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+SMALL = 2**18
+"""Entries up to which scipy finds the components, sooner than the compiled loop is loaded."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -35,25 +38,30 @@ class Components:
     Attributes:
         count: how many there are = the multiplicity of eigenvalue 1 of A.
         of_row: (N1,) int64, the component of each vertex x1.
+        of_column: (Nc,) int64, the component of each shared thing.
         slack: (count,) float64, tr A_c − 1 >= λ_2 of the component: what is left beside its eigenvalue 1.
         sides: (count, 2) int64, its numbers of rows and columns.
     """
 
     count: int
     of_row: NDArray[np.int64]
+    of_column: NDArray[np.int64]
     slack: NDArray[np.float64]
     sides: NDArray[np.int64]
     _B: sp.csr_array
     _row_order: NDArray[np.int64]
+    _local_column: NDArray[np.int64]
 
     def blocks(self, order: NDArray[np.int64]) -> Iterator[Component]:
         """The components in the given order, cut out one at a time."""
         starts = np.concatenate([[0], np.cumsum(self.sides[:, 0])])
         for c in order:
             rows = self._row_order[starts[c] : starts[c + 1]]
-            block = self._B[rows]
-            used, local = np.unique(block.indices, return_inverse=True)
-            yield Component(rows, sp.csr_array((block.data, local, block.indptr), shape=(len(rows), len(used))))
+            # Most of the entries of a graph with one component would be copied for nothing.
+            block = self._B if self.count == 1 else self._B[rows]
+            local = self._local_column[block.indices]
+            shape = (len(rows), int(self.sides[c, 1]))
+            yield Component(rows, sp.csr_array((block.data, local.astype(np.int32), block.indptr), shape=shape))
 
 
 def components(B: sp.csr_array) -> Components:
@@ -62,9 +70,21 @@ def components(B: sp.csr_array) -> Components:
     Args:
         B: (N1, Nc) CSR with non-negative entries.
     """
-    rows, _columns = B.shape
-    count, label = connected_components(sp.block_array([[None, B], [B.T, None]], format="csr"), directed=False)
-    of_row, of_column = label[:rows].astype(np.int64), label[rows:]
+    rows, columns = B.shape
+    if B.nnz <= SMALL:
+        size = rows + columns
+        indptr = np.pad(B.indptr, (0, columns), mode="edge")
+        square = sp.csr_array((B.data, B.indices + rows, indptr), shape=(size, size))
+        count, label = connected_components(square, directed=False)
+        of_row, of_column = label[:rows].astype(np.int64), label[rows:].astype(np.int64)
+    else:
+        from maskgraph.theory.union import component_labels
+
+        count, of_row, of_column = component_labels(B.indptr, B.indices, rows, columns)
     squares = np.bincount(np.repeat(of_row, np.diff(B.indptr)), B.data**2, minlength=count).astype(np.float64)
     sides = np.stack([np.bincount(of_row, minlength=count), np.bincount(of_column, minlength=count)], axis=1)
-    return Components(int(count), of_row, squares - 1, sides, B, np.argsort(of_row, kind="stable"))
+    by_component = np.argsort(of_column, kind="stable")
+    local_column = np.empty(columns, dtype=np.int64)
+    local_column[by_component] = np.arange(columns) - (np.cumsum(sides[:, 1]) - sides[:, 1])[of_column[by_component]]
+    row_order = np.argsort(of_row, kind="stable")
+    return Components(int(count), of_row, of_column, squares - 1, sides, B, row_order, local_column)

@@ -14,8 +14,8 @@ from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory import bounds, labels, risk
+from maskgraph.theory.certificate import rounding
 from maskgraph.theory.finding import EQUAL, RATIOS, Finding, Line, Panel, digits, rank_correlation, world_graph
-from maskgraph.theory.krylov import rounding
 from maskgraph.theory.spectrum import spectrum
 
 Array = NDArray[np.float64]

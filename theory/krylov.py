@@ -1,31 +1,83 @@
-"""The top eigenpairs of one large connected component, certified: what was missed is found and added."""
+"""The top eigenpairs of one large connected component: block Lanczos in float32, Rayleigh-Ritz in float64.
+
+Float32 halves what the basis and the products cost and finds the subspace; what is reported are Ritz values of a
+float64 basis, and so lower bounds. Each comes with a bracket (`theory.certificate`): an eigenvalue that the iteration
+missed shows in the norm of what is left, and is looked for there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, eigsh
 
-from maskgraph.theory.certificate import eigenvalue_upper_bounds, norm_upper_bound
+from maskgraph.theory.certificate import (
+    EPS,
+    MAX_DEGREE,
+    TESTED,
+    Bracket,
+    bracket,
+    chi_square_quantile,
+    degree_to_separate,
+    norm_by_cholesky,
+    norm_upper_bound,
+    tall_product,
+)
+from maskgraph.theory.engine import Array, Engine, Floats, Gram
+from maskgraph.theory.products import Pair
 
-Apply = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+BLOCK = 16
+"""Columns of a step: one cache line of float32."""
 
-FAILURE = 1e-10
-"""Probability that the upper bounds of a graph's iterative solves fail."""
+CHUNK = 128
+"""Columns of the basis that are stored, and multiplied, together."""
 
-BUFFER = 4
-"""Eigenpairs solved beyond those wanted, so that what remains can fall below the last one wanted."""
+BUFFER = 8
+"""Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
 
-ROUNDS = 16
-"""Most times a solve is repaired before its upper bounds are left wide."""
+GROWTH = 1.15
+"""The basis grows by this factor from one look at its Ritz values to the next."""
 
-DEGREES = (40, 160, 640)
-"""Degrees of the Chebyshev test, tried in turn until it separates."""
+ROUNDS = 12
+"""Most times that a solve goes on in what is left."""
+
+SETTLED = 1e-4
+"""Residual of an eigenvector that has converged, though its cluster may not be complete."""
+
+NEGLIGIBLE = 1e-10
+"""What a sum of squares may always be unsure of: where little is left, a relative width asks for less than rounding."""
+
+NEAR_ZERO = 1e-6
+"""Eigenvalues whose squares do not count, 1e-12 each; a test of `LOW_DEGREE` bounds what is left by little more."""
+
+LOW_DEGREE = 12
+
+CLUSTER = 1e-3
+"""Relative distance of the last Ritz value to the last wanted one from which on no test is asked to tell them apart."""
+
+CLUSTER_DEGREE = 80
+
+CHOLESKY_SIDE = 2048
+"""Vertices up to which what is left is bounded for certain, by a dense Cholesky factorisation."""
+
+REACH = 96
+"""Ritz values looked at beyond those needed."""
+
+ORTHONORMAL = 1e-10
+"""Largest defect of a basis that is left as it is; the bracket allows for it."""
+
+SHORT = 1e-2
+"""Length of an image beside the basis from which on it is orthogonalised twice."""
+
+BASIS = 2000
+"""Most columns of the basis beyond eight times those wanted."""
+
+
+class ConvergenceError(ArithmeticError):
+    """An iterative solve that did not reach its tolerance; the message has the interval that it did reach."""
 
 
 @dataclass(frozen=True)
@@ -34,109 +86,351 @@ class Eigenpairs:
 
     Attributes:
         values: (p,) float64, descending.
-        upper: (p,) float64, an upper bound of the i-th true eigenvalue at i.
-        vectors: (r, p) float64 on the component's rows.
+        bracket: bounds of the true eigenvalues.
+        vectors: (m, p) float64, orthonormal.
+        images: (m, p) float64, A times them.
     """
 
-    values: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    vectors: NDArray[np.float64]
+    values: Floats
+    bracket: Bracket
+    vectors: Floats
+    images: Floats
 
 
-def rounding(size: int) -> float:
-    """Backward error of a dense symmetric eigensolver on a matrix of norm 1 and this order, with room for its Gram."""
-    return 8 * float(np.finfo(np.float64).eps) * size
-
-
-def from_columns(
-    B: sp.csr_array, top: NDArray[np.float64], values: NDArray[np.float64], vectors: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Orthonormal eigenvectors of BBᵀ from those of BᵀB; zero columns where the eigenvalue is 0 up to rounding.
-
-    B v/σ alone loses orthogonality as rounding over σ²: hence the QR, `top` (r,) and the largest values first.
-    """
-    found = values > rounding(B.shape[1])
-    Q, R = np.linalg.qr(np.column_stack([top, np.asarray(B @ vectors[:, found])]))
-    result = np.zeros((B.shape[0], len(values)))
-    result[:, found] = (Q * np.sign(np.diag(R)))[:, 1:]
-    return result
-
-
-def deflated_eigenpairs(
-    B: sp.csr_array, top: NDArray[np.float64], want: int, failure: float, rng: np.random.Generator
+def top_eigenpairs(
+    pair: Pair,
+    known: Floats,
+    want: int,
+    frobenius: float,
+    width: float,
+    failure: float,
+    rng: np.random.Generator,
+    engine: Engine,
 ) -> Eigenpairs:
-    """The `want` largest eigenpairs of BBᵀ after its known one, on the smaller side.
-
-    ARPACK works on the complement of what is known; then a Chebyshev test on a fresh random block looks for an
-    eigenvalue above the last wanted one that was missed (a single-vector method loses copies), and while it finds
-    one, ARPACK goes again on the new complement.
+    """The `want` largest eigenpairs of A = S Sᵀ after its known one, vectors on the rows of S.
 
     Args:
-        B: (r, c) CSR of a connected component.
-        top: (r,) unit eigenvector of BBᵀ for eigenvalue 1.
-        want: how many, well below min(r, c).
+        pair: S (m, c) of a connected component and its transpose, ‖S‖ = 1.
+        known: (m,) unit eigenvector for eigenvalue 1.
+        want: how many, well below m.
+        frobenius: ‖A‖_F².
+        width: relative to the squares of all other eigenvalues, what the squares of the wanted ones may be off by.
         failure: probability allowed to the upper bounds to fail.
-        rng: source of start vectors and test blocks.
+        rng: source of start and test blocks.
+        engine: where to compute.
+
+    Raises:
+        ConvergenceError: the iteration ended before the width was reached, and not for a cluster at the last value.
     """
-    by_row = B.shape[0] <= B.shape[1]
-    small = B if by_row else sp.csr_array(B.T)
-    wide = sp.csr_array(small.T)
-
-    def gram(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(small @ (wide @ x))
-
-    known = top if by_row else np.asarray(B.T @ top)
-    U = known[:, None] / np.linalg.norm(known)
-    count = want + BUFFER
-    for _ in range(ROUNDS):
-        U, theta, residual = _extend(gram, U, count, rng)
-        nu = _remainder(gram, U, theta, want, failure / ROUNDS, rng)
-        if nu <= theta[want]:
+    gram = engine.gram(pair, np.float64)
+    for dtype in (np.float32, np.float64):
+        small = engine.gram(pair, np.float32) if dtype == np.float32 else gram
+        found = _solve(small, gram, known, want, frobenius, width, failure / (2 * ROUNDS), rng, engine, dtype)
+        uncertain = _uncertainty(found.bracket, want)
+        rest = max(frobenius - 1 - math.fsum(found.values**2), EPS)
+        off = np.linalg.norm(found.images - found.vectors * found.values, axis=0).max()
+        # A cluster at the last wanted value that goes on beyond what was found leaves the interval wide, and right.
+        clustered = found.bracket.nu >= found.values[want - 1] and off <= SETTLED
+        if uncertain <= 4 * width * rest + NEGLIGIBLE or clustered:
             break
-        count = BUFFER
-    upper = eigenvalue_upper_bounds(theta, residual.T @ residual, nu) + rounding(len(U))
+    else:
+        low, high = (math.fsum(bound[:want] ** 2) for bound in (found.bracket.lower, found.bracket.upper))
+        raise ConvergenceError(
+            f"the {want} largest eigenvalues of a component of {gram.size} views did not converge; "
+            f"the sum of their squares lies in [{low:.9g}, {high:.9g}]"
+        )
+    return found
+
+
+def _solve(
+    small: Gram,
+    gram: Gram,
+    known: Floats,
+    want: int,
+    frobenius: float,
+    width: float,
+    failure: float,
+    rng: np.random.Generator,
+    engine: Engine,
+    dtype: type,
+) -> Eigenpairs:
+    U = engine.array(known[:, None], np.float64)
+    theta = np.ones(1)
+    need = want
+    for _ in range(ROUNDS):
+        fresh, degree = _lanczos(small, U, need, want, frobenius, width, failure, rng, engine, dtype)
+        U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
+        nu = _remainder(gram, U, theta, want, degree, failure, rng, engine)
+        # A norm above the last wanted value is that of what was missed.
+        if nu <= theta[want] or nu >= 1:
+            break
+        need = BUFFER
+    found = bracket(U, AU, nu, gram, engine)
     chosen = slice(1, want + 1)
-    vectors = U[:, chosen] if by_row else from_columns(B, top, theta[chosen], U[:, chosen])
-    return Eigenpairs(theta[chosen], upper[chosen], vectors)
+    return Eigenpairs(theta[chosen], found, engine.host(U[:, chosen]), engine.host(AU[:, chosen]))
 
 
-def _complement(apply: Apply, U: NDArray[np.float64]) -> Apply:
-    """(I − UUᵀ) A (I − UUᵀ)."""
-
-    def deflated(x: NDArray[np.float64]) -> NDArray[np.float64]:
-        x = apply(x - U @ (U.T @ x))
-        return np.asarray(x - U @ (U.T @ x))
-
-    return deflated
+def _uncertainty(found: Bracket, want: int) -> float:
+    return math.fsum(found.upper[:want] ** 2) - math.fsum(found.lower[:want] ** 2)
 
 
-def _extend(
-    gram: Apply, U: NDArray[np.float64], count: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """U with `count` more directions: vectors, Ritz values (descending from the known 1) and residual block.
+def _lanczos(
+    gram: Gram,
+    locked: Array,
+    need: int,
+    want: int,
+    frobenius: float,
+    width: float,
+    failure: float,
+    rng: np.random.Generator,
+    engine: Engine,
+    dtype: type,
+) -> tuple[Array, int]:
+    """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
 
-    Column 0, the known eigenvector, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
+    Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
+    within the width, by the estimate r²/gap of each Ritz value.
+
+    Returns:
+        (m, p) float64 block, p >= need, not quite orthonormal, and a degree.
     """
-    size = len(U)
-    deflated = _complement(gram, U)
-    operator = LinearOperator(shape=(size, size), dtype=np.float64, matvec=deflated)
-    start = deflated(rng.standard_normal(size))
-    _, found = eigsh(operator, count, which="LA", v0=start, tol=0)
-    basis = np.linalg.qr(np.column_stack([U, found]))[0][:, 1:]
-    values, turn = scipy.linalg.eigh(basis.T @ gram(basis))
-    U = np.column_stack([U[:, 0], basis @ turn[:, ::-1]])
-    theta = np.concatenate([[1.0], values[::-1]])
-    return U, theta, gram(U) - U * theta
+    size = gram.size
+    basis = _Columns(engine, size, dtype)
+    fixed = engine.cast(locked, dtype)
+    most = min(BASIS + 8 * want, size - int(locked.shape[1]) - BLOCK)
+    projected = np.zeros((most + BLOCK, most + BLOCK))
+    block = _start(basis, fixed, rng, engine, dtype, size)
+    before, coupling = block, np.zeros((BLOCK, BLOCK))
+    looked = 0
+    while True:
+        at = basis.count
+        basis.append(block)
+        image = gram(block)
+        image = image - fixed @ (fixed.T @ image)
+        # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
+        # what rounding does to it.
+        own = engine.host(block.T @ image)
+        image -= block @ engine.array(own, dtype)
+        if at:
+            image -= before @ engine.array(coupling.T, dtype)
+        overlap = basis.transposed_times(image)
+        basis.subtract(image, overlap)
+        overlap[at:] += own
+        if at:
+            overlap[at - BLOCK : at] += coupling.T
+        projected[: basis.count, at : basis.count] = overlap
+        projected[at : basis.count, : basis.count] = overlap.T
+        before = block
+        block, coupling = _orthonormal(image, basis, fixed, rng, engine, dtype)
+        full = basis.count + BLOCK > most
+        if full or basis.count >= max(need + BUFFER + BLOCK, GROWTH * looked):
+            looked = basis.count
+            few = (max(looked - need - REACH, 0), looked - 1)
+            theta, Y = scipy.linalg.eigh(projected[:looked, :looked], subset_by_index=few, check_finite=False)
+            theta, Y = theta[::-1], Y[:, ::-1]
+            left = coupling @ Y[at:looked]
+            rest = max(frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
+            count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, failure)
+            if full or _settled(theta[:count], left[:, :count], need, max(width * rest, NEGLIGIBLE / 4), dtype):
+                break
+    return basis.times(Y[:, :count]), degree
+
+
+def _settled(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> bool:
+    """Whether the bracket of these Ritz values, with what the iteration left of each, will be narrow enough.
+
+    Where they end in a cluster nothing tells them from the rest; then small residuals have to do.
+    """
+    noise = 8 * float(np.finfo(dtype).eps)
+    gap = float(theta[need - 1] - theta[-1]) / 2
+    sizes = np.linalg.norm(left, axis=0)
+    if gap <= noise * theta[0]:
+        return bool(sizes[:need].max() <= 16 * noise)
+    upper = np.linalg.eigvalsh(np.diag(theta) + left.T @ left / gap)[::-1][:need]
+    uncertain = float((upper**2).sum() - (theta[:need] ** 2).sum())
+    # Below what rounding leaves in the residuals there is nothing to wait for.
+    return uncertain <= max(width, 2 * float(theta[:need].sum()) * noise**2 / gap)
+
+
+def _cheapest(theta: Floats, residual: Floats, need: int, size: int, failure: float) -> tuple[int, int]:
+    """How many Ritz vectors to keep and which degree then separates: the fewer products with A together."""
+    best: tuple[float, int, int] = (math.inf, min(need + BUFFER, len(theta)), MAX_DEGREE)
+    for count in range(need + BUFFER, len(theta) + 1, TESTED):
+        # Beyond the converged ones a Ritz value says little about what is left.
+        if residual[count - 1] > 0.05 * abs(theta[need - 1] - theta[count - 1]) and count > need + BUFFER:
+            break
+        edge = max(float(theta[count - 1]), EPS)
+        if edge <= NEAR_ZERO:
+            return count, LOW_DEGREE
+        if theta[need - 1] - edge <= CLUSTER * edge:
+            degree = CLUSTER_DEGREE
+        else:
+            degree = degree_to_separate(size, edge, (edge + float(theta[need - 1])) / 2, failure)
+        best = min(best, (count / TESTED + degree, count, degree))
+    return best[1], best[2]
+
+
+def _rayleigh_ritz(gram: Gram, U: Array, fresh: Array, engine: Engine) -> tuple[Array, Array, Floats]:
+    """U and the fresh columns, orthonormal and turned to Ritz vectors; their images and values, descending.
+
+    The known eigenvector, column 0, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
+    """
+    known = U[:, :1]
+    rest = engine.empty(U.shape[0], U.shape[1] - 1 + fresh.shape[1], np.float64)
+    rest[:, : U.shape[1] - 1] = U[:, 1:]
+    rest[:, U.shape[1] - 1 :] = fresh
+    defect = math.inf
+    while defect > ORTHONORMAL:
+        rest = rest - known @ (known.T @ rest)
+        G = tall_product(rest, rest, engine)
+        # A symmetric correction leaves the square of what it takes away.
+        defect = float(np.linalg.norm(G - np.eye(len(G)))) ** 2
+        rest = rest @ engine.array(_inverse_root(G), np.float64)
+    image = gram(rest)
+    theta = tall_product(rest, image, engine)
+    values, turn = np.linalg.eigh((theta + theta.T) / 2)
+    turned = engine.array(turn[:, ::-1], np.float64)
+    basis, images = (engine.empty(U.shape[0], 1 + rest.shape[1], np.float64) for _ in range(2))
+    basis[:, :1], images[:, :1] = known, gram(known)
+    basis[:, 1:], images[:, 1:] = rest @ turned, image @ turned
+    return basis, images, np.concatenate([[1.0], values[::-1]])
+
+
+def _inverse_root(G: Floats) -> Floats:
+    """G^-½ of a Gram matrix."""
+    values, vectors = np.linalg.eigh(G)
+    return np.asarray((vectors / np.sqrt(np.maximum(values, EPS * values[-1]))) @ vectors.T)
 
 
 def _remainder(
-    gram: Apply, U: NDArray[np.float64], theta: NDArray[np.float64], want: int, failure: float, rng: np.random.Generator
+    gram: Gram,
+    U: Array,
+    theta: Floats,
+    want: int,
+    degree: int,
+    failure: float,
+    rng: np.random.Generator,
+    engine: Engine,
 ) -> float:
-    """ν of what U leaves out, by the cheapest test that puts it below the last wanted value."""
-    deflated = _complement(gram, U)
-    guess = max(float(theta[-1]), rounding(len(U)))
-    for degree in DEGREES:
-        nu = norm_upper_bound(deflated, len(U), guess, degree, failure / len(DEGREES), rng)
+    """ν of what U leaves out; a higher degree where the first does not put it below the last wanted value."""
+    if gram.size <= CHOLESKY_SIDE and theta[-1] < theta[want]:
+        basis = engine.host(U)
+        C = engine.host(gram(engine.array(np.eye(gram.size), np.float64)))
+        C -= basis @ (basis.T @ C)
+        C -= (C @ basis) @ basis.T
+        nu = norm_by_cholesky((C + C.T) / 2, float(theta[-1] + theta[want]) / 2)
         if nu <= theta[want]:
+            return nu
+
+    def project(x: Array) -> Array:
+        return x - U @ (U.T @ x)
+
+    def left(x: Array) -> Array:
+        return project(gram(x))
+
+    # What a projection's own rounding leaves lies in the span of U, where the next removes it.
+    error = gram.error + (int(U.shape[1]) + 8) * EPS
+    nu = math.inf
+    for q in (degree, min(4 * degree, MAX_DEGREE)):
+        # Below it the test could not tell what is left from its own rounding.
+        floor = 16 * error * q**2 * math.sqrt(gram.size * TESTED / chi_square_quantile(failure / 2))
+        guess = max(float(theta[-1]), floor)
+        nu = min(nu, norm_upper_bound(left, gram.size, guess, q, failure / 2, rng, error, project, engine))
+        if nu <= theta[want] or q == MAX_DEGREE or theta[-1] >= theta[want] * (1 - EPS):
             break
-    return nu
+    return min(nu, 1.0)
+
+
+class _Columns:
+    """A growing orthonormal basis, in chunks of columns."""
+
+    def __init__(self, engine: Engine, size: int, dtype: type) -> None:
+        self._engine, self._size, self._dtype = engine, size, dtype
+        self._chunks: list[Array] = []
+        self.count = 0
+
+    def append(self, block: Array) -> None:
+        """Add `BLOCK` columns."""
+        at = self.count % CHUNK
+        if at == 0:
+            self._chunks.append(self._engine.empty(self._size, CHUNK, self._dtype))
+        self._chunks[-1][:, at : at + BLOCK] = block
+        self.count += BLOCK
+
+    def _used(self) -> list[tuple[slice, Array]]:
+        parts = []
+        for number, chunk in enumerate(self._chunks):
+            rows = slice(number * CHUNK, min((number + 1) * CHUNK, self.count))
+            parts.append((rows, chunk[:, : rows.stop - rows.start]))
+        return parts
+
+    def transposed_times(self, x: Array) -> Floats:
+        """Vᵀx on the host."""
+        return np.concatenate([self._engine.host(chunk.T @ x) for _, chunk in self._used()])
+
+    def subtract(self, x: Array, coefficients: Floats) -> None:
+        """X −= V·coefficients."""
+        for rows, chunk in self._used():
+            x -= chunk @ self._engine.array(coefficients[rows], self._dtype)
+
+    def times(self, coefficients: Floats) -> Array:
+        """V·coefficients in float64."""
+        total = self._engine.array(np.zeros((self._size, coefficients.shape[1])), np.float64)
+        for rows, chunk in self._used():
+            total += self._engine.cast(chunk @ self._engine.array(coefficients[rows], self._dtype), np.float64)
+        return total
+
+
+def _start(basis: _Columns, fixed: Array, rng: np.random.Generator, engine: Engine, dtype: type, size: int) -> Array:
+    block = engine.array(rng.standard_normal((size, BLOCK)), dtype)
+    block = block - fixed @ (fixed.T @ block)
+    return _orthonormal(block, basis, fixed, rng, engine, dtype)[0]
+
+
+def _orthonormal(
+    x: Array, basis: _Columns, fixed: Array, rng: np.random.Generator, engine: Engine, dtype: type
+) -> tuple[Array, Floats]:
+    """An orthonormal block for the columns of x and the coefficients that give x from it.
+
+    Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
+    """
+    noise = float(np.finfo(dtype).eps)
+    values, vectors = np.linalg.eigh(tall_product(x, x, engine))
+    # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
+    poor = values < (16 * noise) ** 2
+    root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
+    coupling = root[:, None] * vectors.T
+    x = x @ engine.array(vectors / np.where(poor, 1, root), dtype)
+    if poor.any():
+        x = _refill(x, poor, basis, fixed, rng, engine, dtype)
+    if basis.count and root[~poor].min(initial=1) < SHORT:
+        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
+        x = x - fixed @ (fixed.T @ x)
+        basis.subtract(x, basis.transposed_times(x))
+    G = tall_product(x, x, engine)
+    back = _inverse_root(G)
+    # x is now orthonormal but for rounding, which a symmetric correction takes away.
+    return x @ engine.array(back, dtype), np.linalg.inv(back) @ coupling
+
+
+def _refill(
+    x: Array,
+    poor: NDArray[np.bool_],
+    basis: _Columns,
+    fixed: Array,
+    rng: np.random.Generator,
+    engine: Engine,
+    dtype: type,
+) -> Array:
+    fresh = engine.array(rng.standard_normal((int(x.shape[0]), int(poor.sum()))), dtype)
+    good = x[:, :0] if poor.all() else x[:, int(poor.sum()) :]
+    for _ in range(2):
+        fresh = fresh - fixed @ (fixed.T @ fresh)
+        if basis.count:
+            basis.subtract(fresh, basis.transposed_times(fresh))
+        fresh = fresh - good @ (good.T @ fresh)
+        fresh = fresh @ engine.array(_inverse_root(tall_product(fresh, fresh, engine)), dtype)
+    result = engine.empty(int(x.shape[0]), BLOCK, dtype)
+    result[:, : int(poor.sum())] = fresh
+    result[:, int(poor.sum()) :] = good
+    return result

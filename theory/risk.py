@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -9,15 +12,19 @@ from numpy.typing import NDArray
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 
+CHUNK = 2**22
+"""Numbers of target values that are laid out at a time, 32 MB."""
+
 
 def target_energy(graph: MaskGraph) -> float:
     """E‖x2‖²."""
-    return float(graph.p2 @ (graph.X2**2).sum(axis=1))
+    mean, variance = _mean_and_variance(graph, graph.codebook)
+    return variance + float(mean @ mean)
 
 
 def target_variance(graph: MaskGraph) -> float:
     """Var(x2) = E‖x2 − E x2‖², the floor of a constant encoder whose decoder knows nothing else (Thm 3.6)."""
-    return float(graph.p2 @ ((graph.X2 - graph.p2 @ graph.X2) ** 2).sum(axis=1))
+    return _mean_and_variance(graph, graph.codebook)[1]
 
 
 def target_variance_given_mask(graph: MaskGraph) -> float:
@@ -37,9 +44,7 @@ def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:
 
 def bayes_risk(graph: MaskGraph) -> float:
     """E‖x2‖² − E‖E[x2|x1]‖² (identity I2): no model of any size goes below it on this graph."""
-    # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
-    best = conditional_mean(graph) - graph.p2 @ graph.X2
-    return max(target_variance(graph) - float(graph.p1 @ (best**2).sum(axis=1)), 0.0)
+    return floors(graph, 1).bayes_risk
 
 
 def rank_floor(graph: MaskGraph, k: int) -> float:
@@ -50,9 +55,78 @@ def rank_floor(graph: MaskGraph, k: int) -> float:
     Raises:
         InputError: k below 1.
     """
+    return floors(graph, k).rank_floor
+
+
+@dataclass(frozen=True)
+class Floors:
+    """What models cannot go below in L_MAE.
+
+    Attributes:
+        bayes_risk: any model.
+        target_variance: a constant encoder.
+        rank_floor: an encoder of k dimensions with a linear decoder.
+    """
+
+    bayes_risk: float
+    target_variance: float
+    rank_floor: float
+
+
+def floors(graph: MaskGraph, k: int) -> Floors:
+    """All of them in one pass over the graph, in memory that its size does not enter.
+
+    Raises:
+        InputError: k below 1, or codes without patch values.
+    """
     if k < 1:
         raise InputError(f"dimension {k}; expected at least 1 (see --dim)")
-    Z = conditional_mean(graph) * np.sqrt(graph.p1)[:, None]
-    s = np.linalg.svd(np.linalg.qr(Z, mode="r"), compute_uv=False)
+    # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
+    values = graph.codebook
+    if values.shape[0] < values.shape[1]:
+        values = np.linalg.qr(values.T, mode="r").T
+    mean, variance = _mean_and_variance(graph, values)
+    # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
+    moment = np.zeros((len(mean), len(mean)))
+    for mass, best in _conditional_means(graph, values, mean):
+        weighted = best * np.sqrt(mass)[:, None]
+        moment += weighted.T @ weighted
+    bayes = max(variance - float(np.trace(moment)), 0.0)
+    squares = np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1]
     # E‖x2‖² − Σ s_i² over all i is the Bayes risk, which is known without cancellation.
-    return bayes_risk(graph) + float((s[k:] ** 2).sum())
+    return Floors(bayes, variance, bayes + float(np.maximum(squares[k:], 0).sum()))
+
+
+def _mean_and_variance(graph: MaskGraph, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """E x2 (n2·s,) and E‖x2 − E x2‖², slot by slot from how often each code stands in it."""
+    slots = graph.masks.dropped.shape[1]
+    mass = np.zeros((slots, len(values)))
+    step = max(CHUNK // slots, 1)
+    for low in range(0, len(graph.p2), step):
+        vertices = slice(low, low + step)
+        codes = graph.target_codes(vertices)
+        for slot in range(slots):
+            mass[slot] += np.bincount(codes[:, slot], graph.p2[vertices], minlength=len(values))
+    mean = mass @ values
+    variance = sum(float(own @ ((values - centre) ** 2).sum(axis=1)) for own, centre in zip(mass, mean, strict=True))
+    return mean.ravel(), variance
+
+
+def _conditional_means(
+    graph: MaskGraph, values: NDArray[np.float64], mean: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """p1 (r,) and E[x2 | x1] − E x2 (r, n2·s) of all visible views, some rows at a time."""
+    M = graph.M
+    edges = max(CHUNK // len(mean), 1)
+    low = 0
+    while low < M.shape[0]:
+        high = max(int(np.searchsorted(M.indptr, M.indptr[low] + edges, side="right")) - 1, low + 1)
+        part = slice(M.indptr[low], M.indptr[high])
+        used, local = np.unique(M.indices[part], return_inverse=True)
+        targets = values[graph.target_codes(used.astype(np.int64))].reshape(len(used), -1) - mean
+        rows = sp.csr_array(
+            (M.data[part], local, M.indptr[low : high + 1] - M.indptr[low]), shape=(high - low, len(used))
+        )
+        mass = graph.p1[low:high]
+        yield mass, np.asarray(rows @ targets) / mass[:, None]
+        low = high

@@ -12,7 +12,7 @@ import numpy as np
 
 from maskgraph.graphs.augmentation import majority_class
 from maskgraph.theory import bounds, labels, losses, risk
-from maskgraph.theory.krylov import rounding
+from maskgraph.theory.certificate import rounding
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.spectrum import Spectrum, spectrum
 from maskgraph.theory.terms_graph import Array, UnmetError

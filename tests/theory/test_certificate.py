@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from maskgraph.theory.certificate import BLOCK, Apply, eigenvalue_upper_bounds, norm_upper_bound
+from maskgraph.theory.certificate import TESTED, eigenvalue_upper_bounds, norm_upper_bound
+from maskgraph.theory.engine import Apply
 from tests.theory.toys import Array
 
 ROUNDING = 1e-12
@@ -57,11 +58,11 @@ def test_norm_bound_by_its_formula() -> None:
     rng = np.random.default_rng(3)
     C, guess, degree, failure = psd(np.linspace(0, 1, 12), rng), 0.4, 7, 1e-3
     found = norm_upper_bound(times(C), 12, guess, degree, failure, np.random.default_rng(11))
-    block = np.random.default_rng(11).standard_normal((12, BLOCK))
+    block = np.random.default_rng(11).standard_normal((12, TESTED))
     values, Q = np.linalg.eigh(C)
     chebyshev = np.polynomial.chebyshev.Chebyshev.basis(degree)(2 * values / guess - 1)
     size = np.linalg.norm(Q * chebyshev @ Q.T @ block)
-    quantile = scipy.stats.chi2(BLOCK).ppf(failure)
+    quantile = scipy.stats.chi2(TESTED).ppf(failure)
     expected = guess * (1 + np.cosh(np.arccosh(size / quantile**0.5) / degree)) / 2
     assert found == pytest.approx(float(expected), rel=1e-9)
 

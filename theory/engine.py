@@ -1,0 +1,98 @@
+"""Where the blocks of an iterative solve live and how a sparse Gram matrix is applied to them.
+
+The solver (`theory.krylov`) asks an engine for arrays and otherwise uses only what numpy's and torch's arrays share:
+`@`, `.T`, slices and in-place subtraction. What is small (at most a few hundred rows) is numpy on the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from maskgraph.theory.products import Pair
+
+Array = Any
+"""A dense array of the engine's kind."""
+
+Apply = Callable[[Array], Array]
+"""A linear map on blocks of columns."""
+
+Floats = NDArray[np.float64]
+
+
+class Gram(Protocol):
+    """x ↦ S Sᵀ x.
+
+    Attributes:
+        size: the number of rows of S.
+        error: a bound on ‖computed − exact‖ for a column of norm 1.
+    """
+
+    size: int
+    error: float
+
+    def __call__(self, x: Array) -> Array:
+        """S Sᵀ x for a block x (size, b)."""
+        ...
+
+
+class Engine(Protocol):
+    """Makes arrays and Gram operators."""
+
+    def gram(self, pair: Pair, dtype: type) -> Gram:
+        """The Gram operator of a factor in float32 or float64."""
+        ...
+
+    def array(self, values: NDArray[Any], dtype: type) -> Array:
+        """A copy of a numpy array in this dtype."""
+        ...
+
+    def empty(self, rows: int, columns: int, dtype: type) -> Array:
+        """An uninitialised array."""
+        ...
+
+    def cast(self, values: Array, dtype: type) -> Array:
+        """The same values in this dtype."""
+        ...
+
+    def host(self, values: Array) -> Floats:
+        """A float64 numpy array of the same values."""
+        ...
+
+
+class Host:
+    """Numpy arrays and the compiled products."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self._threads = threads
+
+    def gram(self, pair: Pair, dtype: type) -> Gram:
+        """The Gram operator of a factor in float32 or float64."""
+        # Only large components need it, and it takes half a second to load.
+        from maskgraph.theory import products
+
+        return products.Gram(pair, dtype, self._threads)
+
+    def array(self, values: NDArray[Any], dtype: type) -> NDArray[Any]:
+        """A copy of a numpy array in this dtype."""
+        return np.array(values, dtype=dtype)
+
+    def empty(self, rows: int, columns: int, dtype: type) -> NDArray[Any]:
+        """An uninitialised array."""
+        return np.empty((rows, columns), dtype)
+
+    def cast(self, values: NDArray[Any], dtype: type) -> NDArray[Any]:
+        """The same values in this dtype."""
+        return values.astype(dtype, copy=False)
+
+    def host(self, values: NDArray[Any]) -> Floats:
+        """A float64 numpy array of the same values."""
+        return np.asarray(values, dtype=np.float64)
+
+
+HOST = Host()
+"""This machine, all its cores."""

@@ -1,0 +1,422 @@
+"""Products with a sparse factor S: block by block of dense columns, and of S with itself.
+
+The inner loop of a product is one vector register: a row of the dense block is 64 bytes, 16 single or 8 double
+numbers, so that each entry of S costs one cache line. LLVM does not find that by itself, hence the intrinsic.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from maskgraph.graphs.bipartite import cores
+from maskgraph.graphs.compiled import compiled, compiled_fast
+
+LINE = 64
+"""Bytes of a row of a block: one cache line, one AVX-512 register."""
+
+PARALLEL = 2**18
+"""Entries below which starting a thread costs more than it saves."""
+
+TILE = 2**14
+"""Columns of a tile: one megabyte of the block."""
+
+LONG = 8
+"""Entries that a row should have in a tile on average, for tiles to pay."""
+
+allocate: Any = cgutils.alloca_once_value
+
+CHAINS = 4
+"""Sums that a row is split into: one would wait for each addition before the next."""
+
+Array = NDArray[Any]
+
+
+def lanes(dtype: Any) -> int:
+    """Columns of a block of this dtype."""
+    return LINE // int(np.dtype(dtype).itemsize)
+
+
+class Pair:
+    """A sparse factor and its transpose, entries of a row in the order of their columns.
+
+    Attributes:
+        S: (m, c) CSR, ‖S‖ <= 1, entries >= 0.
+        T: (c, m) CSR, its transpose.
+    """
+
+    def __init__(self, S: sp.csr_array) -> None:
+        self.T = sp.csr_array(S.T)
+        self.T.sort_indices()
+        self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
+
+    @cached_property
+    def swapped(self) -> Pair:
+        """The same two matrices, the other way round."""
+        other = object.__new__(Pair)
+        other.S, other.T = self.T, self.S
+        other.tiles = self.tiles[::-1]
+        return other
+
+    @cached_property
+    def tiles(self) -> tuple[Tiles, Tiles]:
+        """The transpose and the factor, cut into tiles."""
+        return Tiles(self.T), Tiles(self.S)
+
+
+class Gram:
+    """x ↦ S Sᵀ x on dense blocks.
+
+    Attributes:
+        size: m.
+        error: a bound on ‖computed − exact‖ for a block column of norm 1: (d + d')·ε with d, d' the longest row of S
+            and of Sᵀ, as ‖S‖ <= 1 and S >= 0 (Higham 2002, section 3.1: |fl(Sx) − Sx| <= γ_d |S||x| row by row).
+    """
+
+    def __init__(self, pair: Pair, dtype: Any, threads: int | None = None) -> None:
+        self.size = int(pair.S.shape[0])
+        self._dtype = np.dtype(dtype)
+        self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
+        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (pair.S, pair.T))
+        self.error = (longest + 2) * float(np.finfo(self._dtype).eps)
+
+    def __call__(self, x: Array) -> Array:
+        """S Sᵀ x for x (m, b), any b."""
+        width = lanes(self._dtype)
+        if x.shape[1] == width:
+            return self._block(x)
+        result = np.empty((self.size, x.shape[1]), self._dtype)
+        for low in range(0, x.shape[1], width):
+            used = min(width, x.shape[1] - low)
+            block = np.zeros((self.size, width), self._dtype)
+            block[:, :used] = x[:, low : low + used]
+            result[:, low : low + used] = self._block(block)[:, :used]
+        return result
+
+    def _block(self, x: Array) -> Array:
+        block = aligned(self.size, self._dtype)
+        block[:] = x
+        for factor in self._factors:
+            block = factor(block)
+        return block
+
+
+class Tiles:
+    """A CSR matrix by tiles of columns.
+
+    Where rows are long, columns are taken `TILE` at a time, whose part of a block stays in the second cache.
+
+    Attributes:
+        rows: of the matrix.
+        width: columns of a tile.
+        starts: (tiles, rows + 1) int64, where the entries of each row begin.
+        indices: columns, counted from the tile's first.
+        data: entries, float64.
+        indptr: that of the matrix.
+    """
+
+    def __init__(self, matrix: sp.csr_array) -> None:
+        self.rows, columns = matrix.shape
+        self.indptr = matrix.indptr.astype(np.int64)
+        tiles = -(-columns // TILE)
+        if len(matrix.data) < LONG * self.rows * tiles:
+            tiles = 1
+        self.width = TILE if tiles > 1 else columns
+        if tiles == 1:
+            self.starts, self.indices, self.data = self.indptr[None], unsigned(matrix.indices), matrix.data
+            return
+        self.starts = np.zeros((tiles, self.rows + 1), np.int64)
+        self.indices = np.empty(len(matrix.indices), np.uint16)
+        self.data = np.empty(len(matrix.data), np.float64)
+        split_columns(self.indptr, matrix.indices, matrix.data, self.width, self.starts, self.indices, self.data)
+
+
+class _Factor:
+    """A CSR matrix times a block of one cache line a row."""
+
+    def __init__(self, tiles: Tiles, dtype: Any, threads: int) -> None:
+        self._tiles, self._data = tiles, tiles.data.astype(dtype, copy=False)
+        indptr = tiles.indptr
+        cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], threads + 1)[1:-1]).tolist()
+        whole = len(self._data) < PARALLEL
+        self._parts = [(0, tiles.rows)] if whole else list(zip([0, *cuts], [*cuts, tiles.rows], strict=True))
+
+    def __call__(self, x: Array) -> Array:
+        result = aligned(self._tiles.rows, x.dtype)
+        if len(self._parts) == 1:
+            self._rows_of(x, result, *self._parts[0])
+            return result
+        with ThreadPoolExecutor(len(self._parts)) as pool:
+            for task in [pool.submit(self._rows_of, x, result, low, high) for low, high in self._parts]:
+                task.result()
+        return result
+
+    def _rows_of(self, x: Array, result: Array, low: int, high: int) -> None:
+        multiply = multiply_single if x.dtype == np.float32 else multiply_double
+        result[low:high] = 0
+        width = self._tiles.width
+        for tile, starts in enumerate(self._tiles.starts):
+            part = x[tile * width : (tile + 1) * width]
+            multiply(starts, self._tiles.indices, self._data, part, result, low, high)
+
+
+def unsigned(indices: Array) -> Array:
+    """Column numbers as uint32, without a copy where they are int32: indices that cannot be negative need no check."""
+    return indices.view(np.uint32) if indices.dtype == np.int32 else indices.astype(np.uint32)
+
+
+def aligned(rows: int, dtype: Any) -> Array:
+    """An uninitialised block of `rows` cache lines."""
+    width = lanes(dtype)
+    space = np.empty((rows + 1) * width, dtype)
+    start = (-space.ctypes.data % LINE) // space.itemsize
+    return space[start : start + rows * width].reshape(rows, width)
+
+
+def _row_times_block(width: int) -> Any:
+    """An intrinsic that adds one row of a CSR matrix times a block of `width` columns, kept in one register."""
+
+    @intrinsic
+    def run(_context: Any, data: Any, indices: Any, block: Any, low: Any, high: Any, result: Any, row: Any) -> Any:
+        signature = types.void(data, indices, block, low, high, result, row)
+
+        def codegen(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+            entries, columns, x, y = (
+                context.make_array(sig.args[k])(context, builder, arguments[k]).data for k in (0, 1, 2, 5)
+            )
+            element = context.get_value_type(sig.args[0].dtype)
+            vector, word, lane = ir.VectorType(element, width), ir.IntType(64), ir.IntType(32)
+            undefined = ir.Constant(vector, ir.Undefined)
+
+            def line(base: Any, at: Any) -> Any:
+                place = builder.gep(base, [builder.mul(at, ir.Constant(word, width))])
+                return builder.bitcast(place, vector.as_pointer())
+
+            before = builder.load(line(y, arguments[6]))
+            before.align = element_bytes(element)
+            totals = [allocate(builder, ir.Constant(vector, None)) for _ in range(CHAINS)]
+            builder.store(before, totals[0])
+
+            def add(e: Any, total: Any) -> None:
+                value = builder.insert_element(undefined, builder.load(builder.gep(entries, [e])), ir.Constant(lane, 0))
+                spread = builder.shuffle_vector(value, undefined, ir.Constant(ir.VectorType(lane, width), [0] * width))
+                at = builder.zext(builder.load(builder.gep(columns, [e])), word)
+                loaded = builder.load(line(x, at))
+                loaded.align = element_bytes(element)
+                product = builder.fmul(spread, loaded, flags=("contract",))
+                builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)
+
+            low, high = arguments[3], arguments[4]
+            rest = builder.srem(builder.sub(high, low), ir.Constant(word, CHAINS))
+            whole = builder.sub(high, rest)
+            with cgutils.for_range_slice(builder, low, whole, ir.Constant(word, CHAINS), intp=word) as (e, _):
+                for chain, total in enumerate(totals):
+                    add(builder.add(e, ir.Constant(word, chain)), total)
+            with cgutils.for_range_slice(builder, whole, high, ir.Constant(word, 1), intp=word) as (e, _):
+                add(e, totals[0])
+            result = builder.load(totals[0])
+            for total in totals[1:]:
+                result = builder.fadd(result, builder.load(total))
+            written = builder.store(result, line(y, arguments[6]))
+            written.align = element_bytes(element)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return run
+
+
+def element_bytes(element: Any) -> int:
+    """Bytes of an LLVM float or double."""
+    return 4 if isinstance(element, ir.FloatType) else 8
+
+
+_single, _double = _row_times_block(lanes(np.float32)), _row_times_block(lanes(np.float64))
+
+
+@compiled
+def multiply_single(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low: int, high: int) -> None:
+    """Rows low..high of y += S x for a block of 16 float32 columns."""
+    for row in range(low, high):
+        _single(data, indices, x, indptr[row], indptr[row + 1], y, row)
+
+
+@compiled
+def multiply_double(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low: int, high: int) -> None:
+    """Rows low..high of y += S x for a block of 8 float64 columns."""
+    for row in range(low, high):
+        _double(data, indices, x, indptr[row], indptr[row + 1], y, row)
+
+
+def transposed_times(pair: Pair, x: Array) -> Array:
+    """(c, b) float64, Sᵀ x for x (m, b)."""
+    factor = _Factor(pair.tiles[0], np.float64, cores())
+    width = lanes(np.float64)
+    result = np.empty((pair.T.shape[0], x.shape[1]))
+    for low in range(0, x.shape[1], width):
+        used = min(width, x.shape[1] - low)
+        block = aligned(len(x), np.float64)
+        block[:, :used], block[:, used:] = x[:, low : low + used], 0
+        result[:, low : low + used] = factor(block)[:, :used]
+    return result
+
+
+def row_squares(pair: Pair, threads: int | None = None) -> Array:
+    """(m,) float64, (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij²: over a component they sum to its ‖S Sᵀ‖_F², in bounded memory.
+
+    The cost is half the sum of the squared degrees of the columns. Every sum is of non-negative terms, at most
+    max(m, longest row) of them.
+    """
+    threads = threads or cores()
+    S, T = pair.S, pair.T
+    arrays = (S.indptr.astype(np.int64), unsigned(S.indices), S.data)
+    rows = int(S.shape[0])
+    work = int((np.diff(T.indptr).astype(np.int64) ** 2).sum())
+    squares = [np.zeros(rows) for _ in range(threads)]
+    if work > rows * (rows // 8):
+        tiles = pair.tiles[0]
+        with ThreadPoolExecutor(threads) as pool:
+            for task in [
+                pool.submit(
+                    dense_squares,
+                    *arrays,
+                    tiles.starts,
+                    tiles.indices,
+                    tiles.data,
+                    tiles.width,
+                    part,
+                    threads,
+                    squares[part],
+                )
+                for part in range(threads)
+            ]:
+                task.result()
+    else:
+        sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, squares[0])
+    total: Array = np.sum(squares, axis=0)
+    return total
+
+
+@compiled
+def split_columns(
+    indptr: Array, indices: Array, data: Array, width: int, starts: Array, out_indices: Array, out_data: Array
+) -> None:
+    """Cut a CSR matrix with ascending columns into tiles of `width` columns, one after the other.
+
+    Writes starts (tiles, rows + 1), and the entries with their columns counted from the tile's first.
+    """
+    rows = len(indptr) - 1
+    at = 0
+    reach = indptr[:-1].copy()
+    for tile in range(len(starts)):
+        end = (tile + 1) * width
+        for row in range(rows):
+            starts[tile, row] = at
+            e = reach[row]
+            while e < indptr[row + 1] and indices[e] < end:
+                out_indices[at] = indices[e] - tile * width
+                out_data[at] = data[e]
+                at += 1
+                e += 1
+            reach[row] = e
+        starts[tile, rows] = at
+
+
+@compiled
+def dense_squares(
+    indptr: Array,
+    indices: Array,
+    data: Array,
+    starts: Array,
+    t_indices: Array,
+    t_data: Array,
+    width: int,
+    first: int,
+    step: int,
+    squares: Array,
+) -> None:
+    """Add (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij² to squares[i], for a nearly full S Sᵀ.
+
+    `starts`, `t_indices` and `t_data` are Sᵀ in tiles of `width` of its columns j, whose sums for one i fit a near
+    cache; of the tiles, `first`, `first` + `step`, … are done.
+    """
+    rows = len(indptr) - 1
+    acc = np.zeros(width)
+    for tile in range(first, len(starts), step):
+        low = tile * width
+        begin = starts[tile]
+        # Up to the diagonal, Sᵀ is followed as far as its columns have been reached.
+        reach = begin[:-1].copy()
+        for i in range(low, rows):
+            if i < low + width:
+                for e in range(indptr[i], indptr[i + 1]):
+                    c, value = indices[e], data[e]
+                    reach[c] += 1
+                    for f in range(begin[c], reach[c]):
+                        acc[t_indices[f]] += value * t_data[f]
+                own = acc[i - low]
+                acc[i - low] = 0.0
+                squares[i] += 2 * sum_of_squares(acc[: i - low]) + own * own
+            else:
+                for e in range(indptr[i], indptr[i + 1]):
+                    c, value = indices[e], data[e]
+                    for f in range(begin[c], begin[c + 1]):
+                        acc[t_indices[f]] += value * t_data[f]
+                squares[i] += 2 * sum_of_squares(acc)
+
+
+@compiled
+def sparse_squares(
+    indptr: Array,
+    indices: Array,
+    data: Array,
+    t_indptr: Array,
+    t_indices: Array,
+    t_data: Array,
+    low: int,
+    high: int,
+    squares: Array,
+) -> None:
+    """Add (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij² to squares[i] for low <= i < high, for a sparse S Sᵀ."""
+    acc = np.zeros(high)
+    touched = np.empty(high, np.int64)
+    reach = t_indptr[:-1].copy()
+    for c in range(len(reach)):
+        while reach[c] < t_indptr[c + 1] and t_indices[reach[c]] < low:
+            reach[c] += 1
+    for i in range(low, high):
+        count = 0
+        for e in range(indptr[i], indptr[i + 1]):
+            c, value = indices[e], data[e]
+            for f in range(t_indptr[c], reach[c]):
+                j = t_indices[f]
+                if acc[j] == 0.0:
+                    touched[count] = j
+                    count += 1
+                acc[j] += value * t_data[f]
+            reach[c] += 1
+        total, own = 0.0, 0.0
+        for t in range(count):
+            total += acc[touched[t]] * acc[touched[t]]
+            acc[touched[t]] = 0.0
+        for e in range(indptr[i], indptr[i + 1]):
+            own += data[e] * data[e]
+        squares[i] += 2 * total + own * own
+
+
+@compiled_fast
+def sum_of_squares(acc: Array) -> float:
+    """Σ acc_j², in the partial sums of a vector register; the entries are set to 0."""
+    total = 0.0
+    for j in range(len(acc)):
+        total += acc[j] * acc[j]
+    acc[:] = 0.0
+    return total
