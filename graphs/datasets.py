@@ -32,6 +32,8 @@ class Images:
         labels: (N,) int64 in 0..C-1, indices into `classes`.
         weights: (N,) float64, positive, sums to 1: the data distribution.
         classes: the dataset's own name of each class.
+        drawn: whether the images are draws, one a row, from the data. Not so where weights were given: they state a
+            distribution, and then the rows are its support.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Images:
     labels: NDArray[np.int64]
     weights: NDArray[np.float64]
     classes: tuple[str, ...]
+    drawn: bool
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class CodedImages:
         classes: the dataset's own name of each class.
         grid: (rows, columns) of the patches, rows * columns = n. Data without a plane is one row.
         codebook: (V, s) float64, the patch value of each code; None when codes stand for no value.
+        drawn: whether the images are draws, one a row, from the data. Not so where weights were given: they state a
+            distribution, and then the rows are its support.
     """
 
     name: str
@@ -62,6 +67,7 @@ class CodedImages:
     classes: tuple[str, ...]
     grid: tuple[int, int]
     codebook: NDArray[np.float64] | None
+    drawn: bool
 
     @property
     def patches(self) -> int:
@@ -76,7 +82,7 @@ def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: 
         name: shown in results.
         pixels: (N, H, W) or (N, H, W, C), finite numbers in any range.
         labels: (N,) integers of any value.
-        weights: (N,) non-negative numbers with a positive sum; uniform when None.
+        weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
 
     Raises:
         InputError: naming what is wrong with which array.
@@ -88,7 +94,7 @@ def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: 
     pixels = _finite(pixels, "pixels")
     classes, classed = _labels(labels, len(pixels))
     kept, weighted = _weights(weights, len(pixels))
-    return Images(name, pixels[kept], classed[kept], weighted[kept], classes)
+    return Images(name, pixels[kept], classed[kept], weighted[kept], classes, weights is None)
 
 
 def make_coded_images(
@@ -105,7 +111,7 @@ def make_coded_images(
         name: shown in results.
         codes: (N, n) non-negative integers, n >= 2.
         labels: (N,) integers of any value.
-        weights: (N,) non-negative numbers with a positive sum; uniform when None.
+        weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
         codebook: (V, s) finite numbers with V > codes.max(), or None.
         grid: (rows, columns) of the patches; one row when None.
 
@@ -131,7 +137,7 @@ def make_coded_images(
     classes, classed = _labels(labels, len(codes))
     kept, weighted = _weights(weights, len(codes))
     codes = codes.astype(np.int64)
-    return CodedImages(name, codes[kept], classed[kept], weighted[kept], classes, grid, codebook)
+    return CodedImages(name, codes[kept], classed[kept], weighted[kept], classes, grid, codebook, weights is None)
 
 
 def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Images | CodedImages:

@@ -160,7 +160,9 @@ def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImage
     """
     grid = (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch)
     codes = assign_codes(patchify(images.pixels, patch), codebook)
-    return CodedImages(images.name, codes, images.labels, images.weights, images.classes, grid, codebook.values)
+    return CodedImages(
+        images.name, codes, images.labels, images.weights, images.classes, grid, codebook.values, images.drawn
+    )
 
 
 def _divisors(height: int, width: int) -> list[int]:
