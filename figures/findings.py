@@ -116,11 +116,17 @@ def _draw(axes: Axes, panel: Panel) -> None:
     for i, (name, (x, y)) in enumerate(panel.lines.items()):
         colour, mark = CLASS_COLOURS[i % len(CLASS_COLOURS)], MARKS[i % len(MARKS)]
         axes.plot(x, y, color=colour, marker=mark, linestyle=THEORY_STYLES[i % 4], markersize=4, label=name)
+        if name in panel.errors:
+            axes.errorbar(x, y, panel.errors[name], color=colour, linestyle="none", linewidth=1, capsize=2)
     if panel.level is not None:
         name, value = panel.level
         axes.axhline(value, color=GREY, linewidth=1, linestyle=":", label=name)
     xs = [value for x, _ in panel.lines.values() for value in x]
-    if max(xs) >= 32:
+    if panel.log:
+        axes.set_yscale("log", nonpositive="clip")
+        # Room for a legend beside falling lines.
+        axes.margins(y=0.2)
+    if panel.log or max(xs) >= 32:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_title(panel.title, fontsize=10)

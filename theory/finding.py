@@ -24,13 +24,25 @@ Line = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot: named lines over x."""
+    """One plot: named lines over x.
+
+    Attributes:
+        title: above the plot.
+        x: name of the abscissa.
+        y: name of the ordinate.
+        lines: by name; what is not above 0 is left out of a logarithmic plot.
+        level: name and height of a line across.
+        log: whether both axes are logarithmic.
+        errors: by the name of a line, the half-length of its error bars.
+    """
 
     title: str
     x: str
     y: str
     lines: dict[str, Line]
     level: tuple[str, float] | None = None
+    log: bool = False
+    errors: dict[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

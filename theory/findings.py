@@ -13,6 +13,7 @@ from maskgraph.theory.finding import Finding
 from maskgraph.theory.findings_features import uniformity_is_rank
 from maskgraph.theory.findings_image_hop import image_hop
 from maskgraph.theory.findings_labels import inter_class_mass, target_side
+from maskgraph.theory.findings_samples import finite_samples
 from maskgraph.theory.findings_spectrum import head_not_tail, rho_symmetry
 from maskgraph.theory.findings_views import positional_views
 
@@ -24,6 +25,7 @@ FINDINGS: dict[str, Callable[[], Finding]] = {
     "inter-class-mass": inter_class_mass,
     "image-hop": image_hop,
     "uniformity-is-rank": uniformity_is_rank,
+    "finite-samples": finite_samples,
 }
 
 

@@ -1,0 +1,163 @@
+"""Many samples of the class mixture at once: what their graphs say, from how often each image of the support was drawn.
+
+M is linear in the weights of the images, and the support of a small mixture is a few hundred images of a few views: a
+thousand samples are one matrix product and one batch of small eigenvalue problems, where a graph each would spend its
+time on sparse bookkeeping. `tests/theory/test_finite_samples.py` holds each number to that of the graph itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.augmentation import majority_class
+from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.synthetic import class_mixture
+from maskgraph.graphs.views import View
+from maskgraph.theory.finding import world_graph
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What T samples say, target hop; each array has T rows.
+
+    Attributes:
+        values: (T, r) all eigenvalues of A that may differ from 0, descending.
+        alpha: (T,) α.
+        phi: (T,) φ.
+        inter: (T,) inter-class mass.
+        single: (T, 2) mass seen from one image only, visible and target side (`unseen.singleton_mass`).
+        missing: (T, 2) the mass under the whole mixture of the vertices that the sample lacks: what `single` estimates.
+    """
+
+    values: Array
+    alpha: Array
+    phi: Array
+    inter: Array
+    single: Array
+    missing: Array
+
+    def head(self, k: int) -> Array:
+        """(T,) Σ_{i<=k} λ_i²."""
+        return np.asarray((self.values[:, :k] ** 2).sum(axis=1))
+
+    def tail(self, k: int) -> Array:
+        """(T,) Σ_{i>k} λ_i²."""
+        return np.asarray((self.values[:, k:] ** 2).sum(axis=1))
+
+
+@dataclass(frozen=True)
+class MixtureWorld:
+    """Two equiprobable classes of binary patches, all masks of one size: the support that samples are drawn from.
+
+    Attributes:
+        patches: n.
+        flip: η.
+        ratio: ρ.
+        view: `sequence` or `positional`.
+    """
+
+    patches: int
+    flip: float
+    ratio: float
+    view: View
+
+    @cached_property
+    def graph(self) -> MaskGraph:
+        """The graph of the whole mixture, each image with its probability."""
+        return world_graph(class_mixture(self.patches, self.flip), self.ratio, self.view)
+
+    @property
+    def masks(self) -> int:
+        """S."""
+        return len(self.graph.masks.kept)
+
+    @cached_property
+    def shape(self) -> tuple[int, int, int]:
+        """(blocks, a, b): with positions M is one a × b block a mask, else it is one block."""
+        blocks = self.masks if self.view == "positional" else 1
+        return blocks, self.graph.M.shape[0] // blocks, self.graph.M.shape[1] // blocks
+
+    @cached_property
+    def cells(self) -> Counts:
+        """(n images, S) int64, the entry of the blocks that an image falls on under a mask.
+
+        Views are numbered mask by mask, and each mask has all 2^n1 and 2^n2 of them on the whole support.
+        """
+        blocks, a, b = self.shape
+        block = np.arange(self.masks) % blocks
+        return (self.graph.ids1 * b) + (self.graph.ids2 - block * b)
+
+    @property
+    def weights(self) -> Array:
+        """(n images,) the probability of each image of the support."""
+        return self.graph.images.weights
+
+    def draw(self, rng: np.random.Generator, samples: int, count: int) -> Counts:
+        """(samples, n images) int64: how often each image occurs in samples of `count` images."""
+        return rng.multinomial(count, self.weights, size=samples)
+
+    def measure(self, times: Array | Counts, masks: NDArray[np.int64] | None = None) -> Measured:
+        """What the graphs of samples say.
+
+        Args:
+            times: (T, n images) how often each image occurs, or its weight.
+            masks: the masks that are used, all of them where None; without positions only.
+        """
+        blocks, a, b = self.shape
+        weight = times / times.sum(axis=1, keepdims=True)
+        used = np.arange(self.masks) if masks is None else masks
+        table = self._table(used)
+        second = self.graph.images.labels == 1
+        M = (weight @ table).reshape(-1, blocks, a, b)
+        M2 = ((weight * second) @ table).reshape(M.shape)
+        p1, p2 = M.sum(axis=3), M.sum(axis=2)
+        B = M / np.sqrt(_positive(p1)[..., :, None] * _positive(p2)[..., None, :])
+        gram = B @ B.swapaxes(2, 3) if a <= b else B.swapaxes(2, 3) @ B
+        values = np.linalg.eigvalsh(gram).reshape(len(M), -1)
+        classes = np.stack([p1 - M2.sum(axis=3), M2.sum(axis=3)], axis=-1)
+        label = majority_class(classes.reshape(-1, 2)).reshape(p1.shape)
+        own = np.take_along_axis(classes, label[..., None], axis=-1)[..., 0]
+        voted = np.einsum("tkab,tka->tkb", M, label)
+        single, missing = zip(*(self._seen(times, used, side, p) for side, p in enumerate((p1, p2))), strict=True)
+        return Measured(
+            np.clip(-np.sort(-values, axis=1), 0, 1),
+            1 - own.sum(axis=(1, 2)),
+            _disagreement(voted, p2),
+            _disagreement(M2.sum(axis=2), p2),
+            np.stack(single, axis=1),
+            np.stack(missing, axis=1),
+        )
+
+    def _table(self, used: NDArray[np.int64]) -> Array:
+        """(n images, blocks·a·b): the share of an image's masks that put it on each entry."""
+        size = int(np.prod(self.shape))
+        count = len(self.cells)
+        key = (np.arange(count)[:, None] * size + self.cells[:, used]).ravel()
+        return np.bincount(key, minlength=count * size).reshape(count, size) / len(used)
+
+    def _seen(self, times: Array | Counts, used: NDArray[np.int64], side: int, p: Array) -> tuple[Array, Array]:
+        ids = (self.graph.ids1, self.graph.ids2)[side][:, used]
+        mass = (self.graph.p1, self.graph.p2)[side]
+        shows = np.zeros((len(ids), len(mass)))
+        np.put_along_axis(shows, ids, 1, axis=1)
+        # Products of whole numbers below 2⁵³: exact.
+        seen = times @ shows
+        p = p.reshape(seen.shape)
+        return np.where(seen == 1, p, 0).sum(axis=1), np.where(seen == 0, mass, 0).sum(axis=1)
+
+
+def _positive(mass: Array) -> Array:
+    """Where a sample lacks a view, 1: its row of M is 0 and stays so."""
+    return np.where(mass > 0, mass, 1)
+
+
+def _disagreement(part: Array, mass: Array) -> Array:
+    """(T,) Pr[two independent draws given a shared thing fall on either side], from (T, blocks, b) masses."""
+    return np.asarray((2 * part * (mass - part) / _positive(mass)).sum(axis=(1, 2)))

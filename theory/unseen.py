@@ -1,0 +1,77 @@
+"""Good–Turing: how much of what a fresh image, or a fresh mask, shows falls on vertices that the graph lacks.
+
+The graph of a sample knows the views of its own images under its own masks. What it lacks can be told from itself: leave
+one image out, and what the others lack of it is what only that image shows. docs/theory.md, section 11, has the
+derivation.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.bipartite import MaskGraph
+
+Side = Literal["visible", "target"]
+
+MOSTLY_UNSEEN = 0.5
+"""Above this unseen mass most of what a fresh image (or mask) shows is no vertex of the graph, and what the graph says is
+more about the sample than about the data."""
+
+
+class Unseen(TypedDict):
+    """Estimated share of the mass of fresh views that falls on no vertex of the graph, side by side.
+
+    `visible`, `target`: the views of a fresh image under the same masks; None where the images are no draws.
+    `visible_fresh_mask`, `target_fresh_mask`: those of the same images under a mask that the graph lacks; None where it
+    has all masks of the distribution, and 1 with positional views, whose vertices fix their mask.
+    """
+
+    visible: float | None
+    target: float | None
+    visible_fresh_mask: float | None
+    target_fresh_mask: float | None
+
+
+def unseen(graph: MaskGraph) -> Unseen:
+    """The Good–Turing estimates of a graph on both sides, over images and over masks."""
+    drawn, sampled = graph.images.drawn, not graph.masks.exhaustive
+    return {
+        "visible": singleton_mass(graph, "visible") if drawn else None,
+        "target": singleton_mass(graph, "target") if drawn else None,
+        "visible_fresh_mask": single_mask_mass(graph, "visible") if sampled else None,
+        "target_fresh_mask": single_mask_mass(graph, "target") if sampled else None,
+    }
+
+
+def singleton_mass(graph: MaskGraph, side: Side) -> float:
+    """The share of a side's mass that is seen from one image only; two equal images are two.
+
+    Where the N images are draws, its expectation is the unseen mass of a graph of N − 1 of them (Good–Turing).
+    """
+    p, R = (graph.p1, graph.R1) if side == "visible" else (graph.p2, graph.R2)
+    return float(p[np.diff(R.indptr) == 1].sum())
+
+
+def single_mask_mass(graph: MaskGraph, side: Side) -> float:
+    """The share of a side's mass that is seen under one mask only.
+
+    Where the S masks are drawn without replacement, its expectation is the mass that one further mask shows and a graph
+    of S − 1 masks lacks, whatever the weights of the images.
+    """
+    p, ids = (graph.p1, graph.ids1) if side == "visible" else (graph.p2, graph.ids2)
+    first, last = _first_and_last_mask(ids, len(p))
+    return float(p[first == last].sum())
+
+
+def _first_and_last_mask(ids: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(vertices,) int64 each: the first and the last mask under which a vertex occurs, from (N, S) ids."""
+    by_mask = ids.T.ravel()
+    mask = np.repeat(np.arange(ids.shape[1]), ids.shape[0])
+    first, last = np.empty(vertices, dtype=np.int64), np.empty(vertices, dtype=np.int64)
+    # Of several values written to one place the last one stays.
+    last[by_mask] = mask
+    first[by_mask[::-1]] = mask[::-1]
+    return first, last
