@@ -107,7 +107,7 @@ def read_bounds(run: Path) -> pd.DataFrame:
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
     graph = read_study(run)["plan"]["graph"]
-    table = pd.DataFrame([_read_object(file, ("view", "hop", "mask_ratio", "bounds")) for file in files])
+    table = pd.DataFrame([_read_object(file, ("view", "hop", "mask_ratio", "bounds", "unseen")) for file in files])
     missing = [
         f"{view} {hop} {ratio}"
         for view in graph["views"]

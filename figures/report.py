@@ -101,7 +101,11 @@ def _bounds_table(bounds: pd.DataFrame) -> str:
     shown = bounds[["view", "hop", "mask_ratio", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
     shown["thm_4_2"] = bounds["bounds"].map(lambda found: found["thm_4_2_any_lambda"])
     shown["S2"] = bounds["bounds"].map(lambda found: found["water_filling"])
-    for column in ("alpha", "alpha_target", "phi", "inter", "coverage", "bayes_risk", "rank_floor"):
+    for column in ("alpha", "alpha_target", "phi", "inter"):
+        shown[column] = bounds[column]
+    for column, side in (("unseen1", "visible"), ("unseen2", "target")):
+        shown[column] = [found[side] for found in bounds["unseen"]]
+    for column in ("bayes_risk", "rank_floor"):
         shown[column] = bounds[column]
     return _html(shown)
 

@@ -94,6 +94,7 @@ label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothin
   maskgraph bound digits --mask-ratio 0.25 0.5 0.75 --view bag
   maskgraph bound digits --mask-ratio 0.75 --hop image --json
   maskgraph bound mixture:n=8,eta=0.3 --mask-ratio 0.5 --view sequence --dim 2
+  maskgraph bound digits --mask-ratio 0.75 --view bag --max-masks 64 --bootstrap 200
 
 The columns:
   N1, N2, comps     visible views, target views, connected components (= eigenvalues 1) of the hop's graph A
@@ -103,7 +104,8 @@ The columns:
   alpha, alpha2     Bayes error of reading the class off the visible view, off the target view
   phi               probability that the majority classes of a positive pair differ
   inter             probability that the images behind a positive pair have different classes
-  coverage          share of target mass seen from one image only: near 1 the graph tells of the sample
+  unseen1, unseen2  Good-Turing estimate: the share of what a fresh image shows that is no visible, no target view
+                    here. Near 1 the graph tells of the sample; a dash where weights state a distribution, not a sample
   bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below
   floor             the least L_MAE of a linear decoder from dim dimensions
 Patches kept: n(1 - rho) rounded half up. With positional views every mask is at least one component, so that the first
@@ -138,6 +140,12 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         default=0.0,
         metavar="EPS",
         help="error of the pseudo-inverse encoder, Assumption 3.1 (0)",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=int,
+        metavar="B",
+        help="95%% basic bootstrap intervals over images, from B resamples: B times the work (none)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -202,7 +210,8 @@ def _findings(commands: argparse._SubParsersAction[_Parser]) -> None:
         "what graphs are found to be like: a page with numbers and a figure each",
         """\
 Compute, draw and write the structural findings: what positions do to the spectrum, why the spectrum cannot prefer one
-mask ratio to its mirror image, which part of the bound moves, and what is not shown by any of it.
+mask ratio to its mirror image, which part of the bound moves, how far a sample can be believed, and what is not shown
+by any of it.
 
   maskgraph findings                              all of them, into findings/
   maskgraph findings head-not-tail --out pages    one""",
@@ -212,7 +221,7 @@ mask ratio to its mirror image, which part of the bound moves, and what is not s
         nargs="*",
         metavar="NAME",
         help="positional-views, rho-symmetry, head-not-tail, target-side-label-error, inter-class-mass, image-hop, "
-        "uniformity-is-rank (all)",
+        "uniformity-is-rank, finite-samples, bootstrap-coverage (all)",
     )
     parser.add_argument("--out", default="findings", metavar="DIR", help="where the pages are written (findings)")
 

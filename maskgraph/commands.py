@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
@@ -18,7 +20,9 @@ from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
 from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
+from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.bounds import is_printed_lambda
+from maskgraph.theory.unseen import MOSTLY_UNSEEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +41,12 @@ def bound(options: argparse.Namespace) -> int:
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
     images = _coded(options, options.mask_ratio)
-    steps = 2 * len(options.mask_ratio)
+    if options.bootstrap is not None:
+        check_bootstrap(images, options.bootstrap)
+    resamples = options.bootstrap or 0
+    steps = (2 + resamples) * len(options.mask_ratio)
+    # Building is a small part of the work, but the first sign of life.
+    total = (1.25 + resamples) * len(options.mask_ratio)
     sides = []
     for done, ratio in enumerate(options.mask_ratio, start=1):
         # Every graph is built once ahead, so that a dimension that is too large for one stops before any solve.
@@ -45,16 +54,26 @@ def bound(options: argparse.Namespace) -> int:
         if options.dim is not None:
             check_dim(graph, options.dim)
         sides.append(min(graph.M.shape))
-        # Building is a small part of the work, but the first sign of life.
-        progress(done, steps, f"graph at mask ratio {ratio:g}", 0.2 * done / len(options.mask_ratio))
+        progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
     if options.dim is None:
         options.dim = min(DIM, *sides)
-    answers = []
-    for done, ratio in enumerate(options.mask_ratio, start=1):
+    finished = count(1)
+
+    def tick(label: str) -> None:
+        done = next(finished)
+        progress(len(sides) + done, steps, label, (0.25 * len(sides) + done) / total)
+
+    answers: list[RatioAnswer] = []
+    for ratio in options.mask_ratio:
         graph = _graph(images, options, ratio)
-        answers.append(answer(graph, ratio, options.dim, options.hop, constants, options.seed))
-        share = 0.2 + 0.8 * done / len(options.mask_ratio)
-        progress(len(sides) + done, steps, f"bounds at mask ratio {ratio:g}", share)
+        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed)
+        tick(f"bounds at mask ratio {ratio:g}")
+        if resamples:
+            again = partial(tick, f"resamples at mask ratio {ratio:g}")
+            found["bootstrap"] = bootstrap(
+                graph, found, options.dim, options.hop, constants, resamples, options.seed, again
+            )
+        answers.append(found)
     if options.json:
         head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
         _print_json({**head, "seed": options.seed, "ratios": answers})
@@ -253,19 +272,72 @@ def _print_bounds(images: CodedImages, options: argparse.Namespace, answers: Seq
         f"epsilon = {first['epsilon']:g}\n"
     )
     headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
-    labels = ("alpha", "alpha2", "phi", "inter", "coverage", "bayes", "Var(x2)", "floor")
+    labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
     print(table((*headers, *labels), [_bound_row(found) for found in answers]))
     print()
     if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
         print("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
     if any(options.dim <= found["components"] for found in answers):
         print("Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show.")
-    if any(found["coverage"] > 0.5 for found in answers):
-        print("Where coverage > 0.5, most target mass is seen from one image only: the graph tells of the sample.")
+    _print_unseen(options.view, answers)
     if not is_printed_lambda(first["lambda"], first["lipschitz"]):
         print("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
     if options.hop == "image":
         print("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+    if options.bootstrap is not None:
+        _print_intervals(answers)
+
+
+def _print_unseen(view: str, answers: Sequence[RatioAnswer]) -> None:
+    """Warn where the graph says more about the sample than about the data."""
+
+    def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
+        above = (f for f in answers if any((f["unseen"][key] or 0) > MOSTLY_UNSEEN for key in keys))
+        return ", ".join(f"{found['mask_ratio']:g}" for found in above)
+
+    if said := ratios("visible", "target"):
+        print(
+            f"WARNING: at rho {said} unseen1 or unseen2 exceeds {MOSTLY_UNSEEN:g}: most of what a fresh image shows on "
+            "that side is no vertex here. The graph says more about the sample than about the data; more --images, "
+            "fewer --codes or --view bag lower it."
+        )
+    # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
+    if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
+        print(
+            f"WARNING: at rho {said} most of what a fresh mask shows is no vertex here. The graph says more about "
+            "these masks than about all of them; raise --max-masks."
+        )
+
+
+def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
+    names = {
+        "head_sq": "head",
+        "tail_sq": "tail",
+        "thm_4_2_any_lambda": "thm_4_2",
+        "water_filling": "S2",
+        "alpha": "alpha",
+        "alpha_target": "alpha2",
+        "phi": "phi",
+        "inter": "inter",
+        "bayes_risk": "bayes",
+        "target_variance": "Var(x2)",
+        "rank_floor": "floor",
+    }
+    first = answers[0]["bootstrap"]
+    shown = [name for name in names if name in first["intervals"]]
+    print(f"\n{100 * first['level']:g} % basic bootstrap intervals over images, {first['resamples']} resamples:\n")
+    rows = [
+        [f"{found['mask_ratio']:g}", *(_interval(found["bootstrap"]["intervals"][name]) for name in shown)]
+        for found in answers
+    ]
+    print(table(("rho", *(names[name] for name in shown)), rows))
+    print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
+    if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
+        print("Where both ends are one, all resamples agree: the interval says nothing of the data.")
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return "..".join(f"{end:.4g}" for end in ends)
 
 
 def _bound_row(found: RatioAnswer) -> list[object]:
@@ -284,7 +356,8 @@ def _bound_row(found: RatioAnswer) -> list[object]:
         found["alpha_target"],
         found["phi"],
         found["inter"],
-        found["coverage"],
+        found["unseen"]["visible"],
+        found["unseen"]["target"],
         found["bayes_risk"],
         found["target_variance"],
         found["rank_floor"],

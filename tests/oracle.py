@@ -224,12 +224,22 @@ def target_side(
     return {"bayes_risk": risk, "target_variance": variance, "rank_floor": floor}
 
 
-def coverage(world: Sequence[Event]) -> float:
-    """The mass of the targets that come from one image only."""
+def seen_once(world: Sequence[Event], side: int) -> float:
+    """The mass of the views of a side that one image only shows."""
     images: dict[Vertex, set[int]] = defaultdict(set)
     for event in world:
-        images[event.x2].add(event.image)
-    return math.fsum(event.mass for event in world if len(images[event.x2]) == 1)
+        images[event.x1 if side == 1 else event.x2].add(event.image)
+    return math.fsum(event.mass for event in world if len(images[event.x1 if side == 1 else event.x2]) == 1)
+
+
+def unseen(world: Sequence[Event], drawn: bool) -> dict[str, float | None]:
+    """The Good–Turing masses of a graph under all masks: over images where they are draws, over masks none."""
+    return {
+        "visible": seen_once(world, 1) if drawn else None,
+        "target": seen_once(world, 2) if drawn else None,
+        "visible_fresh_mask": None,
+        "target_fresh_mask": None,
+    }
 
 
 def answer(
@@ -272,7 +282,7 @@ def answer(
         "intra": math.fsum(mass for mass, one, other in pairs if one.label == other.label),
         "inter": math.fsum(mass for mass, one, other in pairs if one.label != other.label),
         "own": math.fsum(mass for mass, one, other in pairs if one.image == other.image),
-        "coverage": coverage(world),
+        "unseen": unseen(world, weights is None),
         "lipschitz": L,
         "lambda": lam,
         "epsilon": epsilon,

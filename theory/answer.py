@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.spectrum import spectrum
+from maskgraph.theory.unseen import Unseen, unseen
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,18 @@ class Bounds(TypedDict):
     water_filling: float
 
 
+class Bootstrap(TypedDict):
+    """Basic bootstrap intervals over images (`bootstrap`).
+
+    `resamples`: how many. `level`: the nominal coverage. `intervals`: [low, high] by the name of the number here and in
+    `bounds`.
+    """
+
+    resamples: int
+    level: float
+    intervals: dict[str, list[float]]
+
+
 RatioAnswer = TypedDict(
     "RatioAnswer",
     {
@@ -60,7 +73,7 @@ RatioAnswer = TypedDict(
         "phi": float,
         "intra": float,
         "inter": float,
-        "coverage": float,
+        "unseen": Unseen,
         "lipschitz": float,
         "lambda": float,
         "epsilon": float,
@@ -68,6 +81,7 @@ RatioAnswer = TypedDict(
         "bayes_risk": float | None,
         "target_variance": float | None,
         "rank_floor": float | None,
+        "bootstrap": NotRequired[Bootstrap],
     },
 )
 
@@ -122,7 +136,7 @@ def answer(
         "phi": labels.phi(A),
         "intra": edges.intra,
         "inter": edges.inter,
-        "coverage": labels.coverage(graph),
+        "unseen": unseen(graph),
         "lipschitz": L,
         "lambda": lam,
         "epsilon": epsilon,

@@ -1,47 +1,30 @@
 """Intervals over images: what a graph's numbers would have been from other draws of as many images.
 
-The resample of a bootstrap has fewer distinct images than the sample (63 % of many), so that its graph is sparser and its
-eigenvalues lie higher than those of the sample, as those of the sample lie higher than those of the data. The
-basic interval takes the first shift for the second and turns it round; the percentile interval would add it once more.
-`benchmarks/bootstrap.py` measures both on a world whose truth is known; docs/theory.md, section 11, says what came out.
+A resample has fewer distinct images than the sample (63 % of many), so that its graph is sparser and its eigenvalues
+lie higher than those of the sample, as those of the sample lie higher than those of the data. The basic interval takes
+the first shift for the second and turns it round; the percentile interval would add it once more. `findings_bootstrap`
+counts how often either holds the truth on a world where that is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import Hop
-from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import MaskSet
-from maskgraph.graphs.views import View
 from maskgraph.theory import bounds
-from maskgraph.theory.answer import Constants, RatioAnswer, answer
+from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
 
 LEVEL = 0.95
 """Nominal probability that an interval holds the value of the data."""
 
 Array = NDArray[np.float64]
-
-
-class Bootstrap(TypedDict):
-    """Basic bootstrap intervals of one mask ratio.
-
-    Attributes:
-        resamples: how many.
-        level: the nominal coverage.
-        intervals: [low, high] by the name of the number in `RatioAnswer` and its `bounds`.
-    """
-
-    resamples: int
-    level: float
-    intervals: dict[str, list[float]]
 
 
 def statistics(found: RatioAnswer) -> dict[str, float]:
@@ -72,8 +55,8 @@ def check_bootstrap(images: CodedImages, resamples: int) -> None:
         raise InputError(f"bootstrap {resamples}; expected a number of resamples of at least 1, such as 200")
     if not images.drawn:
         raise InputError(
-            f"{images.name} has weights and so is a distribution, not a sample: there is nothing to resample; leave out "
-            "--bootstrap, draw images (--images of a mixture), or repeat rows in place of weights"
+            f"{images.name} has weights and so is a distribution, not a sample: there is nothing to resample; leave "
+            "out --bootstrap, draw images (--images of a mixture), or repeat rows in place of weights"
         )
     if len(images.labels) < 2:
         raise InputError("1 image: every resample is that image; give at least 2 images or leave out --bootstrap")
@@ -84,52 +67,49 @@ def resample(images: CodedImages, rng: np.random.Generator) -> CodedImages:
     count = len(images.labels)
     times = np.bincount(rng.integers(count, size=count), minlength=count)
     rows = np.flatnonzero(times)
-    return replace(images, codes=images.codes[rows], labels=images.labels[rows], weights=times[rows] / count, drawn=False)
+    return replace(
+        images, codes=images.codes[rows], labels=images.labels[rows], weights=times[rows] / count, drawn=False
+    )
 
 
 def resampled(
-    images: CodedImages,
-    masks: MaskSet,
-    view: View,
-    hop: Hop,
+    graph: MaskGraph,
     dim: int,
+    hop: Hop,
     constants: Constants,
     resamples: int,
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
     """The numbers of `statistics` on each resample, by name, each (resamples,) float64; arguments as `bootstrap`."""
-    check_bootstrap(images, resamples)
+    check_bootstrap(graph.images, resamples)
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(resamples):
-        rows.append(statistics(_answer(resample(images, rng), masks, view, hop, dim, constants, seed)))
+        again = mask_graph(resample(graph.images, rng), graph.masks, graph.view)
+        rows.append(statistics(_answer(again, dim, hop, constants, seed)))
         tick()
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def bootstrap(
-    images: CodedImages,
-    masks: MaskSet,
-    view: View,
-    hop: Hop,
-    dim: int,
-    constants: Constants,
+    graph: MaskGraph,
     found: RatioAnswer,
+    dim: int,
+    hop: Hop,
+    constants: Constants,
     resamples: int,
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> Bootstrap:
-    """Basic bootstrap intervals over images of what `answer` says of one graph; masks and codebook stay as they are.
+    """Basic bootstrap intervals over images of what `answer` says of a graph; masks and codebook stay as they are.
 
     Args:
-        images: N drawn images.
-        masks: of the graph.
-        view: view identity of the graph.
-        hop: of the answer.
+        graph: of drawn images.
+        found: the answer on it.
         dim: K of the answer.
+        hop: of the answer.
         constants: of the answer.
-        found: the answer on the images themselves.
         resamples: how many.
         seed: of the resamples and of the iterative solver.
         tick: called after each resample.
@@ -137,7 +117,7 @@ def bootstrap(
     Raises:
         InputError: see `check_bootstrap`.
     """
-    drawn = resampled(images, masks, view, hop, dim, constants, resamples, seed, tick)
+    drawn = resampled(graph, dim, hop, constants, resamples, seed, tick)
     estimate = statistics(found)
     intervals = {name: list(basic_interval(estimate[name], values)) for name, values in drawn.items()}
     return {"resamples": resamples, "level": LEVEL, "intervals": intervals}
@@ -155,15 +135,11 @@ def percentile_interval(values: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _answer(
-    images: CodedImages, masks: MaskSet, view: View, hop: Hop, dim: int, constants: Constants, seed: int
-) -> RatioAnswer:
-    graph = mask_graph(images, masks, view)
-    ratio = masks.dropped.shape[1] / images.patches
+def _answer(graph: MaskGraph, dim: int, hop: Hop, constants: Constants, seed: int) -> RatioAnswer:
+    ratio = graph.masks.dropped.shape[1] / graph.images.patches
     # A resample may have fewer views than K: all further eigenvalues are 0, which only S2 must be told of.
     found = answer(graph, ratio, min(dim, *graph.M.shape), hop, constants, seed)
-    values = np.array(found["eigenvalues"])
-    if len(values) < min(dim, graph.M.shape[0]):
-        padded = np.pad(values, (0, min(dim, graph.M.shape[0]) - len(values)))
-        found["bounds"]["water_filling"] = bounds.water_filling(padded, found["lipschitz"], found["lambda"])
+    values = np.zeros(min(dim, graph.M.shape[0]))
+    values[: len(found["eigenvalues"])] = found["eigenvalues"]
+    found["bounds"]["water_filling"] = bounds.water_filling(values, found["lipschitz"], found["lambda"])
     return found

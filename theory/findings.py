@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.finding import Finding
+from maskgraph.theory.findings_bootstrap import bootstrap_coverage
 from maskgraph.theory.findings_features import uniformity_is_rank
 from maskgraph.theory.findings_image_hop import image_hop
 from maskgraph.theory.findings_labels import inter_class_mass, target_side
@@ -26,6 +27,7 @@ FINDINGS: dict[str, Callable[[], Finding]] = {
     "image-hop": image_hop,
     "uniformity-is-rank": uniformity_is_rank,
     "finite-samples": finite_samples,
+    "bootstrap-coverage": bootstrap_coverage,
 }
 
 

@@ -24,6 +24,7 @@ from maskgraph.theory.finding import (
     trends,
     world_graph,
 )
+from maskgraph.theory.unseen import singleton_mass
 
 
 @dataclass(frozen=True)
@@ -133,14 +134,14 @@ class Mixing:
         inter: Pr[the images behind a target-hop pair have different classes].
         phi: Pr[the majority classes of a target-hop pair differ].
         phi_image: the same on the image hop.
-        coverage: the share of target mass seen from one image only.
+        once: the share of target mass seen from one image only.
     """
 
     world: str
     inter: list[float]
     phi: list[float]
     phi_image: list[float]
-    coverage: list[float]
+    once: list[float]
 
 
 def mixing(name: str, images: CodedImages, masks: int = 2000) -> Mixing:
@@ -152,7 +153,7 @@ def mixing(name: str, images: CodedImages, masks: int = 2000) -> Mixing:
         [labels.edge_mass(A).inter for A in targets],
         [labels.phi(A) for A in targets],
         [labels.phi(augmentation_graph(graph, "image")) for graph in graphs],
-        [labels.coverage(graph) for graph in graphs],
+        [singleton_mass(graph, "target") for graph in graphs],
     )
 
 
@@ -175,10 +176,10 @@ def inter_class_mass() -> Finding:
         f"Over ρ {ways[0]}; {ways[1]}; {ways[2]}.",
         "Positional views; all masks of the mixture (8 patches, η = 0.3), 64 of 600 digits. inter: the two images "
         "behind a pair have different classes. It is 0 by definition on the image hop, whose pairs are of one image, "
-        "so that φ (majority classes of the views) is shown there. coverage: the share of target mass seen from one "
+        "so that φ (majority classes of the views) is shown there. seen once: the share of target mass seen from one "
         "image only.",
-        ("world", "ρ", "inter, target", "φ, target", "φ, image", "coverage"),
-        [(w.world, *row) for w in worlds for row in zip(RATIOS, w.inter, w.phi, w.phi_image, w.coverage, strict=True)],
+        ("world", "ρ", "inter, target", "φ, target", "φ, image", "seen once"),
+        [(w.world, *row) for w in worlds for row in zip(RATIOS, w.inter, w.phi, w.phi_image, w.once, strict=True)],
         [_mixing_panel(w) for w in worlds],
         [sentence for w in worlds for sentence in _mixing_told(w)] + [INTER_PROVED],
         [
@@ -203,8 +204,8 @@ def _mixing_told(w: Mixing) -> list[str]:
     shape = "a valley" if w.phi[least] < min(w.phi[0], w.phi[-1]) - EQUAL else "no valley"
     return [
         f"{w.world}: inter-class mass of the target hop {trend(w.inter)} ({w.inter[0]:.3f} to {w.inter[-1]:.3f}), φ of "
-        f"the image hop {trend(w.phi_image)} ({w.phi_image[0]:.4g} to {w.phi_image[-1]:.4g}), coverage "
-        f"{w.coverage[0]:.3f} to {w.coverage[-1]:.3f}.",
+        f"the image hop {trend(w.phi_image)} ({w.phi_image[0]:.4g} to {w.phi_image[-1]:.4g}), seen "
+            f"once {w.once[0]:.3f} to {w.once[-1]:.3f}.",
         f"{w.world}: φ of the target hop is {w.phi[0]:.3f} and {w.phi[-1]:.3f} at the ends and {w.phi[least]:.3f} at "
         f"its least, ρ = {RATIOS[least]:g}: {shape}.",
     ]

@@ -21,6 +21,9 @@ KINDS: tuple[Kind, Kind] = ("mean", "rms")
 PATCHES, FLIP = 8, 0.3
 IMAGES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 MASK_COUNTS = (1, 2, 4, 8, 16, 32, 70)
+SAMPLES, APART = 800, 150
+"""Samples of a size; fewer with positions and over masks, where each costs more."""
+
 FIT_FROM, FIT_UNSEEN = 128, 0.01
 """A rate is fitted over the samples of at least so many images whose unseen mass is below this on both sides."""
 
@@ -188,16 +191,14 @@ def over_masks(name: str, world: MixtureWorld, k: int, samples: int, count: int)
     rng = np.random.default_rng(1)
     rows = []
     for masks in MASK_COUNTS:
-        found = [
-            world.measure(world.draw(rng, 1, count), rng.permutation(world.masks)[:masks]) for _ in range(samples)
-        ]
+        found = [world.measure(world.draw(rng, 1, count), rng.permutation(world.masks)[:masks]) for _ in range(samples)]
         joined = Measured(*(np.concatenate([getattr(one, key) for one in found]) for key in Measured.__annotations__))
         rows.append(sampled(name, world, k, count, masks, joined))
     return rows
 
 
 def points(rows: Sequence[Sampled], key: str, kind: Kind) -> tuple[list[float], list[float]]:
-    """The sizes of a number's errors over the samples, with the sign of the first taken off, and their standard errors."""
+    """The sizes of a number's errors, with the sign of the first taken off, and their standard errors, row by row."""
     found = [row.errors[key] for row in rows]
     if kind == "rms":
         return [one.rms for one in found], [one.rms_error for one in found]
@@ -215,13 +216,13 @@ def fitted(rows: Sequence[Sampled], key: str, kind: Kind) -> Rate | None:
 def finite_samples() -> Finding:
     """Convergence with images and masks, and what the Good–Turing mass tells of it."""
     half, odd, quarter, apart = (
-        ("sequence, ρ = 0.5", MixtureWorld(PATCHES, FLIP, 0.5, "sequence"), 2, 1000),
-        ("sequence, ρ = 0.375", MixtureWorld(PATCHES, FLIP, 0.375, "sequence"), 2, 1000),
-        ("sequence, ρ = 0.75", MixtureWorld(PATCHES, FLIP, 0.75, "sequence"), 2, 1000),
-        ("positional, ρ = 0.75", MixtureWorld(PATCHES, FLIP, 0.75, "positional"), 56, 200),
+        ("sequence, ρ = 0.5", MixtureWorld(PATCHES, FLIP, 0.5, "sequence"), 2, SAMPLES),
+        ("sequence, ρ = 0.375", MixtureWorld(PATCHES, FLIP, 0.375, "sequence"), 2, SAMPLES),
+        ("sequence, ρ = 0.75", MixtureWorld(PATCHES, FLIP, 0.75, "sequence"), 2, SAMPLES),
+        ("positional, ρ = 0.75", MixtureWorld(PATCHES, FLIP, 0.75, "positional"), 56, APART),
     )
     worlds = [over_images(*setting) for setting in (half, odd, quarter, apart)]
-    few, many = (over_masks(f"{half[0]}, {count} images", half[1], 2, 200, count) for count in (64, 1024))
+    few, many = (over_masks(f"{half[0]}, {count} images", half[1], 2, APART, count) for count in (64, 1024))
     whole = max(
         abs(float(numbers(half[1].measure(half[1].weights[None], np.arange(masks)), half[1], 2)[key][0]) - truth)
         for masks in MASK_COUNTS
@@ -236,13 +237,13 @@ def finite_samples() -> Finding:
         f"on the mean. Without positions, at ρ = 0.5, the mean error of λ₂ goes like {mean} and the root mean square "
         f"error like {rms}: bias is the larger part of it "
         + (f"up to N = {max(bias)}, fluctuation beyond." if bias else "at no N."),
-        f"Class mixture, {PATCHES} patches, η = {FLIP:g}, target hop, L = 1, ε = 0; truth by the closed form. All masks; "
-        "K = 2, and 56 with positions, where the 28 masks are 28 components and λ₂, the first eigenvalue below 1, is the "
-        "largest of 28 that are equal on the data. 1,000 samples of each size, 200 with positions "
+        f"Class mixture, {PATCHES} patches, η = {FLIP:g}, target hop, L = 1, ε = 0; truth by the closed form. All "
+        "masks; K = 2, and 56 with positions, where the 28 masks are 28 components and λ₂, the first eigenvalue below "
+        "1, is the largest of 28 that are equal on the data. {SAMPLES} samples of each size, {APART} with positions "
         "and over masks. Rates: weighted least squares of c·N^b over N ≥ "
-        f"{FIT_FROM} where unseen < {FIT_UNSEEN:g}, wherever the first mean error exceeds {CLEAR:g} standard errors. ±: one "
-        "standard error over the samples; it does not tell a curve that is no power from one that is. unseen: mean "
-        "Good–Turing estimate; missing: the true mass of the mixture that the sample lacks, which is known here.",
+        f"{FIT_FROM} where unseen < {FIT_UNSEEN:g}, wherever the first mean error exceeds {CLEAR:g} standard errors. "
+        "±: one standard error over the samples; it does not tell a curve that is no power from one that is. unseen: "
+        "mean Good–Turing estimate; missing: the true mass of the mixture that the sample lacks, which is known here.",
         (
             "world",
             "N",
@@ -267,8 +268,8 @@ def finite_samples() -> Finding:
         + [PROVED],
         [
             "That a small unseen mass means that the eigenvalues are right: " + _not_enough(worlds[3]),
-            "A rate on data: real images have more views than any sample shows, and their unseen mass does not vanish at "
-            "the sizes that fit a machine.",
+            "A rate on data: real images have more views than any sample shows, and their unseen mass does not vanish "
+            "at the sizes that fit a machine.",
             "What masks add where patches differ by their place: on this mixture all masks of a size are alike.",
         ],
     )
@@ -276,8 +277,8 @@ def finite_samples() -> Finding:
 
 PROVED = (
     "Proved (docs/theory.md, section 11): the expected Good–Turing mass of N images is the expected unseen mass of "
-    "N − 1 of them, exceeds that of N by at most 1/N, and is off by at most √(3/N) in root mean square, whatever the data, "
-    "the masks and the view identity."
+    "N − 1 of them, exceeds that of N by at most 1/N, and is off by at most √(3/N) in root mean square, whatever the "
+    "data, the masks and the view identity."
 )
 
 
@@ -324,20 +325,20 @@ def _alpha_told(even: Sequence[Sampled], odd: Sequence[Sampled]) -> str:
     at = next(i for i, row in enumerate(even) if row.images == 1024)
     low, other = even[at].errors[ALPHA], odd[at].errors[ALPHA]
     return (
-        f"α of 4 visible patches, whose classes can tie, is too low by {-low.mean:.2g} ± {low.standard_error:.1g} at N = "
-        f"1024, as a sample breaks each tie its own way and calls that right; of 5 patches, which cannot tie, "
+        f"α of 4 visible patches, whose classes can tie, is too low by {-low.mean:.2g} ± {low.standard_error:.1g} at N "
+        f"= 1024, as a sample breaks each tie its own way and calls that right; of 5 patches, which cannot tie, "
         + ("by" if other.clear else "no error is clear there:")
         + f" {-other.mean:.2g} ± {other.standard_error:.1g}."
     )
 
 
 def _masks_told(whole: float, few: Sequence[Sampled], many: Sequence[Sampled]) -> str:
-    text = "Masks: on the whole mixture without positions every set of masks has the same M, and λ₂, head, bound and α are "
+    text = "Masks: on the whole mixture without positions every set of masks has the same M, and all these numbers are "
     text += "right from the first mask on" if whole < EQUAL else f"off by up to {whole:.1g}"
     parts = [
         f"on {rows[0].images} images the rms error of λ₂ falls from {rows[0].errors[NEXT].rms:.3g} under 1 mask to "
-        f"{rows[-1].errors[NEXT].rms:.3g} under all {rows[-1].masks}, and {_saturates(rows)} masks are within a tenth of "
-        "that"
+        f"{rows[-1].errors[NEXT].rms:.3g} under all {rows[-1].masks}, and {_saturates(rows)} masks are within a tenth "
+        "of that"
         for rows in (few, many)
     ]
     return f"{text}; " + "; ".join(parts) + ". What is left is the images' own."
@@ -361,9 +362,9 @@ def _good_turing_told(worlds: Sequence[Sequence[Sampled]]) -> str:
 def _not_enough(rows: Sequence[Sampled]) -> str:
     row = next(one for one in rows if max(one.single) < FIT_UNSEEN)
     return (
-        f"{row.world}, N = {row.images}: {100 * max(row.single):.1g} % of the target mass is unseen, and λ₂ is still too "
-        f"high by {row.errors[NEXT].mean:.2g}. A large unseen mass tells that the graph is the sample's; a small one "
-        "tells only that its vertices are there, not that their masses are known."
+        f"{row.world}, N = {row.images}: {100 * max(row.single):.1g} % of the target mass is unseen, and λ₂ is still "
+        f"too high by {row.errors[NEXT].mean:.2g}. A large unseen mass tells that the graph is the sample's; a small "
+        "one tells only that its vertices are there, not that their masses are known."
     )
 
 

@@ -69,11 +69,6 @@ def own_mass(graph: AugmentationGraph) -> float:
     return float((R2.data**2 / np.repeat(p2, np.diff(R2.indptr))).sum())
 
 
-def coverage(graph: MaskGraph) -> float:
-    """The share of target mass that is seen from one image only: near 1, the graph tells of the sample."""
-    return float(graph.p2[graph.target.alone].sum())
-
-
 def misread(class_mass: sp.csr_array, answer: NDArray[np.int64]) -> float:
     """Pr over image and view that the image's class is not the view's answer; exactly 0 where every answer is sure.
 

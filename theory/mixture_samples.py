@@ -90,7 +90,7 @@ class MixtureWorld:
 
         Views are numbered mask by mask, and each mask has all 2^n1 and 2^n2 of them on the whole support.
         """
-        blocks, a, b = self.shape
+        blocks, _, b = self.shape
         block = np.arange(self.masks) % blocks
         return (self.graph.ids1 * b) + (self.graph.ids2 - block * b)
 
@@ -112,8 +112,7 @@ class MixtureWorld:
         """
         blocks, a, b = self.shape
         weight = times / times.sum(axis=1, keepdims=True)
-        used = np.arange(self.masks) if masks is None else masks
-        table = self._table(used)
+        table, *shows = self._whole if masks is None else self._tables(masks)
         second = self.graph.images.labels == 1
         M = (weight @ table).reshape(-1, blocks, a, b)
         M2 = ((weight * second) @ table).reshape(M.shape)
@@ -125,7 +124,9 @@ class MixtureWorld:
         label = majority_class(classes.reshape(-1, 2)).reshape(p1.shape)
         own = np.take_along_axis(classes, label[..., None], axis=-1)[..., 0]
         voted = np.einsum("tkab,tka->tkb", M, label)
-        single, missing = zip(*(self._seen(times, used, side, p) for side, p in enumerate((p1, p2))), strict=True)
+        single, missing = zip(
+            *(_seen(times, *side) for side in zip(shows, (p1, p2), self._masses, strict=True)), strict=True
+        )
         return Measured(
             np.clip(-np.sort(-values, axis=1), 0, 1),
             1 - own.sum(axis=(1, 2)),
@@ -135,22 +136,34 @@ class MixtureWorld:
             np.stack(missing, axis=1),
         )
 
-    def _table(self, used: NDArray[np.int64]) -> Array:
-        """(n images, blocks·a·b): the share of an image's masks that put it on each entry."""
+    @cached_property
+    def _whole(self) -> tuple[Array, Array, Array]:
+        return self._tables(np.arange(self.masks))
+
+    @property
+    def _masses(self) -> tuple[Array, Array]:
+        return self.graph.p1, self.graph.p2
+
+    def _tables(self, used: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+        """(n images, blocks·a·b) the share of an image's masks that put it on each entry, and which views it shows.
+
+        The second and third are (n images, N1) and (n images, N2), 0 or 1.
+        """
         size = int(np.prod(self.shape))
         count = len(self.cells)
         key = (np.arange(count)[:, None] * size + self.cells[:, used]).ravel()
-        return np.bincount(key, minlength=count * size).reshape(count, size) / len(used)
+        table = np.bincount(key, minlength=count * size).reshape(count, size) / len(used)
+        shows = [np.zeros((count, len(mass))) for mass in self._masses]
+        for known, ids in zip(shows, (self.graph.ids1, self.graph.ids2), strict=True):
+            np.put_along_axis(known, ids[:, used], 1, axis=1)
+        return table, shows[0], shows[1]
 
-    def _seen(self, times: Array | Counts, used: NDArray[np.int64], side: int, p: Array) -> tuple[Array, Array]:
-        ids = (self.graph.ids1, self.graph.ids2)[side][:, used]
-        mass = (self.graph.p1, self.graph.p2)[side]
-        shows = np.zeros((len(ids), len(mass)))
-        np.put_along_axis(shows, ids, 1, axis=1)
-        # Products of whole numbers below 2⁵³: exact.
-        seen = times @ shows
-        p = p.reshape(seen.shape)
-        return np.where(seen == 1, p, 0).sum(axis=1), np.where(seen == 0, mass, 0).sum(axis=1)
+
+def _seen(times: Array | Counts, shows: Array, p: Array, mass: Array) -> tuple[Array, Array]:
+    """(T,) the samples' mass of the views that one image shows; (T,) the data's mass of those that none shows."""
+    # Sums of whole numbers below 2⁵³: exact.
+    seen = times @ shows
+    return np.where(seen == 1, p.reshape(seen.shape), 0).sum(axis=1), np.where(seen == 0, mass, 0).sum(axis=1)
 
 
 def _positive(mass: Array) -> Array:

@@ -1,7 +1,7 @@
 """Good–Turing: how much of what a fresh image, or a fresh mask, shows falls on vertices that the graph lacks.
 
-The graph of a sample knows the views of its own images under its own masks. What it lacks can be told from itself: leave
-one image out, and what the others lack of it is what only that image shows. docs/theory.md, section 11, has the
+The graph of a sample knows the views of its own images under its own masks. What it lacks can be told from itself:
+leave one image out, and what the others lack of it is what only that image shows. docs/theory.md, section 11, has the
 derivation.
 """
 
@@ -17,8 +17,8 @@ from maskgraph.graphs.bipartite import MaskGraph
 Side = Literal["visible", "target"]
 
 MOSTLY_UNSEEN = 0.5
-"""Above this unseen mass most of what a fresh image (or mask) shows is no vertex of the graph, and what the graph says is
-more about the sample than about the data."""
+"""Above this unseen mass most of what a fresh image (or mask) shows is no vertex of the graph, which then says more
+about the sample than about the data."""
 
 
 class Unseen(TypedDict):

@@ -30,7 +30,7 @@ def bare(run: Path, ratios: list[float], views: list[str], hops: list[str]) -> N
     for view in views:
         for hop in hops:
             for ratio in ratios:
-                content = {"view": view, "hop": hop, "mask_ratio": ratio, "bounds": {"thm_4_2": None}}
+                content = {"view": view, "hop": hop, "mask_ratio": ratio, "bounds": {"thm_4_2": None}, "unseen": {}}
                 write_json(run / "bounds" / f"{view}-{hop}-r{ratio}.json", content)
 
 

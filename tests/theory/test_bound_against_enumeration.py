@@ -22,6 +22,7 @@ from maskgraph.theory import spectrum
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bounds import thm_4_2, water_filling
 from maskgraph.theory.labels import edge_mass, own_mass
+from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
 from tests.strategies import FIXED_WORLDS, HOPS, MAX_DIM, VIEWS, World, hops, mask_ratios, searched, views, worlds
 
@@ -32,7 +33,7 @@ CONTRACT = 1e-9
 KEYS = {
     *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "tail_sq", "tail_sq_interval", "alpha", "alpha_target", "phi"),
-    *("intra", "inter", "coverage", "lipschitz", "lambda", "epsilon", "bounds"),
+    *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds"),
     *("bayes_risk", "target_variance", "rank_floor"),
 }
 EXACT = ("vertices", "edges", "components", "lipschitz", "lambda", "epsilon")
@@ -48,7 +49,7 @@ def check_equal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
             assert found[key] == value, key
         elif value is None or found[key] is None:
             assert found[key] is value, key
-        elif key == "bounds":
+        elif key in ("bounds", "unseen"):
             assert set(found[key]) == set(value)
             check_equal(found[key], value)
         else:
@@ -182,7 +183,9 @@ def test_two_patches_by_hand() -> None:
     assert found["phi"] == pytest.approx(3 / 14, abs=CONTRACT)
     # Classes behind target 1 are ⅛ : ¾ as well; target 0 is image 01 only, and all that is from one image.
     assert found["inter"] == pytest.approx(3 / 14, abs=CONTRACT)
-    assert found["coverage"] == pytest.approx(1 / 8, abs=CONTRACT)
+    assert singleton_mass(world.graph(1, "sequence"), "target") == pytest.approx(1 / 8, abs=CONTRACT)
+    # The masses are stated, not counted: what a fresh image would show cannot be told from them.
+    assert found["unseen"]["visible"] is found["unseen"]["target"] is None
     # Given view 0 the target is 1; given view 1 it is 1 with 6/7.
     assert found["bayes_risk"] == pytest.approx(7 / 8 * 6 / 49, abs=CONTRACT)
     assert found["target_variance"] == pytest.approx(7 / 64, abs=CONTRACT)

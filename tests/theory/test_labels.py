@@ -1,4 +1,4 @@
-"""α, φ, edge mass, coverage, p_max and the vote error against plain loops over events."""
+"""α, φ, edge mass, p_max and the vote error against plain loops over events."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
+from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
 from tests.strategies import VIEWS, World, searched
 from tests.theory.toys import Case, cases, features
@@ -56,14 +57,13 @@ def test_alpha_and_phi_are_the_oracles(case: Case) -> None:
 
 @searched(100)
 @given(cases(valued=False))
-def test_p_max_and_coverage(case: Case) -> None:
+def test_p_max(case: Case) -> None:
     world = case.world.events(case.kept, case.view)
     majority = oracle.majority(oracle.class_masses(world, 1))
     mass: dict[int, float] = defaultdict(float)
     for event in world:
         mass[majority[event.x1]] += event.mass
     assert labels.p_max(case.graph) == pytest.approx(max(mass.values()), abs=ROUNDING)
-    assert labels.coverage(case.graph) == pytest.approx(oracle.coverage(world), abs=ROUNDING)
 
 
 @searched(80)
@@ -119,4 +119,4 @@ def test_one_graph_by_hand() -> None:
     assert edges.intra - labels.own_mass(A) == pytest.approx(0.75 * 4 / 9)
     assert labels.phi(A) == 0
     assert labels.p_max(graph) == pytest.approx(1)
-    assert labels.coverage(graph) == pytest.approx(0.25)
+    assert singleton_mass(graph, "target") == pytest.approx(0.25)
