@@ -105,7 +105,7 @@ The columns:
   phi               probability that the majority classes of a positive pair differ
   inter             probability that the images behind a positive pair have different classes
   unseen1, unseen2  Good-Turing estimate: the share of what a fresh image shows that is no visible, no target view
-                    here. Near 1 the graph tells of the sample; a dash where weights state a distribution, not a sample
+                    here. Above 0.1 the graph tells of the sample; a dash where weights state a distribution, no sample
   bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below
   floor             the least L_MAE of a linear decoder from dim dimensions
 Patches kept: n(1 - rho) rounded half up. With positional views every mask is at least one component, so that the first

@@ -22,7 +22,7 @@ from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.bounds import is_printed_lambda
-from maskgraph.theory.unseen import MOSTLY_UNSEEN
+from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -292,20 +292,20 @@ def _print_unseen(view: str, answers: Sequence[RatioAnswer]) -> None:
     """Warn where the graph says more about the sample than about the data."""
 
     def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
-        above = (f for f in answers if any((f["unseen"][key] or 0) > MOSTLY_UNSEEN for key in keys))
+        above = (found for found in answers if any((found["unseen"][key] or 0) > OF_THE_SAMPLE for key in keys))
         return ", ".join(f"{found['mask_ratio']:g}" for found in above)
 
+    share = f"more than {100 * OF_THE_SAMPLE:g} %"
     if said := ratios("visible", "target"):
         print(
-            f"WARNING: at rho {said} unseen1 or unseen2 exceeds {MOSTLY_UNSEEN:g}: most of what a fresh image shows on "
-            "that side is no vertex here. The graph says more about the sample than about the data; more --images, "
-            "fewer --codes or --view bag lower it."
+            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex here (unseen1, unseen2).\n"
+            "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
         )
     # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
     if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
         print(
-            f"WARNING: at rho {said} most of what a fresh mask shows is no vertex here. The graph says more about "
-            "these masks than about all of them; raise --max-masks."
+            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex here.\n"
+            "The graph says more about these masks than about all of them: raise --max-masks."
         )
 
 

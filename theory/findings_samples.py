@@ -13,6 +13,7 @@ from maskgraph.theory import bounds
 from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
 from maskgraph.theory.finding import EQUAL, Finding, Line, Panel
 from maskgraph.theory.mixture_samples import Measured, MixtureWorld
+from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 Array = NDArray[np.float64]
 Kind = Literal["mean", "rms"]
@@ -76,7 +77,8 @@ class Sampled:
         world: its name.
         images: N.
         masks: S.
-        errors: by the name of a number.
+        truth: by the name of a number, its value on the data.
+        errors: likewise.
         single: mean Good–Turing estimate of the unseen mass, visible and target side.
         missing: mean of the true unseen mass.
         miss: root mean square of their difference.
@@ -85,6 +87,7 @@ class Sampled:
     world: str
     images: int
     masks: int
+    truth: dict[str, float]
     errors: dict[str, Errors]
     single: tuple[float, float]
     missing: tuple[float, float]
@@ -171,6 +174,7 @@ def sampled(name: str, world: MixtureWorld, k: int, count: int, masks: int, foun
         name,
         count,
         masks,
+        truth,
         {key: errors(values, truth[key]) for key, values in numbers(found, world, k).items()},
         _pair(found.single.mean(axis=0)),
         _pair(found.missing.mean(axis=0)),
@@ -264,7 +268,12 @@ def finite_samples() -> Finding:
             _unseen_panel(worlds[2], worlds[3]),
         ],
         [sentence for rows in worlds for sentence in _rates_told(rows)]
-        + [_alpha_told(worlds[0], worlds[1]), _masks_told(whole, few, many), _good_turing_told(worlds)]
+        + [
+            _alpha_told(worlds[0], worlds[1]),
+            _masks_told(whole, few, many),
+            _good_turing_told(worlds),
+            _rule_told(worlds),
+        ]
         + [PROVED],
         [
             "That a small unseen mass means that the eigenvalues are right: " + _not_enough(worlds[3]),
@@ -356,6 +365,16 @@ def _good_turing_told(worlds: Sequence[Sequence[Sampled]]) -> str:
     return (
         f"Good–Turing: over all sizes and worlds the mean estimate is within {worst:.2g}/N of the mean mass that the "
         f"samples lack, and a single estimate is off by at most {widest:.2g}/√N in root mean square."
+    )
+
+
+def _rule_told(worlds: Sequence[Sequence[Sampled]]) -> str:
+    rows = [row for world in worlds for row in world if max(row.single) > OF_THE_SAMPLE]
+    wrong = sum(row.errors[NEXT].mean > row.truth[NEXT] for row in rows)
+    return (
+        f"Where more than {OF_THE_SAMPLE:g} is unseen on one side ({len(rows)} sizes), the mean error of λ₂ exceeds λ₂ "
+        f"itself in {wrong}: from there on `maskgraph bound` warns that the graph says more about the sample than about "
+        "the data."
     )
 
 

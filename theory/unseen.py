@@ -16,9 +16,9 @@ from maskgraph.graphs.bipartite import MaskGraph
 
 Side = Literal["visible", "target"]
 
-MOSTLY_UNSEEN = 0.5
-"""Above this unseen mass most of what a fresh image (or mask) shows is no vertex of the graph, which then says more
-about the sample than about the data."""
+OF_THE_SAMPLE = 0.1
+"""Above this unseen mass a graph says more about the sample than about the data: on worlds whose spectrum is known the
+error of λ₂ then exceeds λ₂ itself (the finding `finite-samples`)."""
 
 
 class Unseen(TypedDict):

@@ -1,0 +1,224 @@
+"""The bootstrap against repeated rows and dense matrices; many samples at once against the graph of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import CodedImages, make_coded_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import make_mask_set, mask_distribution, mask_set
+from maskgraph.graphs.synthetic import class_mixture
+from maskgraph.graphs.views import View
+from maskgraph.theory.answer import Constants, answer
+from maskgraph.theory.bootstrap import (
+    basic_interval,
+    bootstrap,
+    check_bootstrap,
+    percentile_interval,
+    resample,
+    resampled,
+    statistics,
+)
+from maskgraph.theory.finding import world_graph
+from maskgraph.theory.findings_bootstrap import Cover, cover, redraw
+from maskgraph.theory.findings_samples import numbers, rate, truths
+from maskgraph.theory.mixture_samples import MixtureWorld
+from maskgraph.theory.unseen import singleton_mass
+from tests import oracle
+from tests.theory.toys import dense
+
+ROUNDING = 1e-9
+"""Graphs of at most 10⁴ events, eigenvalues of size at most 1."""
+
+SETTINGS: list[tuple[View, float]] = [
+    ("sequence", 0.5),
+    ("sequence", 1 / 3),
+    ("positional", 0.5),
+    ("positional", 1 / 3),
+]
+
+
+def graph_of(images: CodedImages, view: View) -> MaskGraph:
+    return mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.5)), view)
+
+
+def repeated(images: CodedImages, rows: np.ndarray) -> CodedImages:
+    """The images at these rows, each as often as it is named, as plain draws."""
+    return make_coded_images("again", images.codes[rows], images.labels[rows], codebook=images.codebook)
+
+
+def test_a_resample_is_its_rows_repeated() -> None:
+    images = class_mixture(5, 0.3, images=30, seed=2)
+    rows = np.random.default_rng(7).integers(30, size=30)
+    weighted = resample(images, np.random.default_rng(7))
+    assert len(weighted.labels) == len(set(rows.tolist()))
+    assert not weighted.drawn
+    for view in ("positional", "sequence", "bag"):
+        ours = statistics(answer(graph_of(weighted, cast(View, view)), 0.5, 3))
+        theirs = statistics(answer(graph_of(repeated(images, rows), cast(View, view)), 0.5, 3))
+        assert ours == pytest.approx(theirs, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("hop", ["target", "image"])
+def test_intervals_by_dense_matrices_of_repeated_rows(hop: str) -> None:
+    images = class_mixture(4, 0.25, images=25, seed=1)
+    graph = graph_of(images, "sequence")
+    rng = np.random.default_rng(3)
+    heads = []
+    for _ in range(40):
+        again = graph_of(repeated(images, rng.integers(25, size=25)), "sequence")
+        joint = (again.M if hop == "target" else again.R1).toarray()
+        B = joint / np.sqrt(np.outer(joint.sum(axis=1), joint.sum(axis=0)))
+        heads.append(float((np.linalg.svd(B, compute_uv=False)[:2] ** 4).sum()))
+    found = answer(graph, 0.5, 2, "target" if hop == "target" else "image")
+    ours = bootstrap(graph, found, 2, "target" if hop == "target" else "image", Constants(), 40, 3)
+    low, high = np.quantile(heads, [0.025, 0.975])
+    ends = [2 * found["head_sq"] - high, 2 * found["head_sq"] - low]
+    assert ours["intervals"]["head_sq"] == pytest.approx(ends, abs=ROUNDING)
+    # Thm 4.2 is (2 − head)/4 at L = 1: its interval is that of the head, turned round.
+    bound = [(2 - ends[1]) / 4, (2 - ends[0]) / 4]
+    assert ours["intervals"]["thm_4_2_any_lambda"] == pytest.approx(bound, abs=ROUNDING)
+    assert (ours["resamples"], ours["level"]) == (40, 0.95)
+
+
+def test_the_seed_names_the_resamples() -> None:
+    graph = graph_of(class_mixture(4, 0.3, images=12), "bag")
+    one, same, other = (resampled(graph, 2, "target", Constants(), 5, seed) for seed in (0, 0, 1))
+    assert one["head_sq"].tolist() == same["head_sq"].tolist() != other["head_sq"].tolist()
+
+
+def test_intervals_by_hand() -> None:
+    values = np.arange(201.0)
+    assert percentile_interval(values) == pytest.approx((5, 195))
+    assert basic_interval(150.0, values) == pytest.approx((105, 295))
+
+
+def test_a_resample_of_fewer_views_than_the_dimension() -> None:
+    """Its eigenvalues end in zeros, which the feature may use as directions of no alignment."""
+    images = make_coded_images("w", np.array([[0, 1], [1, 2], [2, 0], [0, 0]]), np.zeros(4, dtype=int))
+    graph = mask_graph(images, make_mask_set(np.array([[0]]), 2), "positional")
+    constants = Constants(lam=2.0)
+    ours = resampled(graph, 3, "target", constants, 30, 0)
+    rng = np.random.default_rng(0)
+    fewer = 0
+    for at in range(30):
+        again = mask_graph(resample(images, rng), graph.masks, "positional")
+        values = np.linalg.eigvalsh(dense(augmentation_graph(again)))[::-1]
+        fewer += min(again.M.shape) < min(3, len(values))
+        assert ours["head_sq"][at] == pytest.approx(float((values[:3] ** 2).sum()), abs=ROUNDING)
+        expected = oracle.simplex_minimum(np.maximum(values[:3], 0).tolist(), 1.0, 2.0)
+        assert ours["water_filling"][at] == pytest.approx(expected, abs=ROUNDING)
+    assert fewer, "some resample has fewer targets than the dimension, and more views"
+
+
+@pytest.mark.parametrize(
+    ("images", "resamples", "message"),
+    [
+        (class_mixture(4, 0.3, images=5), 0, "bootstrap 0; expected a number of resamples of at least 1"),
+        (class_mixture(4, 0.3, images=5), -2, "bootstrap -2"),
+        (class_mixture(4, 0.3), 10, "has weights and so is a distribution, not a sample"),
+        (class_mixture(4, 0.3, images=1), 10, "1 image: every resample is that image"),
+    ],
+)
+def test_nothing_to_resample(images: CodedImages, resamples: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_bootstrap(images, resamples)
+
+
+@pytest.mark.parametrize(("view", "ratio"), SETTINGS)
+def test_many_samples_at_once_against_their_graphs(view: View, ratio: float) -> None:
+    world = MixtureWorld(6, 0.3, ratio, view)
+    support = world.graph.images
+    times = world.draw(np.random.default_rng(0), 3, 12)
+    found = world.measure(times)
+    for i, row in enumerate(times):
+        graph = world_graph(repeated(support, np.repeat(np.arange(len(row)), row)), ratio, view)
+        theirs = answer(graph, ratio, 4)
+        assert found.values[i, :4] == pytest.approx(theirs["eigenvalues"], abs=ROUNDING)
+        ours = (found.head(4)[i], found.tail(4)[i], found.alpha[i], found.phi[i], found.inter[i])
+        names = ("head_sq", "tail_sq", "alpha", "phi", "inter")
+        assert ours == pytest.approx([statistics(theirs)[name] for name in names], abs=ROUNDING)
+        singles = [singleton_mass(graph, "visible"), singleton_mass(graph, "target")]
+        assert found.single[i] == pytest.approx(singles, abs=ROUNDING)
+        # What the sample lacks, vertex by vertex of the whole mixture.
+        for side, ids in enumerate((world.graph.ids1, world.graph.ids2)):
+            known = set(ids[row > 0].ravel().tolist())
+            mass = (
+                w * sum(int(v) not in known for v in views) / len(views)
+                for w, views in zip(support.weights, ids, strict=True)
+            )
+            assert found.missing[i, side] == pytest.approx(sum(mass), abs=ROUNDING)
+
+
+def test_some_masks_at_once_against_their_graph() -> None:
+    world = MixtureWorld(6, 0.3, 0.5, "sequence")
+    times = world.draw(np.random.default_rng(1), 1, 15)
+    support = replace(world.graph.images, weights=times[0] / 15)
+    rows = np.flatnonzero(times[0])
+    used = np.array([3, 11, 12])
+    images = replace(support, codes=support.codes[rows], labels=support.labels[rows], weights=support.weights[rows])
+    graph = mask_graph(images, make_mask_set(world.graph.masks.kept[used], 6), "sequence")
+    found = world.measure(times, used)
+    assert found.values[0, :3] == pytest.approx(answer(graph, 0.5, 3)["eigenvalues"], abs=ROUNDING)
+
+
+@pytest.mark.parametrize(("view", "ratio"), SETTINGS)
+def test_truths_are_those_of_the_whole_mixture(view: View, ratio: float) -> None:
+    """The closed form against the enumerated support."""
+    world = MixtureWorld(6, 0.3, ratio, view)
+    k = 2 * world.shape[0] - 1
+    found = numbers(world.measure(world.weights[None]), world, k)
+    assert {key: values[0] for key, values in found.items()} == pytest.approx(truths(world, k), abs=ROUNDING)
+
+
+def test_rate_of_a_power_and_its_error_against_scipy() -> None:
+    images = [16, 64, 256, 1024]
+    exact = rate(images, [-3 * n**-0.75 for n in images], [0.01] * 4)
+    assert exact.power == pytest.approx(-0.75, abs=1e-9)
+    rng = np.random.default_rng(0)
+    error = np.array([0.02, 0.004, 0.002, 0.0006])
+    size = np.array([2.5 / n for n in images]) + error * rng.standard_normal(4)
+
+    def model(n: np.ndarray, c: float, b: float) -> np.ndarray:
+        return c * n**b
+
+    theirs, covariance = curve_fit(model, np.array(images), size, (2.0, -1.0), error, absolute_sigma=True)
+    ours = rate(images, size.tolist(), error.tolist())
+    assert ours.power == pytest.approx(theirs[1], rel=1e-4)
+    assert ours.error == pytest.approx(float(covariance[1, 1] ** 0.5), rel=1e-3)
+
+
+def test_redraws_are_multinomial_in_the_rows() -> None:
+    times = np.array([0, 3, 0, 1])
+    drawn = redraw(np.random.default_rng(0), times, 4000)
+    assert (drawn.sum(axis=1) == 4).all()
+    assert drawn[:, [0, 2]].max() == 0
+    # Standard error of a mean count: √(4·¾·¼/4000) ≈ 0.014.
+    assert drawn.mean(axis=0) == pytest.approx([0, 3, 0, 1], abs=0.06)
+
+
+def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("maskgraph.theory.findings_bootstrap.RESAMPLES", 20)
+    world = MixtureWorld(4, 0.3, 0.5, "sequence")
+    ours = {one.name: one for one in cover("w", world, 2, 10, 6)}
+    rng = np.random.default_rng(10)
+    drawn = world.draw(rng, 6, 10)
+    truth = answer(world.graph, 0.5, 2)["alpha"]
+    held = np.zeros(2)
+    for times in drawn:
+        rows = np.repeat(np.arange(len(times)), times)
+        picks = rows[rng.integers(10, size=(20, 10))]
+        alphas = [answer(graph_of(repeated(world.graph.images, pick), "sequence"), 0.5, 2)["alpha"] for pick in picks]
+        estimate = answer(graph_of(repeated(world.graph.images, rows), "sequence"), 0.5, 2)["alpha"]
+        low, high = np.quantile(alphas, [0.025, 0.975])
+        held += [low <= truth + 1e-9 <= high + 2e-9, 2 * estimate - high <= truth + 1e-9 <= 2 * estimate - low + 2e-9]
+    assert [ours["α"].percentile, ours["α"].basic] == pytest.approx(list(held / 6))
+    assert isinstance(ours["α"], Cover)
+    assert ours["α"].truth == pytest.approx(truth, abs=ROUNDING)
