@@ -298,7 +298,7 @@ def _print_unseen(view: str, answers: Sequence[RatioAnswer]) -> None:
     share = f"more than {100 * OF_THE_SAMPLE:g} %"
     if said := ratios("visible", "target"):
         print(
-            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex here (unseen1, unseen2).\n"
+            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
             "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
         )
     # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.

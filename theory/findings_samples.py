@@ -22,7 +22,7 @@ KINDS: tuple[Kind, Kind] = ("mean", "rms")
 PATCHES, FLIP = 8, 0.3
 IMAGES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 MASK_COUNTS = (1, 2, 4, 8, 16, 32, 70)
-SAMPLES, APART = 800, 150
+SAMPLES, APART = 1500, 150
 """Samples of a size; fewer with positions and over masks, where each costs more."""
 
 FIT_FROM, FIT_UNSEEN = 128, 0.01
@@ -30,6 +30,9 @@ FIT_FROM, FIT_UNSEEN = 128, 0.01
 
 CLEAR = 3.0
 """A mean error of fewer standard errors than this is noise, which has no rate."""
+
+SHOWN = 1e-4
+"""Least unseen mass that is drawn: below, a thousand samples hardly ever lack anything."""
 
 STEPS = 50
 """Of Gauss and Newton: the fit of two numbers to a smooth curve settles in a few."""
@@ -243,7 +246,7 @@ def finite_samples() -> Finding:
         + (f"up to N = {max(bias)}, fluctuation beyond." if bias else "at no N."),
         f"Class mixture, {PATCHES} patches, η = {FLIP:g}, target hop, L = 1, ε = 0; truth by the closed form. All "
         "masks; K = 2, and 56 with positions, where the 28 masks are 28 components and λ₂, the first eigenvalue below "
-        "1, is the largest of 28 that are equal on the data. {SAMPLES} samples of each size, {APART} with positions "
+        f"1, is the largest of 28 that are equal on the data. {SAMPLES} samples of each size, {APART} with positions "
         "and over masks. Rates: weighted least squares of c·N^b over N ≥ "
         f"{FIT_FROM} where unseen < {FIT_UNSEEN:g}, wherever the first mean error exceeds {CLEAR:g} standard errors. "
         "±: one standard error over the samples; it does not tell a curve that is no power from one that is. unseen: "
@@ -373,8 +376,8 @@ def _rule_told(worlds: Sequence[Sequence[Sampled]]) -> str:
     wrong = sum(row.errors[NEXT].mean > row.truth[NEXT] for row in rows)
     return (
         f"Where more than {OF_THE_SAMPLE:g} is unseen on one side ({len(rows)} sizes), the mean error of λ₂ exceeds λ₂ "
-        f"itself in {wrong}: from there on `maskgraph bound` warns that the graph says more about the sample than about "
-        "the data."
+        f"itself in {wrong}: from there on `maskgraph bound` warns that the graph says more about the sample than "
+        "about the data."
     )
 
 
@@ -418,7 +421,7 @@ def _unseen_panel(*worlds: Sequence[Sampled]) -> Panel:
     lines: dict[str, Line] = {}
     for rows in worlds:
         view = rows[0].world.partition(",")[0]
-        used = [row for row in rows if row.missing[1] > 0 and row.single[1] > 0]
+        used = [row for row in rows if min(row.missing[1], row.single[1]) > SHOWN]
         lines[f"{view}: Good–Turing"] = [row.images for row in used], [row.single[1] for row in used]
         lines[f"{view}: truly missing"] = [row.images for row in used], [row.missing[1] for row in used]
     return Panel("unseen target mass, ρ = 0.75", "images N", "share of the mass", lines, log=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import pytest
@@ -32,6 +31,7 @@ from maskgraph.theory.findings_samples import numbers, rate, truths
 from maskgraph.theory.mixture_samples import MixtureWorld
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
+from tests.strategies import VIEWS
 from tests.theory.toys import dense
 
 ROUNDING = 1e-9
@@ -60,9 +60,9 @@ def test_a_resample_is_its_rows_repeated() -> None:
     weighted = resample(images, np.random.default_rng(7))
     assert len(weighted.labels) == len(set(rows.tolist()))
     assert not weighted.drawn
-    for view in ("positional", "sequence", "bag"):
-        ours = statistics(answer(graph_of(weighted, cast(View, view)), 0.5, 3))
-        theirs = statistics(answer(graph_of(repeated(images, rows), cast(View, view)), 0.5, 3))
+    for view in VIEWS:
+        ours = statistics(answer(graph_of(weighted, view), 0.5, 3))
+        theirs = statistics(answer(graph_of(repeated(images, rows), view), 0.5, 3))
         assert ours == pytest.approx(theirs, abs=ROUNDING)
 
 

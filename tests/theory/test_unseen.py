@@ -125,7 +125,7 @@ def test_expectations_over_every_sample(view: View, count: int) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_expectations_over_every_set_of_masks(view: View, count: int) -> None:
     every = oracle.all_masks(4, 2)
-    images, weights = [image + (0,) for image, _ in POPULATION], [mass for _, mass in POPULATION]
+    images, weights = [(*image, 0) for image, _ in POPULATION], [mass for _, mass in POPULATION]
     coded = make_coded_images("w", np.array(images), np.zeros(4, dtype=int), np.array(weights))
     for side in SIDES:
         sets = list(itertools.combinations(every, count))
