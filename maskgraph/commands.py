@@ -274,39 +274,51 @@ def _print_bounds(images: CodedImages, options: argparse.Namespace, answers: Seq
     headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
     labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
     print(table((*headers, *labels), [_bound_row(found) for found in answers]))
-    print()
-    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
-        print("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
-    if any(options.dim <= found["components"] for found in answers):
-        print("Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show.")
-    _print_unseen(options.view, answers)
-    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
-        print("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
-    if options.hop == "image":
-        print("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+    notes = [
+        *_notes(options, answers),
+        *_warnings(options.view, answers),
+    ]
+    if notes:
+        print("\n" + "\n".join(notes))
     if options.bootstrap is not None:
         _print_intervals(answers)
 
 
-def _print_unseen(view: str, answers: Sequence[RatioAnswer]) -> None:
-    """Warn where the graph says more about the sample than about the data."""
+def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
+    first, notes = answers[0], []
+    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
+        notes.append("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
+    if any(options.dim <= found["components"] for found in answers):
+        notes.append(
+            "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
+        )
+    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
+        notes.append("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
+    if options.hop == "image":
+        notes.append("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+    return notes
+
+
+def _warnings(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
+    """What to say where the graph tells more of the sample than of the data."""
 
     def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
         above = (found for found in answers if any((found["unseen"][key] or 0) > OF_THE_SAMPLE for key in keys))
         return ", ".join(f"{found['mask_ratio']:g}" for found in above)
 
-    share = f"more than {100 * OF_THE_SAMPLE:g} %"
+    share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []
     if said := ratios("visible", "target"):
-        print(
+        warnings.append(
             f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
             "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
         )
     # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
     if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
-        print(
-            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex here.\n"
+        warnings.append(
+            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex.\n"
             "The graph says more about these masks than about all of them: raise --max-masks."
         )
+    return warnings
 
 
 def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
@@ -333,7 +345,7 @@ def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
     print(table(("rho", *(names[name] for name in shown)), rows))
     print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
     if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
-        print("Where both ends are one, all resamples agree: the interval says nothing of the data.")
+        print("Where both ends are one, all resamples agree, which is no certainty.")
 
 
 def _interval(ends: Sequence[float]) -> str:
