@@ -240,7 +240,7 @@ def finite_samples() -> Finding:
     return Finding(
         "finite-samples",
         "The eigenvalues of a sample lie too high",
-        f"On samples of the class mixture λ₂ is {_ways(worlds, NEXT)} and the bound of Thm 4.2 {_ways(worlds, BOUND)}, "
+        f"On samples of the class mixture λ₂ is {ways(worlds, NEXT)} and the bound of Thm 4.2 {ways(worlds, BOUND)}, "
         f"on the mean. Without positions, at ρ = 0.5, the mean error of λ₂ goes like {mean} and the root mean square "
         f"error like {rms}: bias is the larger part of it "
         + (f"up to N = {max(bias)}, fluctuation beyond." if bias else "at no N."),
@@ -309,7 +309,8 @@ def _told(rate: Rate | None) -> str:
     return "no rate (noise)" if rate is None else f"N^({rate})"
 
 
-def _ways(worlds: Sequence[Sequence[Sampled]], key: str) -> str:
+def ways(worlds: Sequence[Sequence[Sampled]], key: str) -> str:
+    """On which side a number errs, in words, by the mean errors that are clear."""
     clear = [e.mean > 0 for rows in worlds for row in rows if (e := row.errors[key]).clear]
     if not clear or 0 < sum(clear) < len(clear):
         return "wrong either way"
@@ -330,7 +331,7 @@ WAYS: tuple[tuple[str, str, Kind], ...] = (
 
 def _rates_told(rows: Sequence[Sampled]) -> list[str]:
     told = "; ".join(f"{name} {_told(fitted(rows, key, kind))}" for name, key, kind in WAYS)
-    return [f"{rows[0].world}: λ₂ is {_ways([rows], NEXT)} on the mean. Measured rates of the errors: {told}."]
+    return [f"{rows[0].world}: λ₂ is {ways([rows], NEXT)} on the mean. Measured rates of the errors: {told}."]
 
 
 def _alpha_told(even: Sequence[Sampled], odd: Sequence[Sampled]) -> str:

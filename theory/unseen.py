@@ -52,7 +52,7 @@ def singleton_mass(graph: MaskGraph, side: Side) -> float:
     Where the N images are draws, its expectation is the unseen mass of a graph of N − 1 of them (Good–Turing).
     """
     p, R = (graph.p1, graph.R1) if side == "visible" else (graph.p2, graph.R2)
-    return min(float(p[np.diff(R.indptr) == 1].sum()), 1.0)
+    return float(p[np.diff(R.indptr) == 1].sum() / p.sum())
 
 
 def single_mask_mass(graph: MaskGraph, side: Side) -> float:
@@ -63,7 +63,7 @@ def single_mask_mass(graph: MaskGraph, side: Side) -> float:
     """
     p, ids = (graph.p1, graph.ids1) if side == "visible" else (graph.p2, graph.ids2)
     first, last = _first_and_last_mask(ids, len(p))
-    return min(float(p[first == last].sum()), 1.0)
+    return float(p[first == last].sum() / p.sum())
 
 
 def _first_and_last_mask(ids: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -91,6 +91,83 @@ def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "comps >= dim" in out
 
 
+@pytest.fixture
+def drawn(tmp_path: Path) -> str:
+    """Twelve images without weights: draws."""
+    rng = np.random.default_rng(0)
+    codes, labels = rng.integers(2, size=(12, 4)), np.array([3, 7] * 6)
+    return world(tmp_path, codes=codes, labels=labels, codebook=rng.random((2, 2)))
+
+
+def test_unseen_masses_are_null_where_weights_state_a_distribution(
+    coded: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = answer(capsys, coded, "--mask-ratio", "0.5", "--dim", "2", "--max-masks", "4")["ratios"][0]["unseen"]
+    assert found == {"visible": None, "target": None, "visible_fresh_mask": 1.0, "target_fresh_mask": 1.0}
+
+
+def test_unseen_masses_of_draws(drawn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One patch of two codes is seen from many images; three patches of an image in part from it alone."""
+    options = (drawn, "--mask-ratio", "0.75", "--dim", "2", "--view", "sequence")
+    found = answer(capsys, *options)["ratios"][0]["unseen"]
+    with np.load(drawn) as arrays:
+        codes = arrays["codes"].tolist()
+    targets = [[tuple(row[:p] + row[p + 1 :]) for p in range(4)] for row in codes]
+    alone = sum(
+        not any(view in other for j, other in enumerate(targets) if j != i)
+        for i, own in enumerate(targets)
+        for view in own
+    )
+    assert found["target"] == pytest.approx(alone / 48)
+    assert (found["visible"], found["visible_fresh_mask"], found["target_fresh_mask"]) == (0, None, None)
+
+
+def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (drawn, "--mask-ratio", "0.5", "0.75", "--dim", "2", "--view", "bag")
+    plain = answer(capsys, *options)
+    found = answer(capsys, *options, "--bootstrap", "12")
+    for ratio, without in zip(found["ratios"], plain["ratios"], strict=True):
+        interval = ratio.pop("bootstrap")
+        assert ratio == without
+        assert (interval["resamples"], interval["level"]) == (12, 0.95)
+        assert set(interval["intervals"]) == {
+            *("head_sq", "tail_sq", "thm_4_2_any_lambda", "water_filling", "alpha", "alpha_target", "phi", "inter"),
+            *("bayes_risk", "target_variance", "rank_floor"),
+        }
+        assert all(low <= high for low, high in interval["intervals"].values())
+    assert main(["bound", *options, "--bootstrap", "12"]) == 0
+    out = capsys.readouterr().out
+    assert "95 % basic bootstrap intervals over images, 12 resamples" in out
+    assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
+
+
+def test_a_warning_where_the_graph_tells_of_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*options: str) -> str:
+        assert main(["bound", *options, "--dim", "2"]) == 0
+        return capsys.readouterr().out
+
+    sparse = said("mixture:n=8,eta=0.3", "--images", "10", "--mask-ratio", "0.5", "0.75")
+    assert "WARNING, rho 0.5, 0.75: more than 10 % of what a fresh image shows" in sparse
+    assert "fresh mask" not in said("mixture:n=8,eta=0.3", "--images", "10", "--mask-ratio", "0.5", "--max-masks", "3")
+    few = said("mixture:n=8,eta=0.3", "--images", "10", "--mask-ratio", "0.5", "--max-masks", "2", "--view", "sequence")
+    assert "WARNING, rho 0.5: more than 10 % of what a fresh mask shows" in few
+    assert "WARNING" not in said("mixture:n=8,eta=0.3", "--mask-ratio", "0.5")
+    dense = said("mixture:n=8,eta=0.3", "--images", "400", "--mask-ratio", "0.5", "--view", "sequence")
+    assert "WARNING" not in dense
+
+
+def test_nothing_is_built_where_there_is_nothing_to_resample(
+    coded: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: object) -> None:
+        raise AssertionError("a graph was built")
+
+    monkeypatch.setattr("maskgraph.commands.mask_graph", build)
+    assert_refused(
+        capsys, "has weights and so is a distribution", "bound", coded, "--mask-ratio", "0.5", "--bootstrap", "9"
+    )
+
+
 BAD = [
     (("digits", "--mask-ratio", "1"), r"mask ratio 1 is outside \(0, 1\)"),
     (("digits", "--mask-ratio", "0"), r"mask ratio 0 is outside \(0, 1\)"),
@@ -112,6 +189,11 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--lambda", "-1"), r"lambda -1; expected a positive"),
     (("digits", "--mask-ratio", "0.5", "--epsilon", "-1"), r"epsilon -1; expected a number of at least 0"),
     (("digits", "--mask-ratio", "0.5", "--seed", "-1"), r"seed -1; expected"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "0"), r"bootstrap 0; expected a number of resamples"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "-3"), r"bootstrap -3; expected"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"invalid int value: '2.5'"),
+    (("digits", "--images", "1", "--codes", "2", "--mask-ratio", "0.5", "--bootstrap", "9"), r"1 image: every"),
+    (("mixture", "--mask-ratio", "0.5", "--bootstrap", "9"), r"is a distribution, not a sample: .*--images"),
     (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; expected digits"),
     (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist"),
     (("mixture:m=3", "--mask-ratio", "0.5"), r"sets 'm'; a mixture has the keys"),

@@ -35,6 +35,18 @@ def test_lines_are_the_numbers(finding: Finding) -> None:
     assert right.get_xscale() == "log"
 
 
+def test_logarithmic_panels_have_error_bars(finding: Finding) -> None:
+    panel = Panel("log", "N", "y", {"error": ((16, 64), (0.5, 0.125))}, log=True, errors={"error": (0.1, 0.05)})
+    (axes,) = draw(replace(finding, panels=[panel])).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    (bars,) = axes.containers
+    segments = bars[2][0].get_segments()
+    assert [segment[:, 1].tolist() for segment in segments] == [
+        pytest.approx([0.4, 0.6]),
+        pytest.approx([0.075, 0.175]),
+    ]
+
+
 def test_a_page_says_all_of_it(finding: Finding) -> None:
     text = page(finding)
     for part in (

@@ -214,7 +214,7 @@ def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyP
     held = np.zeros(2)
     for times in drawn:
         rows = np.repeat(np.arange(len(times)), times)
-        picks = rows[rng.integers(10, size=(20, 10))]
+        picks = [np.repeat(np.arange(len(times)), again) for again in rng.multinomial(10, times / 10, size=20)]
         alphas = [answer(graph_of(repeated(world.graph.images, pick), "sequence"), 0.5, 2)["alpha"] for pick in picks]
         estimate = answer(graph_of(repeated(world.graph.images, rows), "sequence"), 0.5, 2)["alpha"]
         low, high = np.quantile(alphas, [0.025, 0.975])

@@ -17,12 +17,14 @@ from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
-from maskgraph.theory import findings_labels
+from maskgraph.theory import findings_labels, labels
 from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
 from maskgraph.theory.finding import EQUAL, Finding, digits, rank_correlation, trend, trends, world_graph
 from maskgraph.theory.findings import FINDINGS, check_findings, compute
 from maskgraph.theory.findings_features import batches, features
 from maskgraph.theory.findings_labels import Errors, Mixing
+from maskgraph.theory.findings_samples import Errors as SampleErrors
+from maskgraph.theory.findings_samples import Sampled, ways
 from maskgraph.theory.findings_spectrum import spectral_gap
 from maskgraph.theory.findings_views import Plateau, Readout, readouts
 from tests import oracle
@@ -311,6 +313,54 @@ def test_batches_against_their_code_counts() -> None:
         apart = float((counts * (counts - 1)).sum()) / (batch.size * (batch.size - 1))
         assert batch.distinct_pairs == pytest.approx(apart)
         assert batch.all_pairs >= max(1 / 4, 1 / batch.size) - ROUNDING
+
+
+def test_samples_against_the_closed_form_and_each_other() -> None:
+    finding = found("finite-samples")
+    pairs = zip(column(finding, "head, mean error"), column(finding, "Thm 4.2, mean error"), strict=True)
+    assert all(bound == pytest.approx(-head / 4, abs=ROUNDING) for head, bound in pairs)
+    # One sample of the largest size, through the graph itself: within six of the root mean square errors.
+    world = "sequence, ρ = 0.5"
+    at = column(finding, "N", world).index(4096)
+    graph = world_graph(class_mixture(8, 0.3, images=4096, seed=5), 0.5, "sequence")
+    second = float(np.linalg.eigvalsh(dense(augmentation_graph(graph)))[-2])
+    assert abs(second - binary_lambda_2(4, 4, 0.3)) < 6 * column(finding, "λ₂, rms", world)[at]
+    assert abs(binary_alpha(4, 0.3) - labels.alpha(graph)) < 6 * column(finding, "α, rms", world)[at]
+    for side in ("1", "2"):
+        names = ("N", f"unseen{side}", f"missing{side}")
+        for count, single, missing in zip(*(column(finding, name) for name in names), strict=True):
+            # GT2, and six standard errors of a mean over at least 150 samples by GT3.
+            assert abs(single - missing) <= 1 / count + 6 * (3 / count / 150) ** 0.5
+
+
+def test_what_is_told_of_the_intervals_is_in_the_table() -> None:
+    finding = found("bootstrap-coverage")
+    basic, percentile = column(finding, "basic"), column(finding, "percentile")
+    counts = [sum(share >= 0.9 for share in shares) for shares in (basic, percentile)]
+    assert (
+        f"of nominal 95 % holds the truth in at least 90 % of samples in {counts[0]}, the percentile" in finding.claim
+    )
+    assert f"interval in {counts[1]}." in finding.claim
+    lost = [row for row in finding.rows if float(str(row[8])) < 0.8]
+    assert lost, "the printed interval is known to fail somewhere"
+    (told,) = [text for text in finding.shown if text.startswith("The basic interval, which")]
+    for world, images, _, name, *_ in lost:
+        assert re.search(rf"{re.escape(f'{world}, N = {images}')}: [^;]*{name}", told)
+
+
+def test_an_error_on_both_sides_is_told_as_such() -> None:
+    high, low, noise = (
+        SampleErrors(0.5, 0.01, 0.5, 0.1),
+        SampleErrors(-0.5, 0.01, 0.5, 0.1),
+        SampleErrors(-0.5, 1.0, 0.5, 0.1),
+    )
+
+    def row(errors: SampleErrors) -> Sampled:
+        return Sampled("w", 128, 1, {"λ₂": 0.1}, {"λ₂": errors}, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+
+    assert ways([[row(high), row(noise)]], "λ₂") == "too high"
+    assert ways([[row(low)]], "λ₂") == "too low"
+    assert ways([[row(high)], [row(low)]], "λ₂") == ways([[row(noise)]], "λ₂") == "wrong either way"
 
 
 @pytest.mark.parametrize(
