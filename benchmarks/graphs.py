@@ -12,7 +12,8 @@ Speed is million edges, repetitions counted, a CPU-second of one thread: median 
 run in a process of its own with all thread pools at one, after imports and a warm-up on a few images. Ours takes
 images and masks as any caller has them, with the checks of `make_coded_images`. The others' views are first packed
 into 64-bit keys by one matrix product, which is exact here and cheap; `build only` leaves it out. Memory is the peak
-resident size of that process over what it held before the run, a byte an edge; it includes the result.
+resident size of that process over what it held before the run, in bytes an edge; it includes keys and result.
+The last two, which take one edge at a time, are given the first half a million.
 """
 
 from __future__ import annotations
@@ -374,15 +375,15 @@ def main() -> None:
 
 def _sorted_ids(keys: Keys) -> tuple[Keys, int]:
     """Ids in the order of the keys, and how many there are: key and place sorted as one 64-bit word."""
-    bits = len(keys).bit_length()
-    if int(keys.max()).bit_length() + bits > 63:
-        raise OverflowError("key and place do not fit into 63 bits")
-    word = keys << bits
-    word |= np.arange(len(keys))
+    bits = (len(keys) - 1).bit_length()
+    if int(keys.max()).bit_length() + bits > 64:
+        raise OverflowError("key and place do not fit into 64 bits")
+    word = keys.astype(np.uint64) << np.uint64(bits)
+    word |= np.arange(len(keys), dtype=np.uint64)
     word.sort()
-    place = word & ((1 << bits) - 1)
-    word >>= bits
-    rank = np.cumsum(np.concatenate([[0], word[1:] != word[:-1]]))
+    place = (word & np.uint64((1 << bits) - 1)).astype(np.int64)
+    word >>= np.uint64(bits)
+    rank = np.cumsum(np.concatenate([[False], word[1:] != word[:-1]]))
     ids = np.empty_like(keys)
     ids[place] = rank
     return ids, int(rank[-1]) + 1

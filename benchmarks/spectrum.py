@@ -441,10 +441,8 @@ def shown(name: str, found: dict[str, Any]) -> str:
                 no_answer[each] = gave_up
                 told.append([label, spread(seconds, 3), "", "gave up"])
             else:
-                ratio = statistics.median(seconds) / base
-                told.append(
-                    [label, spread(seconds, 3), f"{ratio:.2f} x", f"{wrong[each]:.1e}" if each in wrong else "?"]
-                )
+                ratio = f"{statistics.median(seconds) / base:.2f} x" if against in runs else ""
+                told.append([label, spread(seconds, 3), ratio, f"{wrong[each]:.1e}" if each in wrong else "?"])
         return told
 
     solvers = [each for each in runs if each == OURS or each in SOLVERS]

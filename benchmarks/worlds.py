@@ -87,8 +87,8 @@ def few_keys(images: int = 100_000) -> CodedImages:
 
 
 def many_keys(images: int = 100_000) -> CodedImages:
-    """Most views are seen once: the other end of deduplication."""
-    return make_coded_images("many-keys", *prototypes(images, 20, 16, 32, 0.5))
+    """Nearly seven million views a side, most seen once: the other end of deduplication."""
+    return make_coded_images("many-keys", *prototypes(images, 20, 16, 32, 0.22))
 
 
 def clustered(images: int = 100_000) -> CodedImages:
@@ -132,7 +132,7 @@ WORLDS: dict[str, World] = {
     "one-copy": World("one connected graph of a thousand views", lambda: copies(1), "sequence", 64),
     "copies-16": World("sixteen copies of it", lambda: copies(16), "sequence", 64),
     "digits-positional": World("digits, 2 codes", lambda: digits("threshold", 2), "positional", 200),
-    "digits-sequence": World("digits, 4 codes", lambda: digits("kmeans", 4), "sequence", 200),
+    "digits-sequence": World("digits, 4 codes", lambda: digits("kmeans", 4), "sequence", 200, large=True),
     "disjoint-classes": World("ten classes that share no code", disjoint_classes, "sequence", 64),
     "few-keys": World("1e7 edges, one component", few_keys, "sequence", 64, large=True),
     "clustered": World("1e7 edges, a million views, one component", clustered, "sequence", 64, large=True),
