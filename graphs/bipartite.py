@@ -31,11 +31,13 @@ class Views:
     Attributes:
         place: (N_i,) int64, image · S + mask of the first place where each occurs.
         alone: (N_i,) bool, whether it is seen from one image (one row of the dataset) only.
+        one_mask: (N_i,) bool, whether it is seen under one mask only.
         class_mass: (N_i, C) float64 CSR, joint distribution of the view and the image's class.
     """
 
     place: NDArray[np.int64]
     alone: NDArray[np.bool_]
+    one_mask: NDArray[np.bool_]
     class_mass: sp.csr_array
 
 
@@ -60,6 +62,13 @@ class MaskGraph:
     M: sp.csr_array
     visible: Views
     target: Views
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its sparse arrays and of what is known of its views."""
+        arrays = [view.place.nbytes + view.alone.nbytes + view.one_mask.nbytes for view in (self.visible, self.target)]
+        matrices = (self.M, self.class_mass1, self.class_mass2)
+        return sum(arrays) + sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
 
     @cached_property
     def p1(self) -> NDArray[np.float64]:
@@ -195,6 +204,7 @@ def from_counts(images: CodedImages, masks: MaskSet, view: View, counts: Counts,
         Views(
             side.place.astype(np.int64),
             side.alone,
+            side.one_mask,
             _csr(side.masses, side.classes, side.indptr, unit, (len(side.place), len(images.classes))),
         )
         for side in counts.sides
@@ -229,7 +239,12 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
         place = np.empty(count, dtype=np.int64)
         # Written back to front, so that the first occurrence is the one that stays.
         place[own.ravel()[::-1]] = np.arange(own.size)[::-1]
-        sides.append(Views(place, np.diff(R.indptr) == 1, class_mass))
+        last = np.empty(count, dtype=np.int64)
+        # Of several values written to one place the last one stays.
+        last[own.T.ravel()] = np.repeat(np.arange(own.shape[1]), own.shape[0])
+        by_mask = last.copy()
+        by_mask[own.T.ravel()[::-1]] = np.repeat(np.arange(own.shape[1]), own.shape[0])[::-1]
+        sides.append(Views(place, np.diff(R.indptr) == 1, by_mask == last, class_mass))
     return MaskGraph(images, masks, view, M, *sides)
 
 

@@ -36,6 +36,7 @@ class Vertices:
         keys: (L, D) uint64, the digits of each view's key.
         place: (D,) unsigned, image · S + mask of the first place where it occurs.
         alone: (D,) bool, whether it is seen from one image only.
+        one_mask: (D,) bool, whether it is seen under one mask only.
         indptr: (D + 1,) uint32, into the next two.
         classes: the classes it is seen with, ascending.
         masses: their masses, in units.
@@ -44,6 +45,7 @@ class Vertices:
     keys: NDArray[np.uint64]
     place: NDArray[Any]
     alone: NDArray[np.bool_]
+    one_mask: NDArray[np.bool_]
     indptr: NDArray[np.uint32]
     classes: NDArray[Any]
     masses: NDArray[Any]
@@ -310,6 +312,7 @@ def _count_views(
         keys=np.empty((len(digits), vertices), np.uint64),
         place=np.empty(vertices, found.place.dtype),
         alone=np.empty(vertices, np.bool_),
+        one_mask=np.empty(vertices, np.bool_),
         indptr=np.empty(vertices + 1, np.uint32),
         classes=np.empty(entries, labels.dtype),
         masses=np.empty(entries, found.levels.dtype),
@@ -330,6 +333,7 @@ def _count_views(
         views.keys,
         views.place,
         views.alone,
+        views.one_mask,
         views.indptr,
         views.classes,
         views.masses,
@@ -371,7 +375,7 @@ def merged(counts: Iterable[Counts], total: int) -> Counts:
 def _bytes(counts: Counts) -> int:
     arrays: list[NDArray[Any]] = [counts.indptr, counts.indices, counts.masses]
     for v in counts.sides:
-        arrays += [v.keys, v.place, v.alone, v.indptr, v.classes, v.masses]
+        arrays += [v.keys, v.place, v.alone, v.one_mask, v.indptr, v.classes, v.masses]
     return sum(array.nbytes for array in arrays)
 
 
@@ -392,16 +396,19 @@ def _merge_views(a: Vertices, b: Vertices, masks_total: int) -> tuple[Vertices, 
     keys = np.empty((len(a.keys), size), np.uint64)
     keys[:, to_a], keys[:, to_b] = a.keys, b.keys
     nowhere = np.iinfo(a.place.dtype).max
-    place, alone = np.full(size, nowhere, a.place.dtype), np.ones(size, np.bool_)
-    place[to_a], alone[to_a] = a.place, a.alone
+    place = np.full(size, nowhere, a.place.dtype)
+    alone, one_mask = np.ones(size, np.bool_), np.ones(size, np.bool_)
+    place[to_a], alone[to_a], one_mask[to_a] = a.place, a.alone, a.one_mask
     seen = place[to_b]
-    same_image = (seen // masks_total == b.place // masks_total) | (seen == nowhere)
-    place[to_b], alone[to_b] = np.minimum(seen, b.place), alone[to_b] & b.alone & same_image
+    fresh = seen == nowhere
+    alone[to_b] &= b.alone & (fresh | (seen // masks_total == b.place // masks_total))
+    one_mask[to_b] &= b.one_mask & (fresh | (seen % masks_total == b.place % masks_total))
+    place[to_b] = np.minimum(seen, b.place)
     none = np.empty(0, np.uint32)
     masses = _merge_rows(
         (a.indptr, a.classes, a.masses), (b.indptr, b.classes, b.masses), (to_a, to_b), (none, none), np.uint32
     )
-    return Vertices(keys, place, alone, *masses), (to_a, to_b)
+    return Vertices(keys, place, alone, one_mask, *masses), (to_a, to_b)
 
 
 def _merge_rows(

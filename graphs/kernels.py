@@ -207,6 +207,7 @@ def summarise(
     keys: Words,
     first: Array,
     alone: Flags,
+    one_mask: Flags,
     indptr: Ids,
     classes: Array,
     masses: Array,
@@ -226,6 +227,7 @@ def summarise(
         keys: written, like all that follow: the fields of `counting.Vertices`.
         first: their `place`.
         alone: a field.
+        one_mask: a field.
         indptr: a field.
         classes: a field.
         masses: a field.
@@ -245,10 +247,12 @@ def summarise(
             keys[level, at] = digits[level, pos & within, image]
         indptr[at] = entry
         earliest, only, total = np.int64(place[image]) + (pos & within), single[image], mass[0 if even else image]
+        mask, same_mask = pos & within, True
         ids[pos] = at
         e += 1
         while e < len(words) and not new[e]:
             pos = np.int64(words[e] & POSITION)
+            same_mask = same_mask and pos & within == mask
             if pos >> shift != image:
                 image = pos >> shift
                 only = False
@@ -262,7 +266,7 @@ def summarise(
             ids[pos] = at
             e += 1
         classes[entry], masses[entry] = label, total
-        first[at], alone[at] = earliest, only
+        first[at], alone[at], one_mask[at] = earliest, only, same_mask
     indptr[at + 1] = entry + 1
 
 

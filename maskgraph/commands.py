@@ -14,6 +14,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text, tightness_text
@@ -48,12 +49,17 @@ def bound(options: argparse.Namespace) -> int:
     # Building is a small part of the work, but the first sign of life.
     total = (1.25 + resamples) * len(options.mask_ratio)
     sides = []
+    kept: dict[float, MaskGraph] = {}
+    room = available_bytes() // 8
     for done, ratio in enumerate(options.mask_ratio, start=1):
-        # Every graph is built once ahead, so that a dimension that is too large for one stops before any solve.
+        # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
         graph = _graph(images, options, ratio)
         if options.dim is not None:
             check_dim(graph, options.dim)
         sides.append(min(graph.M.shape))
+        room -= graph.nbytes
+        if room > 0:
+            kept[ratio] = graph
         progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
     if options.dim is None:
         options.dim = min(DIM, *sides)
@@ -65,8 +71,9 @@ def bound(options: argparse.Namespace) -> int:
 
     answers: list[RatioAnswer] = []
     for ratio in options.mask_ratio:
-        graph = _graph(images, options, ratio)
-        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed)
+        graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio)
+        told = partial(progress.say, f"mask ratio {ratio:g}")
+        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed, told)
         tick(f"bounds at mask ratio {ratio:g}")
         if resamples:
             again = partial(tick, f"resamples at mask ratio {ratio:g}")

@@ -10,6 +10,10 @@ PLAIN_EVERY = 10.0
 """Seconds between two plain lines, so that a log stays short."""
 
 
+TELLING = 0.1
+"""Share of the work from which on the time that it took says something about the rest: the first step also loads."""
+
+
 class Progress:
     """Counts steps of one long piece of work and says when it should end."""
 
@@ -17,6 +21,11 @@ class Progress:
         self._title = title
         self._start = self._printed = time.monotonic()
         self._bar = sys.stderr.isatty()
+
+    def say(self, about: str, text: str) -> None:
+        """A line of its own, before the work that it is about."""
+        sys.stderr.write(("\r" + " " * 118 + "\r" if self._bar else "") + f"{self._title}, {about}: {text}\n")
+        sys.stderr.flush()
 
     def __call__(self, done: int, total: int, label: str, share: float | None = None) -> None:
         """Tell that `done` of `total` pieces are done.
@@ -30,9 +39,12 @@ class Progress:
         share = done / total if share is None else share
         now = time.monotonic()
         elapsed = now - self._start
-        left = _duration(elapsed / share * (1 - share))
         last = done == total
-        state = f"{self._title} {done}/{total}, " + (f"took {_duration(elapsed)}" if last else f"about {left} left")
+        state = f"{self._title} {done}/{total}"
+        if last:
+            state += f", took {_duration(elapsed)}"
+        elif share >= TELLING:
+            state += f", about {_duration(elapsed / share * (1 - share))} left"
         if self._bar:
             filled = round(WIDTH * share)
             line = f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {state}  {label}"

@@ -9,7 +9,8 @@ from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import bounds, labels, risk
-from maskgraph.theory.spectrum import spectrum
+from maskgraph.theory.engine import HOST, Engine
+from maskgraph.theory.spectrum import Told, spectrum
 from maskgraph.theory.unseen import Unseen, unseen
 
 
@@ -93,6 +94,8 @@ def answer(
     hop: Hop = "target",
     constants: Constants | None = None,
     seed: int = 0,
+    tell: Told | None = None,
+    engine: Engine = HOST,
 ) -> RatioAnswer:
     """Spectrum, labels, bounds and risks of one mask graph.
 
@@ -104,6 +107,8 @@ def answer(
             `target` do they bound L_U-MAE, for `image` they bound the same expression in that hop's alignment.
         constants: L, λ and ε of the bounds.
         seed: of the iterative solver.
+        tell: told of the components before any solve.
+        engine: where large components are solved.
 
     Raises:
         InputError: K above min(N1, N2).
@@ -111,7 +116,7 @@ def answer(
     constants = constants or Constants()
     check_dim(graph, dim)
     A = augmentation_graph(graph, hop)
-    found = spectrum(A, dim, seed)
+    found = spectrum(A, dim, seed, engine, tell)
     edges = labels.edge_mass(A)
     L, epsilon = constants.lipschitz, constants.epsilon
     lam = 1 / (4 * L) if constants.lam is None else constants.lam

@@ -38,6 +38,12 @@ ROWS = 1024
 MAX_DEGREE = 640
 """Highest degree of the Chebyshev test."""
 
+CHOLESKY_SIDE = 2048
+"""Vertices up to which what is left is bounded for certain, by a dense Cholesky factorisation."""
+
+LOW_DEGREE = 12
+"""Degree of a test that need not be sharp."""
+
 HUGE = 1e100
 """Far from overflow, and as sure a sign as any that ‖C‖ exceeds the guess."""
 
@@ -160,6 +166,53 @@ def norm_upper_bound(
     if left <= 0:
         return math.inf
     return float(guess) / 2 * (1 + math.cosh(math.acosh(max(norm / left, 1.0)) / reached))
+
+
+def norm_beside(
+    gram: Gram,
+    U: Array,
+    coupling: float,
+    guess: float,
+    degree: int,
+    failure: float,
+    rng: np.random.Generator,
+    engine: Engine,
+) -> float:
+    """ν of C = (I − UUᵀ)A(I − UUᵀ) by `norm_upper_bound`, at most 1; its guess is raised to what rounding allows.
+
+    Args:
+        gram: A, of norm 1.
+        U: (m, p) nearly orthonormal float64.
+        coupling: ‖AU − U(UᵀAU)‖ or more.
+        guess: where ‖C‖ is believed to lie.
+        degree: of the polynomial.
+        failure: δ.
+        rng: fresh.
+        engine: what U belongs to.
+    """
+
+    def project(x: Array) -> Array:
+        return x - U @ (U.T @ x)
+
+    def left(x: Array) -> Array:
+        return project(gram(x))
+
+    columns = int(U.shape[1])
+    # What a projection's own rounding leaves lies in the span of U: the next removes it, and only the coupling lets any
+    # of it through.
+    error = gram.error + (columns + 8) * EPS + min(coupling, 1.0) * gram.size * math.sqrt(columns) * EPS
+    floor = 16 * error * degree**2 * math.sqrt(gram.size * TESTED / chi_square_quantile(failure))
+    guess = min(max(guess, floor), 1.0)
+    return min(norm_upper_bound(left, gram.size, guess, degree, failure, rng, error, project, engine), 1.0)
+
+
+def norm_beside_for_certain(gram: Gram, U: Array, sigma: float, engine: Engine) -> float:
+    """ν of C = (I − UUᵀ)A(I − UUᵀ): σ and an allowance if a Cholesky factorisation shows that, else infinite."""
+    basis = engine.host(U)
+    C = engine.host(gram(engine.array(np.eye(gram.size), np.float64)))
+    C -= basis @ (basis.T @ C)
+    C -= (C @ basis) @ basis.T
+    return norm_by_cholesky((C + C.T) / 2, sigma)
 
 
 def norm_by_cholesky(C: Floats, sigma: float) -> float:

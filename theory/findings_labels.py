@@ -205,7 +205,7 @@ def _mixing_told(w: Mixing) -> list[str]:
     return [
         f"{w.world}: inter-class mass of the target hop {trend(w.inter)} ({w.inter[0]:.3f} to {w.inter[-1]:.3f}), φ of "
         f"the image hop {trend(w.phi_image)} ({w.phi_image[0]:.4g} to {w.phi_image[-1]:.4g}), seen "
-            f"once {w.once[0]:.3f} to {w.once[-1]:.3f}.",
+        f"once {w.once[0]:.3f} to {w.once[-1]:.3f}.",
         f"{w.world}: φ of the target hop is {w.phi[0]:.3f} and {w.phi[-1]:.3f} at the ends and {w.phi[least]:.3f} at "
         f"its least, ρ = {RATIOS[least]:g}: {shape}.",
     ]

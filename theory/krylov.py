@@ -15,15 +15,16 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from maskgraph.theory.certificate import (
+    CHOLESKY_SIDE,
     EPS,
+    LOW_DEGREE,
     MAX_DEGREE,
     TESTED,
     Bracket,
     bracket,
-    chi_square_quantile,
     degree_to_separate,
-    norm_by_cholesky,
-    norm_upper_bound,
+    norm_beside,
+    norm_beside_for_certain,
     tall_product,
 )
 from maskgraph.theory.engine import Array, Engine, Floats, Gram
@@ -53,15 +54,10 @@ NEGLIGIBLE = 1e-10
 NEAR_ZERO = 1e-6
 """Eigenvalues whose squares do not count, 1e-12 each; a test of `LOW_DEGREE` bounds what is left by little more."""
 
-LOW_DEGREE = 12
-
 CLUSTER = 1e-3
 """Relative distance of the last Ritz value to the last wanted one from which on no test is asked to tell them apart."""
 
 CLUSTER_DEGREE = 80
-
-CHOLESKY_SIDE = 2048
-"""Vertices up to which what is left is bounded for certain, by a dense Cholesky factorisation."""
 
 REACH = 96
 """Ritz values looked at beyond those needed."""
@@ -160,7 +156,8 @@ def _solve(
     for _ in range(ROUNDS):
         fresh, degree = _lanczos(small, U, need, want, frobenius, width, failure, rng, engine, dtype)
         U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
-        nu = _remainder(gram, U, theta, want, degree, failure, rng, engine)
+        coupling = float(np.linalg.norm(engine.host(AU - U * engine.array(theta, np.float64))))
+        nu = _remainder(gram, U, theta, coupling, want, degree, failure, rng, engine)
         # A norm above the last wanted value is that of what was missed.
         if nu <= theta[want] or nu >= 1:
             break
@@ -306,6 +303,7 @@ def _remainder(
     gram: Gram,
     U: Array,
     theta: Floats,
+    coupling: float,
     want: int,
     degree: int,
     failure: float,
@@ -314,31 +312,15 @@ def _remainder(
 ) -> float:
     """ν of what U leaves out; a higher degree where the first does not put it below the last wanted value."""
     if gram.size <= CHOLESKY_SIDE and theta[-1] < theta[want]:
-        basis = engine.host(U)
-        C = engine.host(gram(engine.array(np.eye(gram.size), np.float64)))
-        C -= basis @ (basis.T @ C)
-        C -= (C @ basis) @ basis.T
-        nu = norm_by_cholesky((C + C.T) / 2, float(theta[-1] + theta[want]) / 2)
+        nu = norm_beside_for_certain(gram, U, float(theta[-1] + theta[want]) / 2, engine)
         if nu <= theta[want]:
             return nu
-
-    def project(x: Array) -> Array:
-        return x - U @ (U.T @ x)
-
-    def left(x: Array) -> Array:
-        return project(gram(x))
-
-    # What a projection's own rounding leaves lies in the span of U, where the next removes it.
-    error = gram.error + (int(U.shape[1]) + 8) * EPS
-    nu = math.inf
+    nu = 1.0
     for q in (degree, min(4 * degree, MAX_DEGREE)):
-        # Below it the test could not tell what is left from its own rounding.
-        floor = 16 * error * q**2 * math.sqrt(gram.size * TESTED / chi_square_quantile(failure / 2))
-        guess = max(float(theta[-1]), floor)
-        nu = min(nu, norm_upper_bound(left, gram.size, guess, q, failure / 2, rng, error, project, engine))
+        nu = min(nu, norm_beside(gram, U, coupling, float(theta[-1]), q, failure / 2, rng, engine))
         if nu <= theta[want] or q == MAX_DEGREE or theta[-1] >= theta[want] * (1 - EPS):
             break
-    return min(nu, 1.0)
+    return nu
 
 
 class _Columns:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.augmentation import majority_class
+from maskgraph.graphs.augmentation import TIE
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
@@ -121,7 +121,8 @@ class MixtureWorld:
         gram = B @ B.swapaxes(2, 3) if a <= b else B.swapaxes(2, 3) @ B
         values = np.linalg.eigvalsh(gram).reshape(len(M), -1)
         classes = np.stack([p1 - M2.sum(axis=3), M2.sum(axis=3)], axis=-1)
-        label = majority_class(classes.reshape(-1, 2)).reshape(p1.shape)
+        # `majority_class` of dense masses, some of which are 0: the lower class at a tie.
+        label = (classes[..., 0] < classes.max(axis=-1) * (1 - TIE)).astype(np.int64)
         own = np.take_along_axis(classes, label[..., None], axis=-1)[..., 0]
         voted = np.einsum("tkab,tka->tkb", M, label)
         single, missing = zip(

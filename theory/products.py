@@ -269,7 +269,7 @@ def transposed_times(pair: Pair, x: Array) -> Array:
     return result
 
 
-def row_squares(pair: Pair, threads: int | None = None) -> Array:
+def square_shares(pair: Pair, threads: int | None = None) -> Array:
     """(m,) float64, (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij²: over a component they sum to its ‖S Sᵀ‖_F², in bounded memory.
 
     The cost is half the sum of the squared degrees of the columns. Every sum is of non-negative terms, at most

@@ -84,7 +84,7 @@ def floors(graph: MaskGraph, k: int) -> Floors:
     # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
     values = graph.codebook
     if values.shape[0] < values.shape[1]:
-        values = np.linalg.qr(values.T, mode="r").T
+        values = np.asarray(np.linalg.qr(values.T, mode="r")).T
     mean, variance = _mean_and_variance(graph, values)
     # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
     moment = np.zeros((len(mean), len(mean)))

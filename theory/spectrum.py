@@ -119,17 +119,19 @@ def spectrum(
     if tell:
         tell(told(split, k))
     factor = Factor(graph.B)
-    squares, frobenius_error = _row_squares(factor)
+    squares, frobenius_error = row_squares(factor)
     frobenius = math.fsum(squares)
     state = _search(graph, factor, split, squares, k, np.random.default_rng(seed), engine)
     ones, one_residuals = _known(graph, split, k)
     count = ones.shape[1]
     found = [(float(value), part, i) for part in state.parts for i, value in enumerate(part.values)]
-    found = sorted(found, key=lambda entry: -entry[0])[: k - count]
+    # Where k cuts a repeated eigenvalue any choice is right; this one does not hang on rounding.
+    found = sorted(found, key=lambda entry: (-round(entry[0], 12), entry[1].rows[0], entry[2]))[: k - count]
     values, residuals = np.zeros(k), np.zeros(k)
     values[:count], residuals[:count] = 1, one_residuals
     for j, (value, part, i) in enumerate(found, start=count):
         values[j], residuals[j] = min(max(value, 0.0), 1.0), part.residuals[i]
+    values[count:] = np.sort(values[count:])[::-1]
     low, high = values.copy(), values.copy()
     low[count:], high[count:] = 0, state.rest
     low[count : count + len(state.lower)] = np.minimum(state.lower, 1)
@@ -170,7 +172,7 @@ def frobenius_norm_sq(B: sp.csr_array) -> tuple[float, float]:
 
     ‖BBᵀ‖_F = ‖BᵀB‖_F (identity I5), so the side with the smaller sum of squared degrees of the other is multiplied out.
     """
-    squares, error = _row_squares(Factor(B))
+    squares, error = row_squares(Factor(B))
     return math.fsum(squares), error
 
 
@@ -196,7 +198,7 @@ class Factor:
         return Pair(self.B)
 
 
-def _row_squares(factor: Factor) -> tuple[Floats, float]:
+def row_squares(factor: Factor) -> tuple[Floats, float]:
     """Shares of ‖BBᵀ‖_F² that sum to ‖A_c‖_F² over the rows of a component, and a bound on the sum's rounding error.
 
     Where the columns are the cheaper side each one's share is given to the row of its first entry.
@@ -209,11 +211,11 @@ def _row_squares(factor: Factor) -> tuple[Floats, float]:
         side = B if by_row else sp.csr_array(B.T)
         shares = np.asarray((side @ side.T).power(2).sum(axis=1), dtype=np.float64).ravel()
     else:
-        from maskgraph.theory.products import row_squares
+        from maskgraph.theory.products import square_shares
 
         pair = factor.pair if by_row else factor.pair.swapped
         side = pair.S
-        shares = row_squares(pair)
+        shares = square_shares(pair)
     # Entries of the product are sums of at most max-degree non-negative terms, each good to a few ulp; a share sums at
     # most as many squares as there are rows, none of them negative. The shares are summed exactly (`math.fsum`).
     error = float(shares.sum()) * EPS * (2 * float(np.diff(side.indptr).max()) + side.shape[0] + 16)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maskgraph.graphs.bipartite import MaskGraph
 
 Side = Literal["visible", "target"]
@@ -51,8 +48,8 @@ def singleton_mass(graph: MaskGraph, side: Side) -> float:
 
     Where the N images are draws, its expectation is the unseen mass of a graph of N − 1 of them (Good–Turing).
     """
-    p, R = (graph.p1, graph.R1) if side == "visible" else (graph.p2, graph.R2)
-    return float(p[np.diff(R.indptr) == 1].sum() / p.sum())
+    p, views = (graph.p1, graph.visible) if side == "visible" else (graph.p2, graph.target)
+    return float(p[views.alone].sum() / p.sum())
 
 
 def single_mask_mass(graph: MaskGraph, side: Side) -> float:
@@ -61,17 +58,5 @@ def single_mask_mass(graph: MaskGraph, side: Side) -> float:
     Where the S masks are drawn without replacement, its expectation is the mass that one further mask shows and a graph
     of S − 1 masks lacks, whatever the weights of the images.
     """
-    p, ids = (graph.p1, graph.ids1) if side == "visible" else (graph.p2, graph.ids2)
-    first, last = _first_and_last_mask(ids, len(p))
-    return float(p[first == last].sum() / p.sum())
-
-
-def _first_and_last_mask(ids: NDArray[np.int64], vertices: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(vertices,) int64 each: the first and the last mask under which a vertex occurs, from (N, S) ids."""
-    by_mask = ids.T.ravel()
-    mask = np.repeat(np.arange(ids.shape[1]), ids.shape[0])
-    first, last = np.empty(vertices, dtype=np.int64), np.empty(vertices, dtype=np.int64)
-    # Of several values written to one place the last one stays.
-    last[by_mask] = mask
-    first[by_mask[::-1]] = mask[::-1]
-    return first, last
+    p, views = (graph.p1, graph.visible) if side == "visible" else (graph.p2, graph.target)
+    return float(p[views.one_mask].sum() / p.sum())

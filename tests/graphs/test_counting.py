@@ -32,6 +32,7 @@ def same(one: MaskGraph, other: MaskGraph) -> None:
     for x, y in ((one.visible, other.visible), (one.target, other.target)):
         np.testing.assert_array_equal(x.place, y.place)
         np.testing.assert_array_equal(x.alone, y.alone)
+        np.testing.assert_array_equal(x.one_mask, y.one_mask)
 
 
 def counted(images: CodedImages, masks: MaskSet, view: View, most: int = counting.BLOCK, threads: int = 1) -> MaskGraph:

@@ -1,0 +1,113 @@
+"""A thousand settings, most of them from solvers that are wrong: the intervals hold the truth in every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.certify import certify
+from maskgraph.theory.spectrum import spectrum
+from tests.theory.toys import Array, dense, disjoint, hypercube, joint_augmentation, random_joint
+
+SEEDS = 14
+"""Of each family and each wrong solver: 8 · 9 · 14 = 1,008 settings. At δ = 1e-10 none of them may fail by chance."""
+
+
+def low_rank(rng: np.random.Generator) -> Array:
+    """All but five eigenvalues are 0."""
+    return np.asarray((rng.random((60, 5)) + 0.1) @ (rng.random((5, 50)) + 0.1))
+
+
+def stars(rng: np.random.Generator) -> Array:
+    """One-edge components and a dense block."""
+    M = np.zeros((52, 50))
+    M[:12, :12] = np.diag(rng.random(12) + 0.1)
+    M[12:, 12:] = random_joint(rng, 40, 38)
+    return M
+
+
+def clustered(rng: np.random.Generator) -> Array:
+    """Twelve components whose second eigenvalues differ in the ninth digit."""
+    M = np.zeros((48, 48))
+    for block in range(12):
+        M[4 * block : 4 * block + 4, 4 * block : 4 * block + 4] = hypercube(2, 0.1 + 1e-10 * rng.random())
+    return M
+
+
+FAMILIES: dict[str, Callable[[np.random.Generator], Array]] = {
+    "random": lambda rng: random_joint(rng, 60, 70, 0.1),
+    "more targets": lambda rng: random_joint(rng, 40, 90, 0.05),
+    "sixteen copies": lambda rng: disjoint(random_joint(rng, 5, 6), 16),
+    "multiplicities above a block": lambda rng: hypercube(6, 0.05 + 0.3 * rng.random()),
+    "zeros": low_rank,
+    "one-edge components": stars,
+    "clusters": clustered,
+    "two halves and a hair": lambda rng: disjoint(random_joint(rng, 30, 28), 2) + 1e-9,
+}
+
+Solver = Callable[[Array, int, np.random.Generator], Array]
+"""Vectors from the true ones (all, descending), the number wanted and chance."""
+
+
+def noisy(size: float) -> Solver:
+    """Every vector off by this much."""
+    return lambda V, k, rng: V[:, : k + 4] + size * rng.standard_normal((len(V), min(k + 4, len(V))))
+
+
+SOLVERS: dict[str, Solver] = {
+    "right": lambda V, k, rng: V[:, : k + 4],
+    "right and no more": lambda V, k, rng: V[:, :k],
+    "off by 1e-8": noisy(1e-8),
+    "off by 1e-4": noisy(1e-4),
+    "off by a tenth": noisy(0.1 / 8),
+    "missed the second": lambda V, k, rng: np.delete(V, 1, axis=1)[:, : k + 4],
+    "missed three": lambda V, k, rng: np.delete(V, rng.permutation(k + 2)[:3], axis=1)[:, :k],
+    "too few": lambda V, k, rng: V[:, : max(k // 2, 1)],
+    "noise": lambda V, k, rng: rng.standard_normal((len(V), k)),
+}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_intervals_hold_the_truth(family: str, solver: str) -> None:
+    widths = []
+    for seed in range(SEEDS):
+        rng = np.random.default_rng([seed, list(FAMILIES).index(family)])
+        graph = joint_augmentation(FAMILIES[family](rng))
+        values, V = np.linalg.eigh(dense(graph))
+        values, V = values[::-1], V[:, ::-1]
+        k = int(rng.integers(1, len(values) // 2))
+        found = certify(graph, SOLVERS[solver](V, k, rng), k, seed=seed)
+        # The reference is off by the backward error of a dense solver, 2⁻⁵² · order, on each of k squares.
+        room = 4 * k * len(values) * float(np.finfo(np.float64).eps)
+        for exact, (low, high) in (
+            (float((values[:k] ** 2).sum()), found.head_sq_interval),
+            (float((values[k:] ** 2).sum()), found.tail_sq_interval),
+        ):
+            assert low - room <= exact <= high + room
+            widths.append(high - low)
+    if solver == "right" and family in ("random", "more targets"):
+        # Not by being wide: with a gap after the vectors, by next to nothing.
+        assert np.median(widths) < 1e-6
+    if solver == "missed three" and family == "random":
+        assert np.median(widths) > 1e-3
+
+
+def test_a_solver_that_lost_copies_is_told_from_one_that_did_not() -> None:
+    graph = joint_augmentation(disjoint(random_joint(np.random.default_rng(1), 60, 70), 4))
+    right = spectrum(graph, 8).vectors.toarray()
+    good, bad = certify(graph, right, 7), certify(graph, np.delete(right, [1, 2], axis=1), 7)
+    width = [high - low for low, high in (good.head_sq_interval, bad.head_sq_interval)]
+    assert width[0] < 0.05 * width[1]
+    assert bad.nu >= 1 - 1e-9
+
+
+@pytest.mark.parametrize(("k", "rows", "message"), [(0, 5, "dimension 0"), (6, 5, "dimension 6"), (2, 4, "shape")])
+def test_bad_input(k: int, rows: int, message: str) -> None:
+    graph: AugmentationGraph = joint_augmentation(random_joint(np.random.default_rng(1), 5, 7))
+    with pytest.raises(InputError, match=message):
+        certify(graph, np.ones((rows, 2)), k)

@@ -1,0 +1,104 @@
+"""Intervals for head and tail from anybody's eigenvectors, right or wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.certificate import (
+    EPS,
+    FAILURE,
+    bracket,
+    degree_to_separate,
+    norm_beside,
+)
+from maskgraph.theory.engine import HOST, Engine, Floats
+from maskgraph.theory.spectrum import Factor, row_squares
+
+DEGREE = 160
+"""Highest degree that the test goes to."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What eigenvectors show of the sums of squared eigenvalues, whatever they are.
+
+    Attributes:
+        head_sq_interval: [lo, hi] that holds Σ_{i<=k} λ_i², but for the failure probability.
+        tail_sq_interval: [lo, hi] that holds Σ_{i>k} λ_i², likewise.
+        nu: ν >= ‖(I − UUᵀ)A(I − UUᵀ)‖, of what the vectors leave out.
+    """
+
+    head_sq_interval: tuple[float, float]
+    tail_sq_interval: tuple[float, float]
+    nu: float
+
+
+def certify(
+    graph: AugmentationGraph,
+    vectors: NDArray[np.float64],
+    k: int,
+    failure: float = FAILURE,
+    seed: int = 0,
+    engine: Engine = HOST,
+) -> Certificate:
+    """Hold approximate eigenvectors of A, from any solver, to what they show.
+
+    The known eigenvector √p1 is put beside them. Nothing is assumed of them but that they do not depend on the seed: a
+    solve that missed an eigenvalue gets an interval that is wide, not wrong (docs/theory.md, section 6).
+
+    Args:
+        graph: the augmentation graph.
+        vectors: (N1, p) float64, any columns; dependent ones count once.
+        k: 1 <= k <= N1.
+        failure: δ, the probability allowed to the upper bounds to fail.
+        seed: of the random test.
+        engine: where to compute.
+
+    Raises:
+        InputError: k out of range, or vectors of another length.
+    """
+    vertices = graph.B.shape[0]
+    if vectors.ndim != 2 or len(vectors) != vertices:
+        raise InputError(f"vectors of shape {vectors.shape} for a graph of {vertices} views; expected ({vertices}, p)")
+    if not 1 <= k <= vertices:
+        raise InputError(f"dimension {k} for a graph of {vertices} views; expected 1 to {vertices} (see --dim)")
+    factor = Factor(graph.B)
+    squares, error = row_squares(factor)
+    frobenius = math.fsum(squares)
+    gram = engine.gram(factor.pair, np.float64)
+    U = _basis(np.sqrt(graph.p1), vectors)
+    held = engine.array(U, np.float64)
+    images = gram(held)
+    theta = np.linalg.eigvalsh(U.T @ engine.host(images))[::-1]
+    rng = np.random.default_rng(seed)
+    # Where the vectors are right, what they leave out is below the last of them; else the test says how far above.
+    degree = degree_to_separate(vertices, max(float(theta[-1]), EPS), float(theta[min(k, len(theta)) - 1]), failure)
+    nu = norm_beside(gram, held, 1.0, max(float(theta[-1]), EPS), min(degree, DEGREE), failure, rng, engine)
+    found = bracket(held, images, nu, gram, engine)
+    low, high = np.zeros(k - 1), np.full(k - 1, found.nu)
+    known = min(k - 1, len(found.lower))
+    low[:known], high[:known] = found.lower[:known], found.upper[:known]
+    head = 1 + math.fsum(low**2), 1 + math.fsum(high**2)
+    room = k * vertices * EPS
+    return Certificate(
+        (max(head[0] - room, 0.0), head[1] + room),
+        (max(frobenius - head[1] - error - room, 0.0), max(frobenius - head[0] + error + room, 0.0)),
+        found.nu,
+    )
+
+
+def _basis(top: Floats, vectors: Floats) -> Floats:
+    """An orthonormal basis of top (first, kept as it is) and the vectors."""
+    rest = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-300)
+    for _ in range(2):
+        rest = rest - np.outer(top, top @ rest)
+    left, size, _ = np.linalg.svd(rest, full_matrices=False)
+    rest = left[:, size > 1e-8]
+    rest = rest - np.outer(top, top @ rest)
+    return np.column_stack([top, rest])
