@@ -35,6 +35,9 @@ TESTED = 8
 ROWS = 1024
 """Rows of a tall matrix that are multiplied at once, so that the error of a product is that of 4096 terms."""
 
+PANEL = 2**14
+"""Rows of a block that are worked on together, so that they stay in cache."""
+
 MAX_DEGREE = 640
 """Highest degree of the Chebyshev test."""
 
@@ -43,6 +46,9 @@ CHOLESKY_SIDE = 2048
 
 LOW_DEGREE = 12
 """Degree of a test that need not be sharp."""
+
+DIAGONAL = 1e-11
+"""Norm of what Ritz vectors may leave off the diagonal of UᵀAU."""
 
 HUGE = 1e100
 """Far from overflow, and as sure a sign as any that ‖C‖ exceeds the guess."""
@@ -83,17 +89,35 @@ def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Brack
     Returns:
         bounds of the p − 1 eigenvalues after the first.
     """
-    theta = tall_product(U, AU, engine)
-    theta, turn = np.linalg.eigh((theta + theta.T) / 2)
+    projected = tall_product(U, AU, engine)
+    theta, turn = np.linalg.eigh((projected + projected.T) / 2)
     theta, turn = theta[::-1], turn[:, ::-1]
-    residual = AU - U @ engine.array((turn * theta) @ turn.T, np.float64)
-    gram_of_residual = turn.T @ tall_product(residual, residual, engine) @ turn
+    off = float(np.linalg.norm(projected - np.diag(np.diag(projected))))
+    if off <= DIAGONAL:
+        # Ritz vectors, the usual case: nothing needs to be turned, and what is off the diagonal counts as rounding.
+        order = np.argsort(-np.diag(projected), kind="stable")
+        theta, turn = np.diag(projected)[order], np.eye(len(order))[:, order]
+    else:
+        off = 0.0
+    gram_of_residual = _gram_of_residual(U, AU, (turn * theta) @ turn.T, off > 0, engine)
+    gram_of_residual = turn.T @ gram_of_residual @ turn
     # ‖Δ‖ of docs/theory.md: what is computed belongs exactly to a matrix as near to A as this.
-    slack = 4 * (allowance(gram, len(theta)) + orthogonality_defect(U, engine))
+    slack = 4 * (allowance(gram, len(theta)) + orthogonality_defect(U, engine) + off)
     squares = np.linalg.eigvalsh(np.diag(theta**2) + gram_of_residual)[::-1]
     lower = np.sqrt(np.maximum(squares, 0)) - slack
     upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu) + slack
     return Bracket(np.clip(lower[1:], 0, 1), np.clip(upper[1:], 0, 1), min(nu + slack, 1.0))
+
+
+def _gram_of_residual(U: Array, AU: Array, theta: Floats, diagonal: bool, engine: Engine) -> Floats:
+    """RᵀR with R = AU − UΘ, `ROWS` rows at a time."""
+    total = np.zeros_like(theta)
+    held = engine.array(np.diag(theta) if diagonal else theta, np.float64)
+    for low in range(0, U.shape[0], ROWS):
+        rows = slice(low, low + ROWS)
+        R = AU[rows] - (U[rows] * held if diagonal else U[rows] @ held)
+        total += engine.host(R.T @ R)
+    return total
 
 
 def allowance(gram: Gram, columns: int) -> float:
@@ -108,12 +132,22 @@ def orthogonality_defect(U: Array, engine: Engine) -> float:
     return defect + columns * (ROWS + int(U.shape[0]) / ROWS) * EPS
 
 
-def tall_product(x: Array, y: Array, engine: Engine) -> Floats:
-    """xᵀy of two tall matrices on the host, summed over blocks of `ROWS` rows."""
+def tall_product(x: Array, y: Array, engine: Engine, rows: int = ROWS) -> Floats:
+    """Xᵀy of two tall matrices on the host, summed over blocks of rows."""
     total = np.zeros((x.shape[1], y.shape[1]))
-    for low in range(0, x.shape[0], ROWS):
-        total += engine.host(x[low : low + ROWS].T @ y[low : low + ROWS])
+    for low in range(0, x.shape[0], rows):
+        total += engine.host(x[low : low + rows].T @ y[low : low + rows])
     return total
+
+
+def project_out(x: Array, U: Array, engine: Engine) -> Array:
+    """X − U(Uᵀx), in place and panel by panel: memory written for the first time costs more than the product."""
+    coefficients = engine.array(tall_product(U, x, engine, PANEL), np.float64)
+    coefficients = engine.cast(coefficients, np.float32) if engine.single(x) else coefficients
+    for low in range(0, x.shape[0], PANEL):
+        panel = slice(low, low + PANEL)
+        x[panel] -= U[panel] @ coefficients
+    return x
 
 
 def norm_upper_bound(
@@ -157,7 +191,7 @@ def norm_upper_bound(
     norm = _norm(current, engine)
     # Where ‖C‖ is far above the guess the recurrence explodes; the test is valid at whatever degree it has reached.
     while reached < degree and norm < HUGE:
-        previous, current = current, (apply(current) * (2 / guess) - current) * 2 - previous
+        previous, current = current, chebyshev_step(apply(current), current, previous, guess)
         reached += 1
         norm = _norm(current, engine)
     # A step's rounding grows no faster than T_q: docs/theory.md.
@@ -192,7 +226,7 @@ def norm_beside(
     """
 
     def project(x: Array) -> Array:
-        return x - U @ (U.T @ x)
+        return project_out(x, U, engine)
 
     def left(x: Array) -> Array:
         return project(gram(x))
@@ -238,6 +272,15 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
 
 def _norm(x: Array, engine: Engine) -> float:
     return math.sqrt(float(np.trace(tall_product(x, x, engine))))
+
+
+def chebyshev_step(image: Array, current: Array, previous: Array, edge: float) -> Array:
+    """T_{j+1} x = 2(2C/edge − 1) T_j x − T_{j−1} x from C T_j x, in the memory of that."""
+    image *= 4 / edge
+    image -= current
+    image -= current
+    image -= previous
+    return image
 
 
 def chi_square_quantile(failure: float) -> float:

@@ -29,10 +29,12 @@ class Gram(Protocol):
 
     Attributes:
         size: the number of rows of S.
+        entries: the number of entries of S.
         error: a bound on ‖computed − exact‖ for a column of norm 1.
     """
 
     size: int
+    entries: int
     error: float
 
     def __call__(self, x: Array) -> Array:
@@ -57,6 +59,10 @@ class Engine(Protocol):
 
     def cast(self, values: Array, dtype: type) -> Array:
         """The same values in this dtype."""
+        ...
+
+    def single(self, values: Array) -> bool:
+        """Whether an array is float32."""
         ...
 
     def host(self, values: Array) -> Floats:
@@ -88,6 +94,10 @@ class Host:
     def cast(self, values: NDArray[Any], dtype: type) -> NDArray[Any]:
         """The same values in this dtype."""
         return values.astype(dtype, copy=False)
+
+    def single(self, values: NDArray[Any]) -> bool:
+        """Whether an array is float32."""
+        return values.dtype == np.float32
 
     def host(self, values: NDArray[Any]) -> Floats:
         """A float64 numpy array of the same values."""

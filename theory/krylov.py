@@ -19,12 +19,15 @@ from maskgraph.theory.certificate import (
     EPS,
     LOW_DEGREE,
     MAX_DEGREE,
+    PANEL,
     TESTED,
     Bracket,
     bracket,
+    chebyshev_step,
     degree_to_separate,
     norm_beside,
     norm_beside_for_certain,
+    project_out,
     tall_product,
 )
 from maskgraph.theory.engine import Array, Engine, Floats, Gram
@@ -33,8 +36,15 @@ from maskgraph.theory.products import Pair
 BLOCK = 16
 """Columns of a step: one cache line of float32."""
 
-CHUNK = 128
-"""Columns of the basis that are stored, and multiplied, together."""
+DEGREE = 8
+"""Highest degree of a polynomial filter."""
+
+SPREAD = 1e3
+"""How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
+
+PAYS = 18
+"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than a product: both
+are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
 
 BUFFER = 8
 """Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
@@ -156,7 +166,7 @@ def _solve(
     for _ in range(ROUNDS):
         fresh, degree = _lanczos(small, U, need, want, frobenius, width, failure, rng, engine, dtype)
         U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
-        coupling = float(np.linalg.norm(engine.host(AU - U * engine.array(theta, np.float64))))
+        coupling = _coupling(U, AU, theta, engine)
         nu = _remainder(gram, U, theta, coupling, want, degree, failure, rng, engine)
         # A norm above the last wanted value is that of what was missed.
         if nu <= theta[want] or nu >= 1:
@@ -167,8 +177,71 @@ def _solve(
     return Eigenpairs(theta[chosen], found, engine.host(U[:, chosen]), engine.host(AU[:, chosen]))
 
 
+def _coupling(U: Array, AU: Array, theta: Floats, engine: Engine) -> float:
+    """‖AU − U·diag(θ)‖_F."""
+    total, own = 0.0, engine.array(theta, np.float64)
+    for low in range(0, U.shape[0], PANEL):
+        part = AU[low : low + PANEL] - U[low : low + PANEL] * own
+        total += float(engine.host((part * part).sum()))
+    return math.sqrt(total)
+
+
 def _uncertainty(found: Bracket, want: int) -> float:
     return math.fsum(found.upper[:want] ** 2) - math.fsum(found.lower[:want] ** 2)
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """A polynomial of A that is small on [0, edge] and grows beyond: T_d(2A/edge − 1), scaled to norm about 1.
+
+    Attributes:
+        edge: the end of what is damped.
+        degree: d; 1 without an edge is A itself.
+        scale: the polynomial at the largest eigenvalue.
+    """
+
+    edge: float
+    degree: int
+    scale: float
+
+    def apply(self, gram: Gram, fixed: Array, x: Array, engine: Engine) -> Array:
+        """The polynomial times a block, on the complement of what is fixed."""
+
+        if self.degree == 1:
+            return project_out(gram(x), fixed, engine)
+        # What rounding leaves of the fixed ones grows little more than the wanted, and goes with one projection.
+        current = gram(x)
+        current *= 2 / self.edge
+        current -= x
+        previous = x
+        for _ in range(self.degree - 1):
+            previous, current = current, chebyshev_step(gram(current), current, previous, self.edge)
+        current *= 1 / self.scale
+        return project_out(current, fixed, engine)
+
+    def eigenvalues(self, values: Floats) -> Floats:
+        """Those of A, for eigenvalues of the polynomial; `edge` for what is damped."""
+        if self.degree == 1:
+            return values
+        grown = np.arccosh(np.maximum(values * self.scale, 1.0))
+        return np.asarray(self.edge / 2 * (1 + np.cosh(grown / self.degree)))
+
+    def images(self, values: Floats, left: Floats) -> Floats:
+        """About what A leaves of Ritz vectors, from what the polynomial leaves of them.
+
+        A residual of the polynomial is that of a component in what is damped over the distance to it.
+        """
+        if self.degree == 1:
+            return left
+        away = np.maximum(values - 1 / self.scale, EPS)
+        return np.asarray(left * (self.eigenvalues(values) / away))
+
+
+def _filter(theta: Floats, edge: float) -> _Filter:
+    """The highest degree up to `DEGREE` whose growth over the wanted values float32 can still tell apart."""
+    reach = math.acosh(max(2 * float(theta[0]) / edge - 1, 1.0))
+    degree = int(min(max(math.acosh(SPREAD) / max(reach, EPS), 2), DEGREE))
+    return _Filter(edge, degree, math.cosh(degree * reach))
 
 
 def _lanczos(
@@ -186,24 +259,26 @@ def _lanczos(
     """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
 
     Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
-    within the width, by the estimate r²/gap of each Ritz value.
+    within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
+    fewer vectors for more products.
 
     Returns:
         (m, p) float64 block, p >= need, not quite orthonormal, and a degree.
     """
     size = gram.size
-    basis = _Columns(engine, size, dtype)
     fixed = engine.cast(locked, dtype)
     most = min(BASIS + 8 * want, size - int(locked.shape[1]) - BLOCK)
+    step = _Filter(0.0, 1, 1.0)
+    basis = _Columns(engine, size, dtype)
+    start = engine.array(rng.standard_normal((size, BLOCK)), dtype)
+    block = _orthonormal(project_out(start, fixed, engine), basis, fixed, rng, engine, dtype)[0]
     projected = np.zeros((most + BLOCK, most + BLOCK))
-    block = _start(basis, fixed, rng, engine, dtype, size)
     before, coupling = block, np.zeros((BLOCK, BLOCK))
     looked = 0
     while True:
         at = basis.count
         basis.append(block)
-        image = gram(block)
-        image = image - fixed @ (fixed.T @ image)
+        image = step.apply(gram, fixed, block, engine)
         # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
         # what rounding does to it.
         own = engine.host(block.T @ image)
@@ -220,17 +295,25 @@ def _lanczos(
         before = block
         block, coupling = _orthonormal(image, basis, fixed, rng, engine, dtype)
         full = basis.count + BLOCK > most
-        if full or basis.count >= max(need + BUFFER + BLOCK, GROWTH * looked):
-            looked = basis.count
-            few = (max(looked - need - REACH, 0), looked - 1)
-            theta, Y = scipy.linalg.eigh(projected[:looked, :looked], subset_by_index=few, check_finite=False)
-            theta, Y = theta[::-1], Y[:, ::-1]
-            left = coupling @ Y[at:looked]
-            rest = max(frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
-            count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, failure)
-            if full or _settled(theta[:count], left[:, :count], need, max(width * rest, NEGLIGIBLE / 4), dtype):
-                break
-    return basis.times(Y[:, :count]), degree
+        if not full and basis.count < max(need + BUFFER + BLOCK, GROWTH * looked):
+            continue
+        looked = basis.count
+        few = (max(looked - need - REACH, 0), looked - 1)
+        values, Y = scipy.linalg.eigh(projected[:looked, :looked], subset_by_index=few, check_finite=False)
+        values, Y = values[::-1], Y[:, ::-1]
+        theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
+        rest = max(frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
+        count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, failure)
+        if full or _settled(theta[:count], left[:, :count], need, max(width * rest, NEGLIGIBLE / 4), dtype):
+            return basis.times(Y[:, :count]), degree
+        edge = float(theta[min(need + BUFFER, len(theta)) - 1])
+        if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
+            step = _filter(theta, edge)
+            mixed = basis.times(Y[:, :count] @ rng.standard_normal((count, BLOCK)))
+            basis = _Columns(engine, size, dtype)
+            block = _orthonormal(engine.cast(mixed, dtype), basis, fixed, rng, engine, dtype)[0]
+            coupling = np.zeros((BLOCK, BLOCK))
+            looked = 0
 
 
 def _settled(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> bool:
@@ -273,24 +356,33 @@ def _rayleigh_ritz(gram: Gram, U: Array, fresh: Array, engine: Engine) -> tuple[
     The known eigenvector, column 0, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
     """
     known = U[:, :1]
-    rest = engine.empty(U.shape[0], U.shape[1] - 1 + fresh.shape[1], np.float64)
-    rest[:, : U.shape[1] - 1] = U[:, 1:]
-    rest[:, U.shape[1] - 1 :] = fresh
-    defect = math.inf
-    while defect > ORTHONORMAL:
-        rest = rest - known @ (known.T @ rest)
-        G = tall_product(rest, rest, engine)
-        # A symmetric correction leaves the square of what it takes away.
-        defect = float(np.linalg.norm(G - np.eye(len(G)))) ** 2
-        rest = rest @ engine.array(_inverse_root(G), np.float64)
+    held = U.shape[1] - 1
+    rest = engine.empty(U.shape[0], held + fresh.shape[1], np.float64)
+    rest[:, :held], rest[:, held:] = U[:, 1:], fresh
+    project_out(rest, known, engine)
+    root = _inverse_root(tall_product(rest, rest, engine))
+    if float(np.linalg.norm(root - np.eye(len(root)))) ** 2 > ORTHONORMAL:
+        # A symmetric correction leaves about the square of what it takes away: here too much.
+        rest = project_out(_times(rest, root, engine), known, engine)
+        root = _inverse_root(tall_product(rest, rest, engine))
     image = gram(rest)
-    theta = tall_product(rest, image, engine)
+    theta = root @ tall_product(rest, image, engine) @ root
     values, turn = np.linalg.eigh((theta + theta.T) / 2)
-    turned = engine.array(turn[:, ::-1], np.float64)
-    basis, images = (engine.empty(U.shape[0], 1 + rest.shape[1], np.float64) for _ in range(2))
+    turn = root @ turn[:, ::-1]
+    basis, images = (engine.empty(U.shape[0], 1 + len(root), np.float64) for _ in range(2))
     basis[:, :1], images[:, :1] = known, gram(known)
-    basis[:, 1:], images[:, 1:] = rest @ turned, image @ turned
+    _times(rest, turn, engine, basis[:, 1:])
+    _times(image, turn, engine, images[:, 1:])
     return basis, images, np.concatenate([[1.0], values[::-1]])
+
+
+def _times(x: Array, coefficients: Floats, engine: Engine, result: Array | None = None) -> Array:
+    """A tall matrix times a small one, panel by panel."""
+    own = engine.array(coefficients, np.float64)
+    result = engine.empty(x.shape[0], own.shape[1], np.float64) if result is None else result
+    for low in range(0, x.shape[0], PANEL):
+        result[low : low + PANEL] = x[low : low + PANEL] @ own
+    return result
 
 
 def _inverse_root(G: Floats) -> Floats:
@@ -324,49 +416,50 @@ def _remainder(
 
 
 class _Columns:
-    """A growing orthonormal basis, in chunks of columns."""
+    """A growing orthonormal basis, a block after the other."""
 
     def __init__(self, engine: Engine, size: int, dtype: type) -> None:
-        self._engine, self._size, self._dtype = engine, size, dtype
-        self._chunks: list[Array] = []
-        self.count = 0
+        self._engine, self._dtype = engine, dtype
+        # A panel of the block stays in cache while all of the basis passes.
+        self._panels = [slice(low, min(low + PANEL, size)) for low in range(0, size, PANEL)]
+        self._blocks: list[Array] = []
+
+    @property
+    def count(self) -> int:
+        """Columns so far."""
+        return BLOCK * len(self._blocks)
 
     def append(self, block: Array) -> None:
         """Add `BLOCK` columns."""
-        at = self.count % CHUNK
-        if at == 0:
-            self._chunks.append(self._engine.empty(self._size, CHUNK, self._dtype))
-        self._chunks[-1][:, at : at + BLOCK] = block
-        self.count += BLOCK
-
-    def _used(self) -> list[tuple[slice, Array]]:
-        parts = []
-        for number, chunk in enumerate(self._chunks):
-            rows = slice(number * CHUNK, min((number + 1) * CHUNK, self.count))
-            parts.append((rows, chunk[:, : rows.stop - rows.start]))
-        return parts
+        self._blocks.append(block)
 
     def transposed_times(self, x: Array) -> Floats:
         """Vᵀx on the host."""
-        return np.concatenate([self._engine.host(chunk.T @ x) for _, chunk in self._used()])
+        total = np.zeros((len(self._blocks), BLOCK, x.shape[1]))
+        for panel in self._panels:
+            part = x[panel]
+            for number, block in enumerate(self._blocks):
+                total[number] += self._engine.host(block[panel].T @ part)
+        return total.reshape(-1, x.shape[1])
 
     def subtract(self, x: Array, coefficients: Floats) -> None:
         """X −= V·coefficients."""
-        for rows, chunk in self._used():
-            x -= chunk @ self._engine.array(coefficients[rows], self._dtype)
+        parts = [self._engine.array(rows, self._dtype) for rows in coefficients.reshape(-1, BLOCK, x.shape[1])]
+        for panel in self._panels:
+            part = x[panel]
+            for block, own in zip(self._blocks, parts, strict=True):
+                part -= block[panel] @ own
 
     def times(self, coefficients: Floats) -> Array:
         """V·coefficients in float64."""
-        total = self._engine.array(np.zeros((self._size, coefficients.shape[1])), np.float64)
-        for rows, chunk in self._used():
-            total += self._engine.cast(chunk @ self._engine.array(coefficients[rows], self._dtype), np.float64)
-        return total
-
-
-def _start(basis: _Columns, fixed: Array, rng: np.random.Generator, engine: Engine, dtype: type, size: int) -> Array:
-    block = engine.array(rng.standard_normal((size, BLOCK)), dtype)
-    block = block - fixed @ (fixed.T @ block)
-    return _orthonormal(block, basis, fixed, rng, engine, dtype)[0]
+        result = self._engine.empty(self._panels[-1].stop, coefficients.shape[1], np.float64)
+        parts = [self._engine.array(rows, self._dtype) for rows in coefficients.reshape(len(self._blocks), BLOCK, -1)]
+        for panel in self._panels:
+            total = self._blocks[0][panel] @ parts[0]
+            for block, own in zip(self._blocks[1:], parts[1:], strict=True):
+                total += block[panel] @ own
+            result[panel] = self._engine.cast(total, np.float64)
+        return result
 
 
 def _orthonormal(
@@ -377,7 +470,7 @@ def _orthonormal(
     Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
     """
     noise = float(np.finfo(dtype).eps)
-    values, vectors = np.linalg.eigh(tall_product(x, x, engine))
+    values, vectors = np.linalg.eigh(tall_product(x, x, engine, PANEL))
     # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
     poor = values < (16 * noise) ** 2
     root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
@@ -387,9 +480,9 @@ def _orthonormal(
         x = _refill(x, poor, basis, fixed, rng, engine, dtype)
     if basis.count and root[~poor].min(initial=1) < SHORT:
         # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
-        x = x - fixed @ (fixed.T @ x)
+        project_out(x, fixed, engine)
         basis.subtract(x, basis.transposed_times(x))
-    G = tall_product(x, x, engine)
+    G = tall_product(x, x, engine, PANEL)
     back = _inverse_root(G)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
     return x @ engine.array(back, dtype), np.linalg.inv(back) @ coupling
@@ -407,7 +500,7 @@ def _refill(
     fresh = engine.array(rng.standard_normal((int(x.shape[0]), int(poor.sum()))), dtype)
     good = x[:, :0] if poor.all() else x[:, int(poor.sum()) :]
     for _ in range(2):
-        fresh = fresh - fixed @ (fixed.T @ fresh)
+        project_out(fresh, fixed, engine)
         if basis.count:
             basis.subtract(fresh, basis.transposed_times(fresh))
         fresh = fresh - good @ (good.T @ fresh)

@@ -77,14 +77,17 @@ class Gram:
 
     Attributes:
         size: m.
+        entries: those of S.
         error: a bound on ‖computed − exact‖ for a block column of norm 1: (d + d')·ε with d, d' the longest row of S
             and of Sᵀ, as ‖S‖ <= 1 and S >= 0 (Higham 2002, section 3.1: |fl(Sx) − Sx| <= γ_d |S||x| row by row).
     """
 
     def __init__(self, pair: Pair, dtype: Any, threads: int | None = None) -> None:
         self.size = int(pair.S.shape[0])
+        self.entries = int(pair.S.nnz)
         self._dtype = np.dtype(dtype)
         self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
+        self._between: Array | None = None
         longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (pair.S, pair.T))
         self.error = (longest + 2) * float(np.finfo(self._dtype).eps)
 
@@ -102,11 +105,14 @@ class Gram:
         return result
 
     def _block(self, x: Array) -> Array:
-        block = aligned(self.size, self._dtype)
-        block[:] = x
-        for factor in self._factors:
-            block = factor(block)
-        return block
+        first, second = self._factors
+        if x.ctypes.data % LINE or not x.flags.c_contiguous:
+            x, given = aligned(self.size, self._dtype), x
+            x[:] = given
+        if self._between is None:
+            # Kept: memory that is written for the first time costs as much as the product.
+            self._between = aligned(first.rows, self._dtype)
+        return second(first(x, self._between), aligned(self.size, self._dtype))
 
 
 class Tiles:
@@ -149,8 +155,12 @@ class _Factor:
         whole = len(self._data) < PARALLEL
         self._parts = [(0, tiles.rows)] if whole else list(zip([0, *cuts], [*cuts, tiles.rows], strict=True))
 
-    def __call__(self, x: Array) -> Array:
-        result = aligned(self._tiles.rows, x.dtype)
+    @property
+    def rows(self) -> int:
+        """Of the matrix."""
+        return self._tiles.rows
+
+    def __call__(self, x: Array, result: Array) -> Array:
         if len(self._parts) == 1:
             self._rows_of(x, result, *self._parts[0])
             return result
@@ -265,7 +275,7 @@ def transposed_times(pair: Pair, x: Array) -> Array:
         used = min(width, x.shape[1] - low)
         block = aligned(len(x), np.float64)
         block[:, :used], block[:, used:] = x[:, low : low + used], 0
-        result[:, low : low + used] = factor(block)[:, :used]
+        result[:, low : low + used] = factor(block, aligned(factor.rows, np.float64))[:, :used]
     return result
 
 
