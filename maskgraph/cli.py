@@ -142,6 +142,9 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         help="error of the pseudo-inverse encoder, Assumption 3.1 (0)",
     )
     parser.add_argument(
+        "--device", default="cpu", metavar="D", help="where large components are solved: cpu (default) or cuda"
+    )
+    parser.add_argument(
         "--bootstrap",
         type=int,
         metavar="B",

@@ -23,6 +23,7 @@ from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.bounds import is_printed_lambda
+from maskgraph.theory.engine import HOST, Engine
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def bound(options: argparse.Namespace) -> int:
     progress = Progress("bound")
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
+    engine = _engine(options.device)
     images = _coded(options, options.mask_ratio)
     if options.bootstrap is not None:
         check_bootstrap(images, options.bootstrap)
@@ -73,7 +75,7 @@ def bound(options: argparse.Namespace) -> int:
     for ratio in options.mask_ratio:
         graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio)
         told = partial(progress.say, f"mask ratio {ratio:g}")
-        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed, told)
+        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed, told, engine)
         tick(f"bounds at mask ratio {ratio:g}")
         if resamples:
             again = partial(tick, f"resamples at mask ratio {ratio:g}")
@@ -208,6 +210,14 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     for path in (directory / "records", *write_report(directory)):
         print(f"  {path}")
     return OK
+
+
+def _engine(device: str) -> Engine:
+    if device == "cpu":
+        return HOST
+    from maskgraph.theory.torch_engine import TorchEngine
+
+    return TorchEngine(device)
 
 
 def _source(options: argparse.Namespace) -> Source:

@@ -206,7 +206,6 @@ class _Filter:
 
     def apply(self, gram: Gram, fixed: Array, x: Array, engine: Engine) -> Array:
         """The polynomial times a block, on the complement of what is fixed."""
-
         if self.degree == 1:
             return project_out(gram(x), fixed, engine)
         # What rounding leaves of the fixed ones grows little more than the wanted, and goes with one projection.

@@ -228,3 +228,17 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         assert exit.value.code == 0
         assert f"maskgraph {command} " in capsys.readouterr().out
+
+
+def test_a_device_that_is_not_there_is_refused(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bound", coded, "--mask-ratio", "0.5", "--device", "cuda:99"]) == 2
+    error = capsys.readouterr().err
+    assert "device 'cuda:99' cannot be used" in error
+    assert "Traceback" not in error
+
+
+def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", "1"]) == 0
+    told = capsys.readouterr().err
+    assert "eigenvalue" in told
+    assert "the tail is trivially |A|_F^2 - 1" in told

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse.linalg
+import torch
 from hypothesis import given
 
 from maskgraph.graphs.augmentation import AugmentationGraph, Hop, augmentation_graph
@@ -27,6 +28,8 @@ from tests.theory.toys import (
     joint_augmentation,
     random_joint,
 )
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 VALUE = 1e-12
 """Backward error of a dense symmetric solver, order · 2⁻⁵² with a factor of 8 for the product B Bᵀ: 5e-13 at 300."""
@@ -336,3 +339,25 @@ def test_dimension_out_of_range(k: int) -> None:
     graph = joint_augmentation(random_joint(np.random.default_rng(9), 7, 9))
     with pytest.raises(InputError, match=f"dimension {k} for a graph of 7 views; expected 1 to 7"):
         spectrum.spectrum(graph, k)
+
+
+@pytest.mark.usefixtures("iterative")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("M", [hypercube(8, 0.1), random_joint(np.random.default_rng(3), 400, 420, 0.05)])
+def test_torch_gives_the_same(device: str, M: Array) -> None:
+    from maskgraph.theory.torch_engine import TorchEngine
+
+    graph = joint_augmentation(M)
+    ours, theirs = spectrum.spectrum(graph, 12), spectrum.spectrum(graph, 12, engine=TorchEngine(device))
+    assert theirs.values == pytest.approx(ours.values, abs=CONVERGED)
+    assert theirs.components == ours.components
+    exact = float((everything(graph)[12:] ** 2).sum())
+    assert theirs.tail_sq_interval[0] - SUM <= exact <= theirs.tail_sq_interval[1] + SUM
+    assert theirs.residuals.max() < RESIDUAL
+
+
+def test_a_device_that_is_not_there() -> None:
+    from maskgraph.theory.torch_engine import TorchEngine
+
+    with pytest.raises(InputError, match=r"device 'cuda:99' cannot be used .*expected cpu, or cuda"):
+        TorchEngine("cuda:99")

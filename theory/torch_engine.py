@@ -1,0 +1,96 @@
+"""The engine of torch: the iterative solver on a GPU, with the same results."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.engine import Floats
+from maskgraph.theory.products import Pair
+
+KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
+
+
+class TorchEngine:
+    """Torch tensors on one device and torch's sparse products."""
+
+    def __init__(self, device: str) -> None:
+        """Use a device.
+
+        Args:
+            device: `cpu`, `cuda`, `cuda:1`, …
+
+        Raises:
+            InputError: a device that this machine, or this torch, does not have.
+        """
+        try:
+            self._device = torch.device(device)
+            torch.empty(1, device=self._device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"device {device!r} cannot be used ({reason}); expected cpu, or cuda with a GPU"
+            ) from error
+
+    def gram(self, pair: Pair, dtype: type) -> TorchGram:
+        """The Gram operator of a factor in float32 or float64."""
+        return TorchGram(self._sparse(pair.S, dtype), self._sparse(pair.T, dtype), pair, dtype)
+
+    def array(self, values: NDArray[Any], dtype: type) -> torch.Tensor:
+        """A copy of a numpy array in this dtype."""
+        return torch.tensor(np.ascontiguousarray(values), dtype=KINDS[dtype], device=self._device)
+
+    def empty(self, rows: int, columns: int, dtype: type) -> torch.Tensor:
+        """An uninitialised array."""
+        return torch.empty((rows, columns), dtype=KINDS[dtype], device=self._device)
+
+    def cast(self, values: torch.Tensor, dtype: type) -> torch.Tensor:
+        """The same values in this dtype."""
+        return values.to(KINDS[dtype])
+
+    def single(self, values: torch.Tensor) -> bool:
+        """Whether an array is float32."""
+        return values.dtype == torch.float32
+
+    def host(self, values: torch.Tensor) -> Floats:
+        """A float64 numpy array of the same values."""
+        return values.detach().to("cpu", torch.float64).numpy()
+
+    def _sparse(self, matrix: sp.csr_array, dtype: type) -> torch.Tensor:
+        with warnings.catch_warnings():
+            # Torch says that its CSR tensors are in beta, once a process.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+            return torch.sparse_csr_tensor(
+                torch.as_tensor(matrix.indptr.astype(np.int64)),
+                torch.as_tensor(matrix.indices.astype(np.int64)),
+                torch.as_tensor(matrix.data.astype(dtype)),
+                size=tuple(matrix.shape),
+                device=self._device,
+                check_invariants=True,
+            )
+
+
+class TorchGram:
+    """x ↦ S Sᵀ x for torch tensors.
+
+    Attributes:
+        size: the number of rows of S.
+        entries: the number of entries of S.
+        error: as `products.Gram`'s: the bound holds for sums in any order.
+    """
+
+    def __init__(self, S: torch.Tensor, T: torch.Tensor, pair: Pair, dtype: type) -> None:
+        self._S, self._T = S, T
+        self.size, self.entries = int(pair.S.shape[0]), int(pair.S.nnz)
+        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (pair.S, pair.T))
+        self.error = (longest + 2) * float(np.finfo(dtype).eps)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """S Sᵀ x for a block x (size, b)."""
+        return self._S @ (self._T @ x)
