@@ -361,3 +361,28 @@ def test_a_device_that_is_not_there() -> None:
 
     with pytest.raises(InputError, match=r"device 'cuda:99' cannot be used .*expected cpu, or cuda"):
         TorchEngine("cuda:99")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_components_that_are_not_visited_cannot_matter(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One component at a time: the search ends as soon as what is left is known to be too small.
+    rng = np.random.default_rng(seed)
+    blocks = [hypercube(2, flip) for flip in 0.5 * rng.random(12)]
+    M = np.zeros((48, 48))
+    for number, block in enumerate(blocks):
+        M[4 * number : 4 * number + 4, 4 * number : 4 * number + 4] = block
+    visited = []
+    real = spectrum._solve_small
+
+    def counted(*given: Any) -> Any:
+        visited.append(given[2])
+        return real(*given)
+
+    monkeypatch.setattr(spectrum, "DENSE_ENTRIES", 1)
+    monkeypatch.setattr(spectrum, "_solve_small", counted)
+    graph = joint_augmentation(M)
+    for k in (13, 14, 20, 30):
+        visited.clear()
+        check(graph, k)
+        assert 1 <= len(visited) <= 12
+        assert k > 14 or len(visited) < 12
