@@ -171,7 +171,13 @@ class MaskGraph:
         return _joint_with_images(ids, vertices, self.images)
 
 
-def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional", threads: int | None = None) -> MaskGraph:
+def mask_graph(
+    images: CodedImages,
+    masks: MaskSet,
+    view: View = "positional",
+    threads: int | None = None,
+    scheduler: str | None = None,
+) -> MaskGraph:
     """Build the mask graph of images under masks.
 
     Args:
@@ -179,6 +185,7 @@ def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional", t
         masks: S equiprobable masks of n patches.
         view: when two views are the same vertex.
         threads: that count; None: one a core. The graph does not depend on them.
+        scheduler: address of a dask scheduler whose workers count instead; the graph does not depend on them either.
 
     Raises:
         InputError: masks of another number of patches, an unknown view identity, or a graph beyond memory.
@@ -187,12 +194,17 @@ def mask_graph(images: CodedImages, masks: MaskSet, view: View = "positional", t
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")
-    if images.codes.shape[0] * len(masks.kept) <= SMALL:
+    if scheduler is None and images.codes.shape[0] * len(masks.kept) <= SMALL:
         return _by_ids(images, masks, view)
     from maskgraph.graphs import counting
 
     found = counting.edges(images, masks, view)
-    counts = counting.count(found, threads or cores())
+    if scheduler is None:
+        counts = counting.count(found, threads or cores())
+    else:
+        from maskgraph.graphs.distributed import count_on
+
+        counts = count_on(scheduler, found)
     return from_counts(images, masks, view, counts, found.unit)
 
 

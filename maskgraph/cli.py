@@ -142,6 +142,11 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         help="error of the pseudo-inverse encoder, Assumption 3.1 (0)",
     )
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="dask scheduler whose workers count the graph, such as tcp://HOST:8786 (this machine)",
+    )
+    parser.add_argument(
         "--device", default="cpu", metavar="D", help="where large components are solved: cpu (default) or cuda"
     )
     parser.add_argument(

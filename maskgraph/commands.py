@@ -55,7 +55,7 @@ def bound(options: argparse.Namespace) -> int:
     room = available_bytes() // 8
     for done, ratio in enumerate(options.mask_ratio, start=1):
         # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
-        graph = _graph(images, options, ratio)
+        graph = _graph(images, options, ratio, options.scheduler)
         if options.dim is not None:
             check_dim(graph, options.dim)
         sides.append(min(graph.M.shape))
@@ -73,7 +73,7 @@ def bound(options: argparse.Namespace) -> int:
 
     answers: list[RatioAnswer] = []
     for ratio in options.mask_ratio:
-        graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio)
+        graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio, options.scheduler)
         told = partial(progress.say, f"mask ratio {ratio:g}")
         found = answer(graph, ratio, options.dim, options.hop, constants, options.seed, told, engine)
         tick(f"bounds at mask ratio {ratio:g}")
@@ -240,9 +240,9 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
     return load_coded(_source(options))
 
 
-def _graph(images: CodedImages, options: argparse.Namespace, ratio: float) -> MaskGraph:
+def _graph(images: CodedImages, options: argparse.Namespace, ratio: float, scheduler: str | None = None) -> MaskGraph:
     masks = mask_set(mask_distribution(options.mask, images.grid, ratio), options.max_masks, options.seed)
-    return mask_graph(images, masks, options.view)
+    return mask_graph(images, masks, options.view, scheduler=scheduler)
 
 
 def _recorded_checks(run: Path) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def test_union_find_is_scipys(seed: int, monkeypatch: pytest.MonkeyPatch) -> Non
     B = joint_augmentation(M).B
     count, of_row, of_column = component_labels(B.indptr, B.indices, *B.shape)
     square = sp.block_array([[None, B], [B.T, None]], format="csr")
-    expected, label = connected_components(square, directed=False)
+    expected, label = connected_components(square.astype(np.float64), directed=False)  # type: ignore[arg-type]
     assert count == expected
     both = {(one, other) for one, other in zip([*of_row, *of_column], label.tolist(), strict=True)}
     assert len(both) == count

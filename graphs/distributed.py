@@ -1,0 +1,157 @@
+"""Counting on other machines: dask hands out blocks of edges, our own loops count them.
+
+Each task counts the edges of one block whose visible view falls, by a hash of its key, to one part of several; the
+counts of a part are added up on the workers, and the parts, which share no visible view, on the client. Counts add up
+in any order to the same graph, so that a task that is run again after its worker died changes nothing. Dask moves what
+it is given as pickles between machines that trust each other; none is read from disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from maskgraph import __version__
+from maskgraph.graphs.counting import Counts, Edges, count_block, merged
+from maskgraph.graphs.errors import InputError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+TIMEOUT = 10.0
+"""Seconds that a scheduler has to answer, and to find a worker."""
+
+BLOCK = 2**22
+"""Edges of a task: a second of work or less, so that little is lost with a worker."""
+
+
+ATTEMPTS = 5
+"""Times that what was lost with a worker is counted again."""
+
+LOST = "the scheduler at {!r} has lost all its workers; start some and run it again"
+
+
+class WorkersLostError(ArithmeticError):
+    """No worker is left to finish the counting."""
+
+
+def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int, int], None] | None = None) -> Counts:
+    """Count the edges on the workers of a dask scheduler.
+
+    Args:
+        address: of the scheduler, such as `tcp://10.0.0.1:8786`.
+        found: the edges.
+        block: edges a task.
+        done: told how many tasks of how many are finished.
+
+    Raises:
+        InputError: dask is not installed, the scheduler does not answer, or its workers do not fit.
+        WorkersLostError: the workers died and none came back.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InputError("--scheduler needs dask: pip install 'maskgraph[distributed]'") from error
+    try:
+        client = Client(address, timeout=TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"no dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, and "
+            "give its address: --scheduler tcp://HOST:8786"
+        ) from error
+    with client:
+        parts = 2 * _check_workers(client, address)
+        results: dict[int, Counts] = {}
+        for _ in range(ATTEMPTS):
+            # What a worker alone held is lost with it: what then did not finish is counted again.
+            missing = [part for part in range(parts) if part not in results]
+            results.update(_count_parts(client, address, found, block, missing, parts, done))
+            if len(results) == parts:
+                return merged(results.values(), parts)
+    raise WorkersLostError(f"workers of {address!r} died again and again; {len(results)} of {parts} parts were counted")
+
+
+def _count_parts(
+    client: Client,
+    address: str,
+    found: Edges,
+    block: int,
+    missing: Sequence[int],
+    parts: int,
+    done: Callable[[int, int], None] | None,
+) -> dict[int, Counts]:
+    """The counts of those of the parts that could be finished."""
+    from distributed import CancelledError
+
+    try:
+        held = client.scatter(found, broadcast=True, timeout=TIMEOUT)  # type: ignore[no-untyped-call]
+    except TimeoutError as error:
+        raise WorkersLostError(LOST.format(address)) from error
+    tasks = [
+        [client.submit(count_block, held, one, (part, parts), pure=False) for one in found.blocks(block)]
+        for part in missing
+    ]
+    sums = [client.submit(_sum, own, pure=False) for own in tasks]
+    _wait(client, address, [task for own in tasks for task in own], sums, done)
+    results = {}
+    for part, one in zip(missing, sums, strict=True):
+        try:
+            results[part] = one.result()
+        except CancelledError:
+            continue
+        except Exception as error:
+            raise WorkersLostError(f"counting on {address!r} failed: {type(error).__name__}: {error}") from error
+    return results
+
+
+def _sum(counts: Sequence[Counts]) -> Counts:
+    return merged(counts, len(counts))
+
+
+def _check_workers(client: Client, address: str) -> int:
+    """How many workers there are, all of this version."""
+    try:
+        client.wait_for_workers(1, timeout=TIMEOUT)
+    except TimeoutError as error:
+        raise InputError(
+            f"the scheduler at {address!r} has no worker; start some with `dask worker {address}` where maskgraph "
+            f"{__version__} is installed"
+        ) from error
+    versions = client.run(_version)
+    for worker, version in versions.items():
+        if version != __version__:
+            raise InputError(
+                f"worker {worker} has {'no maskgraph' if version is None else f'maskgraph {version}'}; expected "
+                f"{__version__}, which is installed here"
+            )
+    return len(versions)
+
+
+def _version() -> str | None:
+    try:
+        import maskgraph
+    except ImportError:
+        return None
+    return str(maskgraph.__version__)
+
+
+def _wait(
+    client: Client, address: str, tasks: list[Any], sums: list[Any], done: Callable[[int, int], None] | None
+) -> None:
+    """Until all sums are there; an error where no worker is."""
+    seen = time.monotonic()
+    told = -1
+    while not all(one.done() for one in sums):
+        # A task whose result was added up is forgotten by the scheduler, and stays finished here.
+        finished = sum(task.done() for task in tasks)
+        if done and finished != told:
+            told = finished
+            done(finished, len(tasks))
+        if client.scheduler_info(n_workers=-1)["workers"]:
+            seen = time.monotonic()
+        elif time.monotonic() - seen > TIMEOUT:
+            raise WorkersLostError(
+                f"the scheduler at {address!r} has lost all its workers; start some and run it again"
+            )
+        time.sleep(0.05)
