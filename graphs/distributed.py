@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from maskgraph import __version__
 from maskgraph.graphs.counting import Counts, Edges, count_block, merged
 from maskgraph.graphs.errors import InputError
 
@@ -111,29 +111,29 @@ def _sum(counts: Sequence[Counts]) -> Counts:
 
 def _check_workers(client: Client, address: str) -> int:
     """How many workers there are, all of this version."""
+    here = _version()
     try:
         client.wait_for_workers(1, timeout=TIMEOUT)
     except TimeoutError as error:
         raise InputError(
             f"the scheduler at {address!r} has no worker; start some with `dask worker {address}` where maskgraph "
-            f"{__version__} is installed"
+            f"{here} is installed"
         ) from error
     versions = client.run(_version)
     for worker, version in versions.items():
-        if version != __version__:
+        if version != here:
             raise InputError(
                 f"worker {worker} has {'no maskgraph' if version is None else f'maskgraph {version}'}; expected "
-                f"{__version__}, which is installed here"
+                f"{here}, which is installed here"
             )
     return len(versions)
 
 
 def _version() -> str | None:
     try:
-        import maskgraph
+        return str(import_module("maskgraph").__version__)
     except ImportError:
         return None
-    return str(maskgraph.__version__)
 
 
 def _wait(
