@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
+import numpy as np
+
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
@@ -67,6 +69,7 @@ RatioAnswer = TypedDict(
         "eigenvalues": list[float],
         "frobenius_sq": float,
         "head_sq": float,
+        "head_sq_interval": list[float],
         "tail_sq": float,
         "tail_sq_interval": list[float],
         "alpha": float,
@@ -117,6 +120,8 @@ def answer(
     check_dim(graph, dim)
     A = augmentation_graph(graph, hop)
     found = spectrum(A, dim, seed, engine, tell)
+    # A floor of the loss is stated at its safe end: it falls with every eigenvalue.
+    most = found.head_sq_interval[1]
     edges = labels.edge_mass(A)
     L, epsilon = constants.lipschitz, constants.epsilon
     lam = 1 / (4 * L) if constants.lam is None else constants.lam
@@ -134,6 +139,7 @@ def answer(
         "eigenvalues": [float(value) for value in found.values],
         "frobenius_sq": found.frobenius_sq,
         "head_sq": found.head_sq,
+        "head_sq_interval": list(found.head_sq_interval),
         "tail_sq": found.tail_sq,
         "tail_sq_interval": list(found.tail_sq_interval),
         "alpha": labels.alpha(graph),
@@ -146,9 +152,9 @@ def answer(
         "lambda": lam,
         "epsilon": epsilon,
         "bounds": {
-            "thm_4_2": bounds.thm_4_2(found.head_sq, L, epsilon) if bounds.is_printed_lambda(lam, L) else None,
-            "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(found.head_sq, L, lam, epsilon),
-            "water_filling": bounds.water_filling(found.values, L, lam),
+            "thm_4_2": bounds.thm_4_2(most, L, epsilon) if bounds.is_printed_lambda(lam, L) else None,
+            "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(most, L, lam, epsilon),
+            "water_filling": bounds.water_filling(np.minimum(found.values + found.value_error, 1), L, lam),
         },
         "bayes_risk": floors.bayes_risk if floors else None,
         "target_variance": floors.target_variance if floors else None,

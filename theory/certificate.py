@@ -32,7 +32,7 @@ FAILURE = 1e-10
 TESTED = 8
 """Columns of the random block: the more, the less the test pays for a small δ; one cache line of float64."""
 
-ROWS = 1024
+ROWS = 256
 """Rows of a tall matrix that are multiplied at once, so that the error of a product is that of 4096 terms."""
 
 PANEL = 2**14
@@ -69,11 +69,13 @@ class Bracket:
         lower: (p,) float64, descending.
         upper: (p,) float64, descending.
         nu: bounds every eigenvalue from the p-th on.
+        slack: what of the width of each is an allowance for rounding, on either side.
     """
 
     lower: Floats
     upper: Floats
     nu: float
+    slack: float
 
 
 def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Bracket:
@@ -106,7 +108,7 @@ def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Brack
     squares = np.linalg.eigvalsh(np.diag(theta**2) + gram_of_residual)[::-1]
     lower = np.sqrt(np.maximum(squares, 0)) - slack
     upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu) + slack
-    return Bracket(np.clip(lower[1:], 0, 1), np.clip(upper[1:], 0, 1), min(nu + slack, 1.0))
+    return Bracket(np.clip(lower[1:], 0, 1), np.clip(upper[1:], 0, 1), min(nu + slack, 1.0), slack)
 
 
 def _gram_of_residual(U: Array, AU: Array, theta: Floats, diagonal: bool, engine: Engine) -> Floats:

@@ -14,7 +14,8 @@ from tests.cli.refusal import assert_refused
 
 KEYS = {
     *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
-    *("eigenvalues", "frobenius_sq", "head_sq", "tail_sq", "tail_sq_interval", "alpha", "alpha_target", "phi"),
+    *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
+    *("alpha", "alpha_target", "phi"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds", "bayes_risk", "target_variance"),
     "rank_floor",
 }
