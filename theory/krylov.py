@@ -139,7 +139,7 @@ def top_eigenpairs(
         clustered = found.bracket.nu >= found.values[want - 1] and off <= SETTLED
         allowed = 4 * float(found.values.sum()) * found.bracket.slack
         if uncertain <= 4 * width * rest + allowed + NEGLIGIBLE or clustered:
-            break
+            return found
     if off > SETTLED:
         low, high = (math.fsum(bound[:want] ** 2) for bound in (found.bracket.lower, found.bracket.upper))
         raise ConvergenceError(
