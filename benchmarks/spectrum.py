@@ -320,6 +320,7 @@ def run(names: list[str], path: Path, k: int, rounds: int, limit: float) -> dict
                     cpu, wall = time.process_time(), time.perf_counter()
                     try:
                         answer = work()
+                    # Each library fails in its own way, and that it did is its row of the table.
                     except Exception as error:
                         answer = {"gave_up": f"{type(error).__name__}: {' '.join(str(error).split())[:90]}"}
                     found[name]["cpu_seconds"].append(time.process_time() - cpu)

@@ -11,13 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskgraph.graphs.counting import Counts, Edges, count_block, merged
 from maskgraph.graphs.errors import InputError
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 TIMEOUT = 10.0
 """Seconds that a scheduler has to answer, and to find a worker."""
@@ -53,8 +50,9 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
         from distributed import Client
     except ImportError as error:
         raise InputError("--scheduler needs dask: pip install 'maskgraph[distributed]'") from error
+    connect: Any = Client
     try:
-        client = Client(address, timeout=TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = connect(address, timeout=TIMEOUT, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"no dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, and "
@@ -73,7 +71,7 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
 
 
 def _count_parts(
-    client: Client,
+    client: Any,
     address: str,
     found: Edges,
     block: int,
@@ -85,7 +83,7 @@ def _count_parts(
     from distributed import CancelledError
 
     try:
-        held = client.scatter(found, broadcast=True, timeout=TIMEOUT)  # type: ignore[no-untyped-call]
+        held = client.scatter(found, broadcast=True, timeout=TIMEOUT)
     except TimeoutError as error:
         raise WorkersLostError(LOST.format(address)) from error
     tasks = [
@@ -96,12 +94,17 @@ def _count_parts(
     _wait(client, address, [task for own in tasks for task in own], sums, done)
     results = {}
     for part, one in zip(missing, sums, strict=True):
+        if one.status == "error":
+            failure = one.exception()
+            if isinstance(failure, InputError):
+                # A graph beyond a worker's memory is refused there in the words that it would be here.
+                raise failure
+            raise WorkersLostError(f"counting on {address!r} failed: {type(failure).__name__}: {failure}")
         try:
             results[part] = one.result()
         except CancelledError:
+            # Lost with its worker; the caller has it counted again.
             continue
-        except Exception as error:
-            raise WorkersLostError(f"counting on {address!r} failed: {type(error).__name__}: {error}") from error
     return results
 
 
@@ -109,7 +112,7 @@ def _sum(counts: Sequence[Counts]) -> Counts:
     return merged(counts, len(counts))
 
 
-def _check_workers(client: Client, address: str) -> int:
+def _check_workers(client: Any, address: str) -> int:
     """How many workers there are, all of this version."""
     here = _version()
     try:
@@ -137,7 +140,7 @@ def _version() -> str | None:
 
 
 def _wait(
-    client: Client, address: str, tasks: list[Any], sums: list[Any], done: Callable[[int, int], None] | None
+    client: Any, address: str, tasks: list[Any], sums: list[Any], done: Callable[[int, int], None] | None
 ) -> None:
     """Until all sums are there; an error where no worker is."""
     seen = time.monotonic()

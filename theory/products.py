@@ -58,6 +58,15 @@ class Pair:
         self.T.sort_indices()
         self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
 
+    def error(self, dtype: Any) -> float:
+        """A bound on ‖computed − exact‖ of S Sᵀ x for a column of norm 1, whatever the order of the sums.
+
+        (d + d' + 2)·ε with d, d' the longest row of S and of Sᵀ, as ‖S‖ <= 1 and S >= 0 (Higham 2002, section 3.1:
+        |fl(Sx) − Sx| <= γ_d S|x| row by row).
+        """
+        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
+        return (longest + 2) * float(np.finfo(dtype).eps)
+
     @cached_property
     def swapped(self) -> Pair:
         """The same two matrices, the other way round."""
@@ -78,8 +87,7 @@ class Gram:
     Attributes:
         size: m.
         entries: those of S.
-        error: a bound on ‖computed − exact‖ for a block column of norm 1: (d + d')·ε with d, d' the longest row of S
-            and of Sᵀ, as ‖S‖ <= 1 and S >= 0 (Higham 2002, section 3.1: |fl(Sx) − Sx| <= γ_d |S||x| row by row).
+        error: that of `Pair.error`.
     """
 
     def __init__(self, pair: Pair, dtype: Any, threads: int | None = None) -> None:
@@ -88,8 +96,7 @@ class Gram:
         self._dtype = np.dtype(dtype)
         self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
         self._between: Array | None = None
-        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (pair.S, pair.T))
-        self.error = (longest + 2) * float(np.finfo(self._dtype).eps)
+        self.error = pair.error(self._dtype)
 
     def __call__(self, x: Array) -> Array:
         """S Sᵀ x for x (m, b), any b."""

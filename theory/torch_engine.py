@@ -82,14 +82,13 @@ class TorchGram:
     Attributes:
         size: the number of rows of S.
         entries: the number of entries of S.
-        error: as `products.Gram`'s: the bound holds for sums in any order.
+        error: that of `Pair.error`.
     """
 
     def __init__(self, S: torch.Tensor, T: torch.Tensor, pair: Pair, dtype: type) -> None:
         self._S, self._T = S, T
         self.size, self.entries = int(pair.S.shape[0]), int(pair.S.nnz)
-        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (pair.S, pair.T))
-        self.error = (longest + 2) * float(np.finfo(dtype).eps)
+        self.error = pair.error(dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """S Sᵀ x for a block x (size, b)."""

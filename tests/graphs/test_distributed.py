@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,8 +76,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             made.add_worker()
         from distributed import Client
 
-        client = Client(made.address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-        with client:
+        connect: Any = Client
+        with connect(made.address, timeout=PATIENCE, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=PATIENCE)
         yield made
     finally:
