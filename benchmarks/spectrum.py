@@ -48,7 +48,8 @@ from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.theory.components import components
-from maskgraph.theory.spectrum import frobenius_norm_sq, spectrum
+from maskgraph.theory.frobenius import frobenius_norm_sq
+from maskgraph.theory.spectrum import spectrum
 
 Array = NDArray[np.float64]
 

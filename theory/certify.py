@@ -18,7 +18,7 @@ from maskgraph.theory.certificate import (
     norm_beside,
 )
 from maskgraph.theory.engine import HOST, Engine, Floats
-from maskgraph.theory.spectrum import Factor, row_squares
+from maskgraph.theory.frobenius import Factor, row_squares
 
 DEGREE = 160
 """Highest degree that the test goes to."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,11 +53,14 @@ class Components:
     _row_order: NDArray[np.int64]
     _local_column: NDArray[np.int64]
 
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.sides[:, 0])])
+
     def blocks(self, order: NDArray[np.int64]) -> Iterator[Component]:
         """The components in the given order, cut out one at a time."""
-        starts = np.concatenate([[0], np.cumsum(self.sides[:, 0])])
         for c in order:
-            rows = self._row_order[starts[c] : starts[c + 1]]
+            rows = self._row_order[self._starts[c] : self._starts[c + 1]]
             # Most of the entries of a graph with one component would be copied for nothing.
             block = self._B if self.count == 1 else self._B[rows]
             local = self._local_column[block.indices]

@@ -11,8 +11,8 @@ from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import labels, risk
+from maskgraph.theory.frobenius import frobenius_norm_sq, frobenius_through_edges
 from maskgraph.theory.outputs import Outputs
-from maskgraph.theory.spectrum import frobenius_norm_sq, frobenius_through_edges
 
 Array = NDArray[np.float64]
 

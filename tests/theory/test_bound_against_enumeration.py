@@ -18,7 +18,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
-from maskgraph.theory import spectrum
+from maskgraph.theory import search, spectrum
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bounds import thm_4_2, water_filling
 from maskgraph.theory.labels import edge_mass, own_mass
@@ -149,7 +149,7 @@ def test_iterative_solver_equals_the_enumeration(hop: Hop, dense_side: int, monk
     rng = np.random.default_rng(4)
     rows = rng.integers(0, 3, size=(30, 6)).tolist()
     world = World(tuple(map(tuple, rows)), tuple(rng.integers(0, 3, size=30).tolist()), tuple(rng.uniform(size=30)))
-    monkeypatch.setattr(spectrum, "DENSE_SIDE", dense_side)
+    monkeypatch.setattr(search, "DENSE_SIDE", dense_side)
     cases: list[tuple[View, int]] = [("sequence", 2), ("sequence", 4), ("bag", 3)]
     for view, dim in cases:
         graph = world.graph(3, view)

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import components, products, risk, spectrum
+from maskgraph.theory import components, products, risk, search, spectrum
 from maskgraph.theory.products import Gram, Pair, square_shares, transposed_times
 from maskgraph.theory.union import component_labels
 from tests.strategies import FIXED_WORLDS, VIEWS
@@ -123,8 +123,8 @@ def test_floors_do_not_depend_on_the_chunk(name: str, view: str, monkeypatch: py
 
 
 def test_a_basis_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spectrum, "DENSE_SIDE", 16)
-    monkeypatch.setattr(spectrum, "LEAST", 100)
+    monkeypatch.setattr(search, "DENSE_SIDE", 16)
+    monkeypatch.setattr(search, "ROOM", 100)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     graph = joint_augmentation(random_joint(np.random.default_rng(0), 400, 420))
     with pytest.raises(InputError, match=r"a basis for the 4 largest .* of 400 views needs about .* GiB.*lower --dim"):

@@ -16,7 +16,9 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import CodebookKind
 from maskgraph.graphs.source import Source, load_coded
-from maskgraph.theory import krylov, spectrum
+from maskgraph.theory import dense as dense_solver
+from maskgraph.theory import krylov, search, spectrum
+from maskgraph.theory.frobenius import frobenius_norm_sq
 from tests.strategies import HOPS, searched
 from tests.theory.toys import (
     Array,
@@ -50,8 +52,8 @@ RESIDUAL = 1e-4
 @pytest.fixture
 def iterative(monkeypatch: pytest.MonkeyPatch) -> None:
     """Components with room for a Krylov space take the iterative path."""
-    monkeypatch.setattr(spectrum, "DENSE_SIDE", 16)
-    monkeypatch.setattr(spectrum, "LEAST", 100)
+    monkeypatch.setattr(search, "DENSE_SIDE", 16)
+    monkeypatch.setattr(search, "ROOM", 100)
 
 
 def everything(graph: AugmentationGraph) -> Array:
@@ -140,8 +142,7 @@ def test_every_k_up_to_the_components_needs_no_solve(monkeypatch: pytest.MonkeyP
     def refuse(*_: Any) -> None:
         raise AssertionError("solved")
 
-    monkeypatch.setattr(spectrum, "_visit_small", refuse)
-    monkeypatch.setattr(spectrum, "_visit_large", refuse)
+    monkeypatch.setattr(spectrum, "Search", refuse)
     graph = joint_augmentation(disjoint(random_joint(np.random.default_rng(0), 7, 5), 6))
     for k in range(1, 7):
         check(graph, k)
@@ -273,7 +274,7 @@ def test_a_solve_that_does_not_converge_is_an_error_with_the_interval_reached(mo
 @pytest.mark.usefixtures("iterative")
 def test_a_width_that_was_reached_is_enough_whatever_the_residuals(monkeypatch: pytest.MonkeyPatch) -> None:
     # Where much is left beside the head, its squares may be less sure: that is convergence, not a failure of it.
-    monkeypatch.setattr(spectrum, "WIDTH", 1e-2)
+    monkeypatch.setattr(search, "WIDTH", 1e-2)
     monkeypatch.setattr(krylov, "SETTLED", 0.0)
     graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
     found = spectrum.spectrum(graph, 9)
@@ -341,7 +342,7 @@ def test_the_frobenius_norm_comes_from_either_side() -> None:
     for shape in ((30, 40), (40, 30), (5, 60), (60, 5), (1, 7), (7, 1)):
         B = joint_augmentation(random_joint(np.random.default_rng(9), *shape)).B
         exact = float(((B @ B.T).toarray() ** 2).sum())
-        total, error = spectrum.frobenius_norm_sq(B)
+        total, error = frobenius_norm_sq(B)
         assert abs(total - exact) <= error + SUM
         assert error < SUM
 
@@ -384,14 +385,14 @@ def test_components_that_are_not_visited_cannot_matter(seed: int, monkeypatch: p
     for number, block in enumerate(blocks):
         M[4 * number : 4 * number + 4, 4 * number : 4 * number + 4] = block
     visited = []
-    real = spectrum._solve_small
+    real = dense_solver.solve_densely
 
     def counted(*given: Any) -> Any:
         visited.append(given[2])
         return real(*given)
 
-    monkeypatch.setattr(spectrum, "DENSE_ENTRIES", 1)
-    monkeypatch.setattr(spectrum, "_solve_small", counted)
+    monkeypatch.setattr(search, "DENSE_ENTRIES", 1)
+    monkeypatch.setattr(search, "solve_densely", counted)
     graph = joint_augmentation(M)
     for k in (13, 14, 20, 30):
         visited.clear()

@@ -1,0 +1,224 @@
+"""The largest eigenvalues beside the ones, over all components, with no more asked of each than it can bring.
+
+What the eigenvalues of a component beside its 1 can at most be is known before any solve, and after a solve for some of
+them what the others can be. The component with the most to give is asked next, a large one for twice as many as before,
+until what is not known can no longer matter.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.memory import check_memory
+from maskgraph.theory.certificate import EPS, FAILURE
+from maskgraph.theory.components import Components
+from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
+from maskgraph.theory.engine import Engine, Floats
+from maskgraph.theory.frobenius import Factor
+
+DENSE_SIDE = 400
+"""Components whose smaller side has at most this many vertices are solved densely, all their eigenvalues."""
+
+DENSE_ENTRIES = 2**24
+"""Most entries of the dense matrices that are solved in one go, 128 MB."""
+
+ROOM = 256
+"""Vertices beyond four times the eigenvalues asked for that a Krylov space needs."""
+
+FIRST = 8
+"""Eigenvalues that a large component is asked for at first, at least."""
+
+WIDTH = 2e-9
+"""What iterative solves leave unsure of the squares of the eigenvalues, relative to the squares of all others."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The `want` largest eigenvalues beside the ones.
+
+    Attributes:
+        lower: float64, descending: the i-th largest is at least the i-th of them, and at least 0 beyond.
+        upper: float64, descending: and at most the greater of the i-th of these and `rest`.
+        parts: the eigenpairs that can be among them.
+        rest: bounds every eigenvalue that is not among those found.
+    """
+
+    lower: Floats
+    upper: Floats
+    parts: list[Part]
+    rest: float
+
+
+@dataclass(frozen=True)
+class _Large:
+    """What is known of a large component: bounds of its `asked` largest eigenvalues beside the 1, and of all others."""
+
+    asked: int
+    lower: Floats
+    upper: Floats
+    rest: float
+    part: Part
+
+
+class Search:
+    """A search over the components of a graph."""
+
+    def __init__(
+        self,
+        graph: AugmentationGraph,
+        factor: Factor,
+        split: Components,
+        squares: Floats,
+        want: int,
+        rng: np.random.Generator,
+        engine: Engine,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            graph: the augmentation graph.
+            factor: that of it.
+            split: its components.
+            squares: (N1,) shares of ‖A‖_F².
+            want: how many eigenvalues beside the ones.
+            rng: of iterative solves.
+            engine: where large components are solved.
+        """
+        self._graph, self._factor, self._split, self._rng, self._engine = graph, factor, split, rng, engine
+        self._want = want
+        self._squares = np.bincount(split.of_row, squares, minlength=split.count)
+        # λ_2 is at most √(‖A_c‖_F² − 1) and tr A_c − 1; the room is for the rounding of either.
+        room = 64 * EPS * (self._squares + split.sides.sum(axis=1))
+        self._most = np.minimum(np.sqrt(np.maximum(self._squares - 1, 0) + room), np.maximum(split.slack, 0) + room)
+        self._side = split.sides.min(axis=1)
+        order = np.argsort(-self._most, kind="stable")
+        self._order = order[self._side[order] > 1]
+        self._lower = self._upper = np.empty(0)
+        self._parts: list[Part] = []
+        self._large: dict[int, _Large] = {}
+        # A component that cannot be told to matter less than others brings about its share.
+        large = max(int((self._side > DENSE_SIDE).sum()), 1)
+        self._first = min(max(FIRST, math.ceil(2 * want / large)), want)
+        rounds = 1 + math.ceil(math.log2(want / self._first))
+        self._failure = FAILURE / (large * rounds)
+
+    def run(self) -> Head:
+        """Visit components until none can matter.
+
+        Raises:
+            InputError: a basis beyond memory.
+            ConvergenceError: an iterative solve did not converge.
+        """
+        at = 0
+        while True:
+            new = float(self._most[self._order[at]]) if at < len(self._order) else 0.0
+            known = max(self._large, key=lambda c: self._large[c].rest, default=-1)
+            rest = max(new, self._large[known].rest if self._large else 0.0)
+            lower, upper = self._bounds()
+            if self._enough(lower, upper, rest):
+                return Head(lower, upper, self._parts + [one.part for one in self._large.values()], rest)
+            if new < rest:
+                self._visit(known, min(2 * self._large[known].asked, self._want))
+                continue
+            wave = self._wave(at)
+            at += len(wave)
+            if self._fits_dense(wave[0], self._first):
+                self._visit_small(wave)
+            else:
+                self._visit(wave[0], self._first)
+
+    def _wave(self, at: int) -> list[int]:
+        """The next component, and those after it that are solved together with it."""
+        wave: list[int] = []
+        entries = 0
+        for component in self._order[at:].tolist():
+            entries += int(self._side[component]) ** 2
+            if wave and (entries > DENSE_ENTRIES or not self._fits_dense(component, self._first)):
+                break
+            wave.append(component)
+            if not self._fits_dense(component, self._first):
+                break
+        return wave
+
+    def _fits_dense(self, component: int, asked: int) -> bool:
+        return bool(self._side[component] <= max(DENSE_SIDE, 4 * asked + ROOM))
+
+    def _bounds(self) -> tuple[Floats, Floats]:
+        """Bounds of the `want` largest of the eigenvalues that were found."""
+        large = self._large.values()
+        both = (self._lower, *(one.lower for one in large)), (self._upper, *(one.upper for one in large))
+        lower, upper = (np.sort(np.concatenate(bounds))[::-1][: self._want] for bounds in both)
+        return lower, upper
+
+    def _enough(self, lower: Floats, upper: Floats, rest: float) -> bool:
+        """Whether what is not known widens the interval by no more than a solve may."""
+        if rest == 0:
+            return True
+        if len(lower) < self._want:
+            return False
+        wider = float(np.maximum(rest**2 - upper**2, 0).sum())
+        others = float(self._squares.sum()) - self._split.count - float((lower**2).sum())
+        return wider <= WIDTH * max(others, EPS)
+
+    def _cutoff(self) -> float:
+        """The least value that can still be of the largest."""
+        lower, _ = self._bounds()
+        return float(lower[-1]) if len(lower) == self._want else -1.0
+
+    def _visit_small(self, wave: list[int]) -> None:
+        solved = solve_densely(self._graph, self._split, np.array(wave))
+        lower = (self._lower, *(np.maximum(one.values - one.error, 0) for one in solved))
+        upper = (self._upper, *(one.values + one.error for one in solved))
+        self._lower, self._upper = (np.sort(np.concatenate(b))[::-1][: self._want] for b in (lower, upper))
+        self._parts += eigenpairs(self._graph, self._split, solved, self._want, self._cutoff())
+
+    def _visit(self, component: int, asked: int) -> None:
+        """Ask a large component for some of its eigenvalues."""
+        # Only large components need these, and they take half a second to load.
+        from maskgraph.theory.krylov import top_eigenpairs
+        from maskgraph.theory.products import Pair, transposed_times
+
+        self._large.pop(component, None)
+        if self._fits_dense(component, asked):
+            self._visit_small([component])
+            return
+        block = next(iter(self._split.blocks(np.array([component]))))
+        by_row = block.B.shape[0] <= block.B.shape[1]
+        whole = self._factor.pair if self._split.count == 1 else Pair(block.B)
+        pair = whole if by_row else whole.swapped
+        size = int(pair.S.shape[0])
+        check_memory(
+            4.0 * size * (10 * asked + 300) + 8.0 * size * 12 * (asked + 8) + 40.0 * pair.S.nnz,
+            f"a basis for the {asked} largest eigenvalues of a component of {size} views",
+            "lower --dim, or make the views coarser (--codes, --view) or fewer (--images, --max-masks)",
+        )
+        top = np.sqrt(self._graph.p1[block.rows])
+        top /= np.linalg.norm(top)
+        known = top if by_row else np.asarray(block.B.T @ top)
+        found = top_eigenpairs(
+            pair,
+            known / np.linalg.norm(known),
+            asked,
+            float(self._squares[component]),
+            WIDTH,
+            self._failure,
+            self._rng,
+            self._engine,
+        )
+        lower, upper = found.bracket.lower, found.bracket.upper
+        # No component brings more than are wanted of all.
+        rest = 0.0 if asked == self._want else float([*upper, found.bracket.nu][asked])
+        empty = Part(block.rows, *(np.empty((0,) * d) for d in (1, 2, 1)))
+        self._large[component] = _Large(asked, lower[:asked], upper[:asked], rest, empty)
+        few = int((upper[:asked] >= self._cutoff()).sum())
+        values, vectors, images = found.values[:few], found.vectors[:, :few], found.images[:, :few]
+        off = images - vectors * values
+        if not by_row:
+            vectors, off = (transposed_times(pair, x) / np.sqrt(np.maximum(values, EPS)) for x in (vectors, off))
+            vectors = orthonormal_beside(top, vectors)
+        part = Part(block.rows, values, vectors, np.linalg.norm(off, axis=0))
+        self._large[component] = replace(self._large[component], part=part)
