@@ -44,6 +44,9 @@ MAX_DEGREE = 640
 CHOLESKY_SIDE = 2048
 """Vertices up to which what is left is bounded for certain, by a dense Cholesky factorisation."""
 
+CHOLESKY_WORK = 2**28
+"""Entries times vertices up to which it is: A has to be multiplied out for it."""
+
 LOW_DEGREE = 12
 """Degree of a test that need not be sharp."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from maskgraph.theory.certificate import (
     CHOLESKY_SIDE,
+    CHOLESKY_WORK,
     EPS,
     LOW_DEGREE,
     MAX_DEGREE,
@@ -169,8 +170,8 @@ def _solve(
         U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
         coupling = _coupling(U, AU, theta, engine)
         nu = _remainder(gram, U, theta, coupling, want, degree, failure, rng, engine)
-        # A norm above the last wanted value is that of what was missed.
-        if nu <= theta[want] or nu >= 1:
+        # A norm above the last wanted value is that of what was missed, unless both are next to nothing.
+        if nu <= max(theta[want], 2 * NEAR_ZERO) or nu >= 1:
             break
         need = BUFFER
     found = bracket(U, AU, nu, gram, engine)
@@ -403,7 +404,7 @@ def _remainder(
     engine: Engine,
 ) -> float:
     """ν of what U leaves out; a higher degree where the first does not put it below the last wanted value."""
-    if gram.size <= CHOLESKY_SIDE and theta[-1] < theta[want]:
+    if gram.size <= CHOLESKY_SIDE and gram.size * gram.entries <= CHOLESKY_WORK and theta[-1] < theta[want]:
         nu = norm_beside_for_certain(gram, U, float(theta[-1] + theta[want]) / 2, engine)
         if nu <= theta[want]:
             return nu

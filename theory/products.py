@@ -161,6 +161,8 @@ class _Factor:
         cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], threads + 1)[1:-1]).tolist()
         whole = len(self._data) < PARALLEL
         self._parts = [(0, tiles.rows)] if whole else list(zip([0, *cuts], [*cuts, tiles.rows], strict=True))
+        # Kept: where other work waits for the cores a thread may be started later than the product is done.
+        self._pool = ThreadPoolExecutor(max(threads - 1, 1))
 
     @property
     def rows(self) -> int:
@@ -168,12 +170,10 @@ class _Factor:
         return self._tiles.rows
 
     def __call__(self, x: Array, result: Array) -> Array:
-        if len(self._parts) == 1:
-            self._rows_of(x, result, *self._parts[0])
-            return result
-        with ThreadPoolExecutor(len(self._parts)) as pool:
-            for task in [pool.submit(self._rows_of, x, result, low, high) for low, high in self._parts]:
-                task.result()
+        others = [self._pool.submit(self._rows_of, x, result, low, high) for low, high in self._parts[1:]]
+        self._rows_of(x, result, *self._parts[0])
+        for other in others:
+            other.result()
         return result
 
     def _rows_of(self, x: Array, result: Array, low: int, high: int) -> None:
