@@ -107,7 +107,7 @@ def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Brack
     gram_of_residual = _gram_of_residual(U, AU, (turn * theta) @ turn.T, off > 0, engine)
     gram_of_residual = turn.T @ gram_of_residual @ turn
     # ‖Δ‖ of docs/theory.md: what is computed belongs exactly to a matrix as near to A as this.
-    slack = 4 * (allowance(gram, len(theta)) + orthogonality_defect(U, engine) + off)
+    slack = 4 * (allowance(gram, len(theta), engine) + orthogonality_defect(U, gram.size, engine) + off)
     squares = np.linalg.eigvalsh(np.diag(theta**2) + gram_of_residual)[::-1]
     lower = np.sqrt(np.maximum(squares, 0)) - slack
     upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu) + slack
@@ -122,27 +122,32 @@ def _gram_of_residual(U: Array, AU: Array, theta: Floats, diagonal: bool, engine
         rows = slice(low, low + ROWS)
         R = AU[rows] - (U[rows] * held if diagonal else U[rows] @ held)
         total += engine.host(R.T @ R)
-    return total
+    return engine.ranks.sum(total)
 
 
-def allowance(gram: Gram, columns: int) -> float:
+def allowance(gram: Gram, columns: int, engine: Engine) -> float:
     """What rounding does to UᵀAU and to AU − UΘ in norm, ‖U‖ = ‖A‖ = 1: error of A and of sums of `ROWS` terms."""
-    return columns * (ROWS + gram.size / ROWS + columns) * EPS + math.sqrt(columns) * gram.error
+    return columns * (_terms(gram.size, engine) + columns) * EPS + math.sqrt(columns) * gram.error
 
 
-def orthogonality_defect(U: Array, engine: Engine) -> float:
-    """A bound on ‖UᵀU − I‖, rounding included."""
+def _terms(size: int, engine: Engine) -> float:
+    """Additions that a term of a sum over rows goes through: those of its block, of all blocks, of all processes."""
+    return ROWS + size / ROWS + 2 * engine.ranks.count
+
+
+def orthogonality_defect(U: Array, size: int, engine: Engine) -> float:
+    """A bound on ‖UᵀU − I‖ of (size, p) columns, rounding included."""
     columns = int(U.shape[1])
     defect = float(np.linalg.norm(tall_product(U, U, engine) - np.eye(columns)))
-    return defect + columns * (ROWS + int(U.shape[0]) / ROWS) * EPS
+    return defect + columns * _terms(size, engine) * EPS
 
 
 def tall_product(x: Array, y: Array, engine: Engine, rows: int = ROWS) -> Floats:
-    """Xᵀy of two tall matrices on the host, summed over blocks of rows."""
+    """Xᵀy of two tall matrices on the host, summed over blocks of rows and over the processes that share them."""
     total = np.zeros((x.shape[1], y.shape[1]))
     for low in range(0, x.shape[0], rows):
         total += engine.host(x[low : low + rows].T @ y[low : low + rows])
-    return total
+    return engine.ranks.sum(total)
 
 
 def project_out(x: Array, U: Array, engine: Engine) -> Array:
@@ -188,7 +193,7 @@ def norm_upper_bound(
         ν, infinite where rounding could hide what is looked for: with an error, `guess` has a floor.
     """
     omega = rng.standard_normal((size, TESTED))
-    previous = engine.array(omega, np.float64)
+    previous = engine.array(engine.ranks.rows(omega), np.float64)
     if project is not None:
         previous = project(previous)
     current = apply(previous) * (2 / guess) - previous

@@ -1,7 +1,8 @@
 """Where the blocks of an iterative solve live and how a sparse Gram matrix is applied to them.
 
 The solver (`theory.krylov`) asks an engine for arrays and otherwise uses only what numpy's and torch's arrays share:
-`@`, `.T`, slices and in-place subtraction. What is small (at most a few hundred rows) is numpy on the host.
+`@`, `.T`, slices and in-place subtraction. What is small (at most a few hundred rows) is numpy on the host. Where
+several processes share a solve (`theory.ranks`) a tall array is this process's rows of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from maskgraph.theory.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from maskgraph.theory.products import Pair
@@ -28,8 +31,8 @@ class Gram(Protocol):
     """x ↦ S Sᵀ x.
 
     Attributes:
-        size: the number of rows of S.
-        entries: the number of entries of S.
+        size: the number of rows of S, those of all processes.
+        entries: the number of entries of S, likewise.
         error: a bound on ‖computed − exact‖ for a column of norm 1.
     """
 
@@ -43,7 +46,17 @@ class Gram(Protocol):
 
 
 class Engine(Protocol):
-    """Makes arrays and Gram operators."""
+    """Makes arrays and Gram operators.
+
+    Attributes:
+        ranks: the processes that share a solve.
+    """
+
+    ranks: Ranks
+
+    def alone(self) -> Engine:
+        """The same without other processes."""
+        ...
 
     def gram(self, pair: Pair, dtype: type) -> Gram:
         """The Gram operator of a factor in float32 or float64."""
@@ -73,15 +86,19 @@ class Engine(Protocol):
 class Host:
     """Numpy arrays and the compiled products."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._threads = threads
+    def __init__(self, threads: int | None = None, ranks: Ranks = ALONE) -> None:
+        self._threads, self.ranks = threads, ranks
+
+    def alone(self) -> Host:
+        """The same without other processes."""
+        return Host(self._threads)
 
     def gram(self, pair: Pair, dtype: type) -> Gram:
         """The Gram operator of a factor in float32 or float64."""
         # Only large components need it, and it takes half a second to load.
         from maskgraph.theory import products
 
-        return products.Gram(pair, dtype, self._threads)
+        return products.Gram(pair, dtype, self._threads, self.ranks)
 
     def array(self, values: NDArray[Any], dtype: type) -> NDArray[Any]:
         """A copy of a numpy array in this dtype."""

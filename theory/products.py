@@ -7,6 +7,7 @@ numbers, so that each entry of S costs one cache line. LLVM does not find that b
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
+from maskgraph.theory.ranks import ALONE, Ranks
 
 LINE = 64
 """Bytes of a row of a block: one cache line, one AVX-512 register."""
@@ -45,18 +47,39 @@ def lanes(dtype: Any) -> int:
     return LINE // int(np.dtype(dtype).itemsize)
 
 
+@dataclass(frozen=True)
+class Whole:
+    """A factor of which a process may hold some rows.
+
+    Attributes:
+        size: its rows.
+        entries: how many it has.
+        longest: entries of its longest row and of its longest column, together.
+    """
+
+    size: int
+    entries: int
+    longest: int
+
+
 class Pair:
     """A sparse factor and its transpose, entries of a row in the order of their columns.
 
     Attributes:
         S: (m, c) CSR, ‖S‖ <= 1, entries >= 0.
         T: (c, m) CSR, its transpose.
+        whole: the factor that S is, or has some of the rows of.
     """
 
-    def __init__(self, S: sp.csr_array) -> None:
+    def __init__(self, S: sp.csr_array, whole: Whole | None = None) -> None:
         self.T = sp.csr_array(S.T)
         self.T.sort_indices()
         self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
+        self.whole = whole or self._whole()
+
+    def _whole(self) -> Whole:
+        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
+        return Whole(int(self.S.shape[0]), int(self.S.nnz), longest)
 
     def error(self, dtype: Any) -> float:
         """A bound on ‖computed − exact‖ of S Sᵀ x for a column of norm 1, whatever the order of the sums.
@@ -64,14 +87,14 @@ class Pair:
         (d + d' + 2)·ε with d, d' the longest row of S and of Sᵀ, as ‖S‖ <= 1 and S >= 0 (Higham 2002, section 3.1:
         |fl(Sx) − Sx| <= γ_d S|x| row by row).
         """
-        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
-        return (longest + 2) * float(np.finfo(dtype).eps)
+        return (self.whole.longest + 2) * float(np.finfo(dtype).eps)
 
     @cached_property
     def swapped(self) -> Pair:
         """The same two matrices, the other way round."""
         other = object.__new__(Pair)
         other.S, other.T = self.T, self.S
+        other.whole = other._whole()
         other.tiles = self.tiles[::-1]
         return other
 
@@ -85,14 +108,14 @@ class Gram:
     """x ↦ S Sᵀ x on dense blocks.
 
     Attributes:
-        size: m.
-        entries: those of S.
+        size: the number of rows of S, those of all processes.
+        entries: those of S, likewise.
         error: that of `Pair.error`.
     """
 
-    def __init__(self, pair: Pair, dtype: Any, threads: int | None = None) -> None:
-        self.size = int(pair.S.shape[0])
-        self.entries = int(pair.S.nnz)
+    def __init__(self, pair: Pair, dtype: Any, threads: int | None = None, ranks: Ranks = ALONE) -> None:
+        self.size, self.entries = pair.whole.size, pair.whole.entries
+        self._rows, self._ranks = int(pair.S.shape[0]), ranks
         self._dtype = np.dtype(dtype)
         self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
         self._between: Array | None = None
@@ -102,24 +125,24 @@ class Gram:
         """S Sᵀ x for x (m, b), any b."""
         width = lanes(self._dtype)
         if x.shape[1] == width:
-            return self._block(x)
-        result = np.empty((self.size, x.shape[1]), self._dtype)
+            return self._block(x, aligned(self._rows, self._dtype))
+        result = np.empty((self._rows, x.shape[1]), self._dtype)
+        block, image = (aligned(self._rows, self._dtype) for _ in range(2))
         for low in range(0, x.shape[1], width):
             used = min(width, x.shape[1] - low)
-            block = np.zeros((self.size, width), self._dtype)
-            block[:, :used] = x[:, low : low + used]
-            result[:, low : low + used] = self._block(block)[:, :used]
+            block[:, :used], block[:, used:] = x[:, low : low + used], 0
+            result[:, low : low + used] = self._block(block, image)[:, :used]
         return result
 
-    def _block(self, x: Array) -> Array:
+    def _block(self, x: Array, result: Array) -> Array:
         first, second = self._factors
         if x.ctypes.data % LINE or not x.flags.c_contiguous:
-            x, given = aligned(self.size, self._dtype), x
+            x, given = aligned(self._rows, self._dtype), x
             x[:] = given
         if self._between is None:
             # Kept: memory that is written for the first time costs as much as the product.
             self._between = aligned(first.rows, self._dtype)
-        return second(first(x, self._between), aligned(self.size, self._dtype))
+        return second(self._ranks.sum(first(x, self._between)), result)
 
 
 class Tiles:

@@ -19,6 +19,7 @@ from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
+from maskgraph.theory.goal import Goal
 
 DENSE_SIDE = 400
 """Components whose smaller side has at most this many vertices are solved densely, all their eigenvalues."""
@@ -199,16 +200,9 @@ class Search:
         top = np.sqrt(self._graph.p1[block.rows])
         top /= np.linalg.norm(top)
         known = top if by_row else np.asarray(block.B.T @ top)
-        found = top_eigenpairs(
-            pair,
-            known / np.linalg.norm(known),
-            asked,
-            float(self._squares[component]),
-            WIDTH,
-            self._failure,
-            self._rng,
-            self._engine,
-        )
+        seed = int(self._rng.integers(2**63))
+        goal = Goal(asked, float(self._squares[component]), WIDTH, self._failure, seed)
+        found = top_eigenpairs(pair, known / np.linalg.norm(known), goal, self._engine)
         lower, upper = found.bracket.lower, found.bracket.upper
         # No component brings more than are wanted of all.
         rest = 0.0 if asked == self._want else float([*upper, found.bracket.nu][asked])

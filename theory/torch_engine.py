@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.engine import Floats
 from maskgraph.theory.products import Pair
+from maskgraph.theory.ranks import ALONE, Ranks
 
 KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 
@@ -20,11 +21,12 @@ KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.fl
 class TorchEngine:
     """Torch tensors on one device and torch's sparse products."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, ranks: Ranks = ALONE) -> None:
         """Use a device.
 
         Args:
             device: `cpu`, `cuda`, `cuda:1`, …
+            ranks: the processes that share a solve.
 
         Raises:
             InputError: a device that this machine, or this torch, does not have.
@@ -38,9 +40,15 @@ class TorchEngine:
                 f"device {device!r} cannot be used ({reason}); expected cpu, or cuda with a GPU"
             ) from error
 
+        self.ranks = ranks
+
+    def alone(self) -> TorchEngine:
+        """The same without other processes."""
+        return TorchEngine(str(self._device))
+
     def gram(self, pair: Pair, dtype: type) -> TorchGram:
         """The Gram operator of a factor in float32 or float64."""
-        return TorchGram(self._sparse(pair.S, dtype), self._sparse(pair.T, dtype), pair, dtype)
+        return TorchGram(self._sparse(pair.S, dtype), self._sparse(pair.T, dtype), pair, dtype, self.ranks)
 
     def array(self, values: NDArray[Any], dtype: type) -> torch.Tensor:
         """A copy of a numpy array in this dtype."""
@@ -80,16 +88,16 @@ class TorchGram:
     """x ↦ S Sᵀ x for torch tensors.
 
     Attributes:
-        size: the number of rows of S.
-        entries: the number of entries of S.
+        size: the number of rows of S, those of all processes.
+        entries: the number of entries of S, likewise.
         error: that of `Pair.error`.
     """
 
-    def __init__(self, S: torch.Tensor, T: torch.Tensor, pair: Pair, dtype: type) -> None:
-        self._S, self._T = S, T
-        self.size, self.entries = int(pair.S.shape[0]), int(pair.S.nnz)
+    def __init__(self, S: torch.Tensor, T: torch.Tensor, pair: Pair, dtype: type, ranks: Ranks) -> None:
+        self._S, self._T, self._ranks = S, T, ranks
+        self.size, self.entries = pair.whole.size, pair.whole.entries
         self.error = pair.error(dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """S Sᵀ x for a block x (size, b)."""
-        return self._S @ (self._T @ x)
+        return self._S @ self._ranks.sum(self._T @ x)

@@ -17,7 +17,7 @@ from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import CodebookKind
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.theory import dense as dense_solver
-from maskgraph.theory import krylov, search, spectrum
+from maskgraph.theory import krylov, lanczos, search, spectrum
 from maskgraph.theory.frobenius import frobenius_norm_sq
 from tests.strategies import HOPS, searched
 from tests.theory.toys import (
@@ -226,14 +226,14 @@ def test_low_rank_on_the_iterative_path(rank: int, shape: tuple[int, int]) -> No
 
 def forgetful(dropped: int, calls: list[int], every: bool) -> Any:
     """A block Lanczos that silently leaves out the largest of what it finds, the first time or every time."""
-    real = krylov._lanczos
+    real = lanczos.lanczos
 
-    def lanczos(*given: Any) -> tuple[Array, int]:
+    def forgets(*given: Any) -> tuple[Array, int]:
         found, degree = real(*given)
         calls.append(found.shape[1])
         return found[:, dropped if every or len(calls) == 1 else 0 :], degree
 
-    return lanczos
+    return forgets
 
 
 @pytest.mark.usefixtures("iterative")
@@ -242,7 +242,7 @@ def test_what_the_solver_misses_is_found(dropped: int, monkeypatch: pytest.Monke
     for M in (hypercube(8, 0.1), random_joint(np.random.default_rng(3), 300, 320, 1.0)):
         calls: list[int] = []
         with monkeypatch.context() as patched:
-            patched.setattr(krylov, "_lanczos", forgetful(dropped, calls, every=False))
+            patched.setattr(krylov, "lanczos", forgetful(dropped, calls, every=False))
             check_iterative(joint_augmentation(M), 5)
         assert len(calls) > 1
 
@@ -251,7 +251,7 @@ def test_what_the_solver_misses_is_found(dropped: int, monkeypatch: pytest.Monke
 def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     # Repairs forbidden: the answer is wrong, and the interval has to say so by holding the truth all the same.
     monkeypatch.setattr(krylov, "ROUNDS", 1)
-    monkeypatch.setattr(krylov, "_lanczos", forgetful(5, [], every=True))
+    monkeypatch.setattr(krylov, "lanczos", forgetful(5, [], every=True))
     graph = joint_augmentation(hypercube(8, 0.1))
     found = spectrum.spectrum(graph, 9)
     expected = everything(graph)
@@ -263,7 +263,7 @@ def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("iterative")
 def test_a_solve_that_does_not_converge_is_an_error_with_the_interval_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(krylov, "BASIS", -200)
+    monkeypatch.setattr(lanczos, "BASIS", -200)
     graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
     with pytest.raises(krylov.ConvergenceError, match="did not converge; the sum of their squares lies in") as raised:
         spectrum.spectrum(graph, 41)

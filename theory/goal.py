@@ -1,0 +1,24 @@
+"""What is asked of an iterative solve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked of a solve for the largest eigenvalues of A beside its known one.
+
+    Attributes:
+        want: how many, well below the order of A.
+        frobenius: ‖A‖_F².
+        width: relative to the squares of all other eigenvalues, what the squares of the wanted ones may be off by.
+        failure: probability allowed to the upper bounds to fail.
+        seed: of start and test blocks.
+    """
+
+    want: int
+    frobenius: float
+    width: float
+    failure: float
+    seed: int

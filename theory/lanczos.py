@@ -1,0 +1,339 @@
+"""Block Lanczos on what is left beside known eigenvectors: Ritz vectors of the largest eigenvalues there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from maskgraph.theory.certificate import (
+    EPS,
+    LOW_DEGREE,
+    MAX_DEGREE,
+    PANEL,
+    TESTED,
+    chebyshev_step,
+    degree_to_separate,
+    project_out,
+    tall_product,
+)
+from maskgraph.theory.engine import Array, Engine, Floats, Gram
+from maskgraph.theory.goal import Goal
+
+BLOCK = 16
+"""Columns of a step: one cache line of float32."""
+
+CHUNK = 128
+"""Columns of the basis that stand side by side: products of blocks of 16 alone take half as long again."""
+
+DEGREE = 8
+"""Highest degree of a polynomial filter."""
+
+SPREAD = 1e3
+"""How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
+
+PAYS = 18
+"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than a product: both
+are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
+
+BUFFER = 8
+"""Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
+
+GROWTH = 1.15
+"""The basis grows by this factor from one look at its Ritz values to the next."""
+
+NEGLIGIBLE = 1e-10
+"""What a sum of squares may always be unsure of: where little is left, a relative width asks for less than rounding."""
+
+NEAR_ZERO = 1e-6
+"""Eigenvalues whose squares do not count, 1e-12 each; a test of `LOW_DEGREE` bounds what is left by little more."""
+
+CLUSTER = 1e-3
+"""Relative distance of the last Ritz value to the last wanted one from which on no test is asked to tell them apart."""
+
+CLUSTER_DEGREE = 80
+
+REACH = 96
+"""Ritz values looked at beyond those needed."""
+
+SHORT = 1e-2
+"""Length of an image beside the basis from which on it is orthogonalised twice."""
+
+BASIS = 2000
+"""Most columns of the basis beyond eight times those wanted."""
+
+
+def lanczos(
+    gram: Gram, locked: Array, need: int, goal: Goal, rng: np.random.Generator, engine: Engine, dtype: type
+) -> tuple[Array, int]:
+    """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
+
+    Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
+    within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
+    fewer vectors for more products.
+
+    Args:
+        gram: A.
+        locked: (m, l) nearly orthonormal float64.
+        need: how many eigenvalues are looked for.
+        goal: how well, and how many in all.
+        rng: of start blocks.
+        engine: what `locked` belongs to.
+        dtype: of the basis.
+
+    Returns:
+        (m, p) float64 block, p >= need, not quite orthonormal, and a degree.
+    """
+    size = gram.size
+    fixed = engine.cast(locked, dtype)
+    most = min(BASIS + 8 * goal.want, size - int(locked.shape[1]) - BLOCK)
+    step = _Filter(0.0, 1, 1.0)
+    basis = _Columns(engine, fixed, size, dtype)
+    block = _orthonormal(project_out(_random(BLOCK, basis, rng), fixed, engine), basis, rng)[0]
+    projected = np.zeros((most + BLOCK, most + BLOCK))
+    before, coupling = block, np.zeros((BLOCK, BLOCK))
+    looked = 0
+    while True:
+        at = basis.count
+        basis.append(block)
+        image = step.apply(gram, fixed, block, engine)
+        # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
+        # what rounding does to it.
+        own = tall_product(block, image, engine, PANEL)
+        image -= block @ engine.array(own, dtype)
+        if at:
+            image -= before @ engine.array(coupling.T, dtype)
+        overlap = basis.transposed_times(image)
+        basis.subtract(image, overlap)
+        overlap[at:] += own
+        if at:
+            overlap[at - BLOCK : at] += coupling.T
+        projected[: basis.count, at : basis.count] = overlap
+        projected[at : basis.count, : basis.count] = overlap.T
+        before = block
+        block, coupling = _orthonormal(image, basis, rng)
+        full = basis.count + BLOCK > most
+        if not full and basis.count < max(need + BUFFER + BLOCK, GROWTH * looked):
+            continue
+        looked = basis.count
+        few = (max(looked - need - REACH, 0), looked - 1)
+        values, Y = scipy.linalg.eigh(projected[:looked, :looked], subset_by_index=few, check_finite=False)
+        values, Y = engine.ranks.agree(values[::-1].copy()), engine.ranks.agree(Y[:, ::-1].copy())
+        theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
+        rest = max(goal.frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
+        count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
+        settled = _settled(theta[:count], left[:, :count], need, max(goal.width * rest, NEGLIGIBLE / 4), dtype)
+        count, degree, settled = engine.ranks.agree(np.array([count, degree, settled], float)).astype(int).tolist()
+        if full or settled:
+            return basis.times(Y[:, :count]), degree
+        edge = float(theta[min(need + BUFFER, len(theta)) - 1])
+        if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
+            step = _filter(theta, edge)
+            mixed = basis.times(Y[:, :count] @ rng.standard_normal((count, BLOCK)))
+            basis = _Columns(engine, fixed, size, dtype)
+            block = _orthonormal(engine.cast(mixed, dtype), basis, rng)[0]
+            coupling = np.zeros((BLOCK, BLOCK))
+            looked = 0
+
+
+@dataclass(frozen=True)
+class _Filter:
+    """A polynomial of A that is small on [0, edge] and grows beyond: T_d(2A/edge − 1), scaled to norm about 1.
+
+    Attributes:
+        edge: the end of what is damped.
+        degree: d; 1 without an edge is A itself.
+        scale: the polynomial at the largest eigenvalue.
+    """
+
+    edge: float
+    degree: int
+    scale: float
+
+    def apply(self, gram: Gram, fixed: Array, x: Array, engine: Engine) -> Array:
+        """The polynomial times a block, on the complement of what is fixed."""
+        if self.degree == 1:
+            return project_out(gram(x), fixed, engine)
+        # What rounding leaves of the fixed ones grows little more than the wanted, and goes with one projection.
+        current = gram(x)
+        current *= 2 / self.edge
+        current -= x
+        previous = x
+        for _ in range(self.degree - 1):
+            previous, current = current, chebyshev_step(gram(current), current, previous, self.edge)
+        current *= 1 / self.scale
+        return project_out(current, fixed, engine)
+
+    def eigenvalues(self, values: Floats) -> Floats:
+        """Those of A, for eigenvalues of the polynomial; `edge` for what is damped."""
+        if self.degree == 1:
+            return values
+        grown = np.arccosh(np.maximum(values * self.scale, 1.0))
+        return np.asarray(self.edge / 2 * (1 + np.cosh(grown / self.degree)))
+
+    def images(self, values: Floats, left: Floats) -> Floats:
+        """About what A leaves of Ritz vectors, from what the polynomial leaves of them.
+
+        A residual of the polynomial is that of a component in what is damped over the distance to it.
+        """
+        if self.degree == 1:
+            return left
+        away = np.maximum(values - 1 / self.scale, EPS)
+        return np.asarray(left * (self.eigenvalues(values) / away))
+
+
+def _filter(theta: Floats, edge: float) -> _Filter:
+    """The highest degree up to `DEGREE` whose growth over the wanted values float32 can still tell apart."""
+    reach = math.acosh(max(2 * float(theta[0]) / edge - 1, 1.0))
+    degree = int(min(max(math.acosh(SPREAD) / max(reach, EPS), 2), DEGREE))
+    return _Filter(edge, degree, math.cosh(degree * reach))
+
+
+def _settled(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> bool:
+    """Whether the bracket of these Ritz values, with what the iteration left of each, will be narrow enough.
+
+    Where they end in a cluster nothing tells them from the rest; then small residuals have to do.
+    """
+    noise = 8 * float(np.finfo(dtype).eps)
+    gap = float(theta[need - 1] - theta[-1]) / 2
+    sizes = np.linalg.norm(left, axis=0)
+    if gap <= noise * theta[0]:
+        return bool(sizes[:need].max() <= 16 * noise)
+    upper = np.linalg.eigvalsh(np.diag(theta) + left.T @ left / gap)[::-1][:need]
+    uncertain = float((upper**2).sum() - (theta[:need] ** 2).sum())
+    # Below what rounding leaves in the residuals there is nothing to wait for.
+    return uncertain <= max(width, 2 * float(theta[:need].sum()) * noise**2 / gap)
+
+
+def _cheapest(theta: Floats, residual: Floats, need: int, size: int, failure: float) -> tuple[int, int]:
+    """How many Ritz vectors to keep and which degree then separates: the fewer products with A together."""
+    best: tuple[float, int, int] = (math.inf, min(need + BUFFER, len(theta)), MAX_DEGREE)
+    for count in range(need + BUFFER, len(theta) + 1, TESTED):
+        # Beyond the converged ones a Ritz value says little about what is left.
+        if residual[count - 1] > 0.05 * abs(theta[need - 1] - theta[count - 1]) and count > need + BUFFER:
+            break
+        edge = max(float(theta[count - 1]), EPS)
+        if edge <= NEAR_ZERO:
+            return count, LOW_DEGREE
+        if theta[need - 1] - edge <= CLUSTER * edge:
+            degree = CLUSTER_DEGREE
+        else:
+            degree = degree_to_separate(size, edge, (edge + float(theta[need - 1])) / 2, failure)
+        best = min(best, (count / TESTED + degree, count, degree))
+    return best[1], best[2]
+
+
+class _Columns:
+    """A growing orthonormal basis of some of the complement of what is fixed.
+
+    Attributes:
+        engine: where it is.
+        fixed: (m, l) in its dtype.
+        size: rows of all processes.
+        dtype: float32 or float64.
+        count: columns so far.
+    """
+
+    def __init__(self, engine: Engine, fixed: Array, size: int, dtype: type) -> None:
+        self.engine, self.fixed, self.size, self.dtype = engine, fixed, size, dtype
+        self._rows = rows = int(fixed.shape[0])
+        # A panel of the block stays in cache while all of the basis passes.
+        self._panels = [slice(low, min(low + PANEL, rows)) for low in range(0, rows, PANEL)]
+        self._chunks: list[Array] = []
+        self.count = 0
+
+    def append(self, block: Array) -> None:
+        """Add `BLOCK` columns."""
+        at = self.count % CHUNK
+        if at == 0:
+            self._chunks.append(self.engine.empty(self._rows, CHUNK, self.dtype))
+        self._chunks[-1][:, at : at + BLOCK] = block
+        self.count += BLOCK
+
+    def transposed_times(self, x: Array) -> Floats:
+        """Vᵀx on the host."""
+        total = np.zeros((self.count, x.shape[1]))
+        for panel in self._panels:
+            part = x[panel]
+            for chunk, used, rows in self._filled():
+                total[rows] += self.engine.host(chunk[panel, :used].T @ part)
+        return self.engine.ranks.sum(total)
+
+    def subtract(self, x: Array, coefficients: Floats) -> None:
+        """X −= V·coefficients."""
+        own = self.engine.array(coefficients, self.dtype)
+        for panel in self._panels:
+            part = x[panel]
+            for chunk, used, rows in self._filled():
+                part -= chunk[panel, :used] @ own[rows]
+
+    def times(self, coefficients: Floats) -> Array:
+        """V·coefficients in float64."""
+        result = self.engine.empty(self._rows, coefficients.shape[1], np.float64)
+        own = self.engine.array(coefficients, self.dtype)
+        for panel in self._panels:
+            part = result[panel]
+            part[:] = 0
+            for chunk, used, rows in self._filled():
+                part += chunk[panel, :used] @ own[rows]
+        return result
+
+    def _filled(self) -> Iterator[tuple[Array, int, slice]]:
+        for number, chunk in enumerate(self._chunks):
+            rows = slice(CHUNK * number, min(CHUNK * (number + 1), self.count))
+            yield chunk, rows.stop - rows.start, rows
+
+
+def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[Array, Floats]:
+    """An orthonormal block for the columns of x and the coefficients that give x from it.
+
+    Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
+    """
+    engine, dtype = basis.engine, basis.dtype
+    noise = float(np.finfo(dtype).eps)
+    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine, PANEL)))
+    # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
+    poor = values < (16 * noise) ** 2
+    root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
+    coupling = root[:, None] * vectors.T
+    x = x @ engine.array(vectors / np.where(poor, 1, root), dtype)
+    if poor.any():
+        lost = int(poor.sum())
+        x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
+    if basis.count and root[~poor].min(initial=1) < SHORT:
+        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
+        project_out(x, basis.fixed, engine)
+        basis.subtract(x, basis.transposed_times(x))
+    back = inverse_root(tall_product(x, x, engine, PANEL), engine)
+    # x is now orthonormal but for rounding, which a symmetric correction takes away.
+    return x @ engine.array(back, dtype), np.linalg.inv(back) @ coupling
+
+
+def _beside(good: Array, count: int, basis: _Columns, rng: np.random.Generator) -> Array:
+    """Random columns, orthonormal and orthogonal to good ones, to the basis and to what is fixed."""
+    fresh = _random(count, basis, rng)
+    for _ in range(2):
+        project_out(fresh, basis.fixed, basis.engine)
+        if basis.count:
+            basis.subtract(fresh, basis.transposed_times(fresh))
+        if good.shape[1]:
+            project_out(fresh, good, basis.engine)
+        root = inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine)
+        fresh = fresh @ basis.engine.array(root, basis.dtype)
+    return fresh
+
+
+def _random(columns: int, basis: _Columns, rng: np.random.Generator) -> Array:
+    """A Gaussian block, the same whatever the number of processes."""
+    draw = rng.standard_normal((basis.size, columns))
+    return basis.engine.array(basis.engine.ranks.rows(draw), basis.dtype)
+
+
+def inverse_root(G: Floats, engine: Engine) -> Floats:
+    """G^-½ of a Gram matrix."""
+    values, vectors = np.linalg.eigh(G)
+    root = np.asarray((vectors / np.sqrt(np.maximum(values, EPS * values[-1]))) @ vectors.T)
+    return engine.ranks.agree(root)

@@ -1,0 +1,81 @@
+"""The processes that share an iterative solve, each with some rows of every tall array.
+
+All of them run the solver on the same small numbers: sums over rows are made over all processes, and what a
+decomposition or a comparison of small numbers gave the first process is what all go on with, so that none can take
+another turn for the last bit of its own arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from maskgraph.theory.goal import Goal
+    from maskgraph.theory.products import Pair
+
+Floats = NDArray[np.float64]
+
+T = TypeVar("T")
+
+
+class Ranks(Protocol):
+    """What a solver asks of the processes that share it.
+
+    Attributes:
+        count: how many there are.
+    """
+
+    count: int
+
+    def share(self, pair: Pair, known: Floats, goal: Goal) -> tuple[Pair, Floats]:
+        """This process's rows of a factor and of a vector; the first process hands them out and starts the others."""
+        ...
+
+    def rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """This process's rows of an array that all of them have."""
+        ...
+
+    def whole(self, values: Floats) -> Floats:
+        """All rows of a tall array, on the first process."""
+        ...
+
+    def sum(self, values: T) -> T:
+        """The sum over all processes, in place; the same bits on all."""
+        ...
+
+    def agree(self, values: Floats) -> Floats:
+        """The first process's values, in place."""
+        ...
+
+
+class Alone:
+    """One process that has all rows."""
+
+    count = 1
+
+    def share(self, pair: Pair, known: Floats, goal: Goal) -> tuple[Pair, Floats]:
+        """All of them."""
+        return pair, known
+
+    def rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """All of them."""
+        return values
+
+    def whole(self, values: Floats) -> Floats:
+        """What it has."""
+        return values
+
+    def sum(self, values: T) -> T:
+        """Its own."""
+        return values
+
+    def agree(self, values: Floats) -> Floats:
+        """Its own."""
+        return values
+
+
+ALONE = Alone()
+"""No other process."""
