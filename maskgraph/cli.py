@@ -7,6 +7,8 @@ or the system refused to write; 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from typing import NoReturn
 
 from maskgraph import __version__
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory.ranks import processes, rank
 
 OK, VIOLATED, BAD_INPUT, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command; those of the process when None.
     """
-    options = _parser().parse_args(arguments)
+    options = _parse(arguments)
     # Slow to import, and only when there is something to do: --help answers at once.
     from maskgraph import commands
 
@@ -56,6 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"maskgraph: {failure}; free some space or write elsewhere, then repeat", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    # All processes that torchrun started parse the same, and the first one speaks.
+    with contextlib.ExitStack() as silence:
+        if rank() > 0:
+            silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            silence.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        if processes() > 1 and options.command != "bound":
+            parser.error(
+                f"torchrun started {processes()} processes and {options.command} runs in one; start it without torchrun"
+            )
+    return options
 
 
 def _parser() -> _Parser:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from maskgraph.graphs.augmentation import check_hop
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
@@ -23,7 +23,8 @@ from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.bounds import is_printed_lambda
-from maskgraph.theory.engine import HOST, Engine
+from maskgraph.theory.engine import Engine, Host
+from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 if TYPE_CHECKING:
@@ -38,11 +39,26 @@ DIM = 64
 
 
 def bound(options: argparse.Namespace) -> int:
-    """`maskgraph bound`: the theory of a dataset at each mask ratio."""
+    """`maskgraph bound`: the theory of a dataset at each mask ratio, by all the processes that torchrun started."""
+    if processes() == 1:
+        return _bound(options, _engine(options.device))
+    from maskgraph.theory.torch_ranks import TorchRanks
+
+    ranks = TorchRanks(options.device)
+    engine = _engine(options.device, ranks)
+    try:
+        if ranks.first:
+            return _bound(options, engine)
+        ranks.serve(engine)
+        return OK
+    finally:
+        ranks.leave()
+
+
+def _bound(options: argparse.Namespace, engine: Engine) -> int:
     progress = Progress("bound")
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
-    engine = _engine(options.device)
     images = _coded(options, options.mask_ratio)
     if options.bootstrap is not None:
         check_bootstrap(images, options.bootstrap)
@@ -212,12 +228,12 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     return OK
 
 
-def _engine(device: str) -> Engine:
+def _engine(device: str, ranks: Ranks = ALONE) -> Engine:
     if device == "cpu":
-        return HOST
+        return Host(max(cores() // local_processes(), 1), ranks)
     from maskgraph.theory.torch_engine import TorchEngine
 
-    return TorchEngine(device)
+    return TorchEngine(f"cuda:{local_rank()}" if device == "cuda" and ranks.count > 1 else device, ranks)
 
 
 def _source(options: argparse.Namespace) -> Source:

@@ -7,6 +7,7 @@ another turn for the last bit of its own arithmetic.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -79,3 +80,23 @@ class Alone:
 
 ALONE = Alone()
 """No other process."""
+
+
+def processes() -> int:
+    """How many `torchrun` started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """This one's number among them."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_processes() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def local_rank() -> int:
+    """This one's number among those."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

@@ -1,0 +1,150 @@
+"""Two processes that share a solve: the answer of one, also where one of them is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskgraph.cli import main
+
+PATIENCE = 60
+"""Seconds that processes have on a busy machine."""
+
+VALUE = 1e-12
+"""Of Ritz values from bases that rounding made differ: 2 · 4,096 · 2⁻⁵², their vectors' difference counts squared."""
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy prototypes whose graph is one component of 4,096 views a side and enough entries to be shared."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(8, size=8000)
+    noise = rng.random((8000, 12)) < 0.4
+    codes = np.where(noise, rng.integers(4, size=(8000, 12)), rng.integers(4, size=(8, 12))[labels])
+    path = tmp_path_factory.mktemp("world") / "world.npz"
+    np.savez(path, codes=codes, labels=labels)
+    return path
+
+
+def bound(world: Path) -> list[str]:
+    graph = ["--mask-ratio", "0.5", "--view", "sequence", "--max-masks", "100"]
+    return ["bound", str(world), *graph, "--dim", "32", "--json"]
+
+
+@pytest.fixture(scope="module")
+def single(world: Path) -> Any:
+    """The answer of one process."""
+    found = subprocess.run(
+        [sys.executable, "-m", "maskgraph", *bound(world)], cwd=ROOT, capture_output=True, timeout=PATIENCE, check=True
+    )
+    return json.loads(found.stdout)["ratios"][0]
+
+
+def same(output: bytes, single: Any) -> None:
+    found = json.loads(output)["ratios"][0]
+    assert found["eigenvalues"] == pytest.approx(single["eigenvalues"], abs=VALUE)
+    assert found["eigenvalues"] != single["eigenvalues"]
+    for low, high in (found["tail_sq_interval"], single["tail_sq_interval"]):
+        assert low <= found["tail_sq"] <= high
+        assert low <= single["tail_sq"] <= high
+        assert high - low <= 1e-8 * low
+    for key in ("vertices", "edges", "components", "alpha", "phi"):
+        assert found[key] == single[key]
+
+
+def torchrun(*arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[bytes]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", str(restarts)]
+    return subprocess.run(
+        [sys.executable, *launch, "-m", *arguments], cwd=ROOT, capture_output=True, timeout=PATIENCE, check=False
+    )
+
+
+def by_hand(*arguments: str) -> list[subprocess.Popen[bytes]]:
+    """Two processes without torchrun, which would end the second with the first."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=ROOT,
+            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+
+
+def test_two_processes_give_the_answer_of_one(world: Path, single: Any) -> None:
+    found = torchrun("maskgraph", *bound(world))
+    assert found.returncode == 0, found.stderr.decode()
+    same(found.stdout, single)
+
+
+def test_a_killed_process_is_started_again(world: Path, single: Any, tmp_path: Path) -> None:
+    flag = tmp_path / "killed"
+    found = torchrun("tests.theory.doomed", str(flag), *bound(world), restarts=1)
+    assert found.returncode == 0, found.stderr.decode()
+    assert flag.exists()
+    same(found.stdout, single)
+
+
+def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
+    first, second = by_hand("tests.theory.doomed", str(tmp_path / "killed"), *bound(world))
+    out, error = first.communicate(timeout=PATIENCE)
+    second.communicate(timeout=PATIENCE)
+    assert second.returncode == -9
+    assert (first.returncode, out) == (3, b"")
+    last = error.decode().splitlines()[-1]
+    assert last.startswith("maskgraph: another process of this run has ended (")
+    assert last.endswith("run it again, or let torchrun do so: --max-restarts 1")
+    assert b"Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bound", "nowhere.npz", "--mask-ratio", "0.5"], "maskgraph: error: nowhere.npz does not exist"),
+        (["bound", "digits", "--mask-ratio", "0.5", "--view", "heap"], "maskgraph: error: unknown view 'heap'"),
+        (
+            ["report", "nowhere"],
+            "maskgraph: error: torchrun started 2 processes and report runs in one",
+        ),
+        (["bound", "digits"], "maskgraph bound: error: the following arguments are required: --mask-ratio"),
+    ],
+)
+def test_bad_input_ends_all_with_one_error(arguments: list[str], message: str) -> None:
+    first, second = by_hand("maskgraph", *arguments)
+    out, error = first.communicate(timeout=PATIENCE)
+    silent = second.communicate(timeout=PATIENCE)
+    assert (first.returncode, out) == (2, b"")
+    assert error.decode().splitlines()[-1].startswith(message)
+    assert silent == (b"", b"")
+
+
+def test_a_process_that_finds_no_others(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_PORT", "none")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    assert main(["bound", "digits", "--mask-ratio", "0.5"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("maskgraph: error: the processes of this run did not come together")
+    assert "torchrun --nproc-per-node P -m maskgraph bound" in error
