@@ -151,13 +151,29 @@ def tall_product(x: Array, y: Array, engine: Engine, rows: int = ROWS) -> Floats
 
 
 def project_out(x: Array, U: Array, engine: Engine) -> Array:
-    """X − U(Uᵀx), in place and panel by panel: memory written for the first time costs more than the product."""
-    coefficients = engine.array(tall_product(U, x, engine, PANEL), np.float64)
-    coefficients = engine.cast(coefficients, np.float32) if engine.single(x) else coefficients
+    """X − U(Uᵀx), in place."""
+    return subtract(x, U, tall_product(U, x, engine, PANEL), engine)
+
+
+def subtract(x: Array, U: Array, coefficients: Floats, engine: Engine) -> Array:
+    """X − U·coefficients, in place and panel by panel: memory that is new costs more than the product."""
+    own = _small(coefficients, x, engine)
     for low in range(0, x.shape[0], PANEL):
         panel = slice(low, low + PANEL)
-        x[panel] -= U[panel] @ coefficients
+        x[panel] -= U[panel] @ own
     return x
+
+
+def turn(x: Array, coefficients: Floats, engine: Engine) -> Array:
+    """X·coefficients, square, in place and panel by panel."""
+    own = _small(coefficients, x, engine)
+    for low in range(0, x.shape[0], PANEL):
+        x[low : low + PANEL] = x[low : low + PANEL] @ own
+    return x
+
+
+def _small(values: Floats, like: Array, engine: Engine) -> Array:
+    return engine.array(values, np.float32 if engine.single(like) else np.float64)
 
 
 def norm_upper_bound(
@@ -239,7 +255,7 @@ def norm_beside(
         return project_out(x, U, engine)
 
     def left(x: Array) -> Array:
-        return project(gram(x))
+        return project(gram.step(x))
 
     columns = int(U.shape[1])
     # What a projection's own rounding leaves lies in the span of U: the next removes it, and only the coupling lets any

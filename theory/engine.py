@@ -44,6 +44,10 @@ class Gram(Protocol):
         """S Sᵀ x for a block x (size, b)."""
         ...
 
+    def step(self, x: Array) -> Array:
+        """The same for a three-term recurrence: a result lasts until the third step after it."""
+        ...
+
 
 class Engine(Protocol):
     """Makes arrays and Gram operators.

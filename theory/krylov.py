@@ -24,6 +24,7 @@ from maskgraph.theory.certificate import (
     norm_beside_for_certain,
     project_out,
     tall_product,
+    turn,
 )
 from maskgraph.theory.engine import Array, Engine, Floats, Gram
 from maskgraph.theory.goal import Goal
@@ -56,12 +57,14 @@ class Eigenpairs:
         bracket: bounds of the true eigenvalues.
         vectors: (m, p) float64, orthonormal.
         images: (m, p) float64, A times them.
+        residuals: (p,) float64, ‖A v − λ v‖.
     """
 
     values: Floats
     bracket: Bracket
     vectors: Floats
     images: Floats
+    residuals: Floats
 
 
 def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eigenpairs:
@@ -88,7 +91,7 @@ def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eig
         found = _solve(small, gram, known, goal, rng, engine, dtype)
         uncertain = math.fsum(found.bracket.upper[:want] ** 2) - math.fsum(found.bracket.lower[:want] ** 2)
         rest = max(goal.frobenius - 1 - math.fsum(found.values**2), EPS)
-        off = np.linalg.norm(found.images - found.vectors * found.values, axis=0).max()
+        off = float(found.residuals.max())
         # A cluster at the last wanted value that goes on beyond what was found leaves the interval wide, and right.
         clustered = found.bracket.nu >= found.values[want - 1] and off <= SETTLED
         allowed = 4 * float(found.values.sum()) * found.bracket.slack
@@ -114,24 +117,24 @@ def _solve(
     for _ in range(ROUNDS):
         fresh, degree = lanczos(small, U, need, goal, rng, engine, dtype)
         U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
-        coupling = _coupling(U, AU, theta, engine)
-        nu = _remainder(gram, U, theta, coupling, degree, goal, rng, engine)
+        residuals = _residuals(U, AU, theta, engine)
+        nu = _remainder(gram, U, theta, float(np.linalg.norm(residuals)), degree, goal, rng, engine)
         # A norm above the last wanted value is that of what was missed, unless both are next to nothing.
         if nu <= max(theta[want], 2 * NEAR_ZERO) or nu >= 1:
             break
         need = BUFFER
     found = bracket(U, AU, nu, gram, engine)
     vectors, images = (engine.ranks.whole(engine.host(x[:, 1 : want + 1])) for x in (U, AU))
-    return Eigenpairs(theta[1 : want + 1], found, vectors, images)
+    return Eigenpairs(theta[1 : want + 1], found, vectors, images, residuals[1 : want + 1])
 
 
-def _coupling(U: Array, AU: Array, theta: Floats, engine: Engine) -> float:
-    """‖AU − U·diag(θ)‖_F."""
-    total, own = 0.0, engine.array(theta, np.float64)
+def _residuals(U: Array, AU: Array, theta: Floats, engine: Engine) -> Floats:
+    """‖A u − θ u‖ of each column."""
+    total, own = np.zeros(len(theta)), engine.array(theta, np.float64)
     for low in range(0, U.shape[0], PANEL):
         part = AU[low : low + PANEL] - U[low : low + PANEL] * own
-        total += float(engine.host((part * part).sum()))
-    return math.sqrt(float(engine.ranks.sum(np.array([total]))[0]))
+        total += engine.host((part * part).sum(0))
+    return np.sqrt(engine.ranks.sum(total))
 
 
 def _rayleigh_ritz(gram: Gram, U: Array, fresh: Array, engine: Engine) -> tuple[Array, Array, Floats]:
@@ -139,34 +142,22 @@ def _rayleigh_ritz(gram: Gram, U: Array, fresh: Array, engine: Engine) -> tuple[
 
     The known eigenvector, column 0, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
     """
-    known = U[:, :1]
-    held = U.shape[1] - 1
-    rest = engine.empty(U.shape[0], held + fresh.shape[1], np.float64)
-    rest[:, :held], rest[:, held:] = U[:, 1:], fresh
-    project_out(rest, known, engine)
+    held = int(U.shape[1])
+    basis = engine.empty(U.shape[0], held + fresh.shape[1], np.float64)
+    basis[:, :held], basis[:, held:] = U, fresh
+    rest = basis[:, 1:]
+    project_out(rest, U[:, :1], engine)
     root = inverse_root(tall_product(rest, rest, engine), engine)
     if float(np.linalg.norm(root - np.eye(len(root)))) ** 2 > ORTHONORMAL:
         # A symmetric correction leaves about the square of what it takes away: here too much.
-        rest = project_out(_times(rest, root, engine), known, engine)
+        project_out(turn(rest, root, engine), U[:, :1], engine)
         root = inverse_root(tall_product(rest, rest, engine), engine)
-    image = gram(rest)
-    theta = root @ tall_product(rest, image, engine) @ root
-    values, turn = (engine.ranks.agree(part) for part in np.linalg.eigh((theta + theta.T) / 2))
-    turn = root @ turn[:, ::-1]
-    basis, images = (engine.empty(U.shape[0], 1 + len(root), np.float64) for _ in range(2))
-    basis[:, :1], images[:, :1] = known, gram(known)
-    _times(rest, turn, engine, basis[:, 1:])
-    _times(image, turn, engine, images[:, 1:])
+    images = gram(basis)
+    theta = root @ tall_product(rest, images[:, 1:], engine) @ root
+    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh((theta + theta.T) / 2))
+    for x in (rest, images[:, 1:]):
+        turn(x, root @ vectors[:, ::-1], engine)
     return basis, images, np.concatenate([[1.0], values[::-1]])
-
-
-def _times(x: Array, coefficients: Floats, engine: Engine, result: Array | None = None) -> Array:
-    """A tall matrix times a small one, panel by panel."""
-    own = engine.array(coefficients, np.float64)
-    result = engine.empty(x.shape[0], own.shape[1], np.float64) if result is None else result
-    for low in range(0, x.shape[0], PANEL):
-        result[low : low + PANEL] = x[low : low + PANEL] @ own
-    return result
 
 
 def _remainder(

@@ -18,7 +18,9 @@ from maskgraph.theory.certificate import (
     chebyshev_step,
     degree_to_separate,
     project_out,
+    subtract,
     tall_product,
+    turn,
 )
 from maskgraph.theory.engine import Array, Engine, Floats, Gram
 from maskgraph.theory.goal import Goal
@@ -94,7 +96,7 @@ def lanczos(
     basis = _Columns(engine, fixed, size, dtype)
     block = _orthonormal(project_out(_random(BLOCK, basis, rng), fixed, engine), basis, rng)[0]
     projected = np.zeros((most + BLOCK, most + BLOCK))
-    before, coupling = block, np.zeros((BLOCK, BLOCK))
+    coupling = np.zeros((BLOCK, BLOCK))
     looked = 0
     while True:
         at = basis.count
@@ -102,10 +104,10 @@ def lanczos(
         image = step.apply(gram, fixed, block, engine)
         # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
         # what rounding does to it.
-        own = tall_product(block, image, engine, PANEL)
-        image -= block @ engine.array(own, dtype)
+        own = tall_product(basis.columns(at), image, engine, PANEL)
+        subtract(image, basis.columns(at), own, engine)
         if at:
-            image -= before @ engine.array(coupling.T, dtype)
+            subtract(image, basis.columns(at - BLOCK), coupling.T, engine)
         overlap = basis.transposed_times(image)
         basis.subtract(image, overlap)
         overlap[at:] += own
@@ -113,7 +115,6 @@ def lanczos(
             overlap[at - BLOCK : at] += coupling.T
         projected[: basis.count, at : basis.count] = overlap
         projected[at : basis.count, : basis.count] = overlap.T
-        before = block
         block, coupling = _orthonormal(image, basis, rng)
         full = basis.count + BLOCK > most
         if not full and basis.count < max(need + BUFFER + BLOCK, GROWTH * looked):
@@ -156,14 +157,14 @@ class _Filter:
     def apply(self, gram: Gram, fixed: Array, x: Array, engine: Engine) -> Array:
         """The polynomial times a block, on the complement of what is fixed."""
         if self.degree == 1:
-            return project_out(gram(x), fixed, engine)
+            return project_out(gram.step(x), fixed, engine)
         # What rounding leaves of the fixed ones grows little more than the wanted, and goes with one projection.
-        current = gram(x)
+        current = gram.step(x)
         current *= 2 / self.edge
         current -= x
         previous = x
         for _ in range(self.degree - 1):
-            previous, current = current, chebyshev_step(gram(current), current, previous, self.edge)
+            previous, current = current, chebyshev_step(gram.step(current), current, previous, self.edge)
         current *= 1 / self.scale
         return project_out(current, fixed, engine)
 
@@ -253,6 +254,10 @@ class _Columns:
         self._chunks[-1][:, at : at + BLOCK] = block
         self.count += BLOCK
 
+    def columns(self, at: int) -> Array:
+        """Those of the block that begins at a column."""
+        return self._chunks[at // CHUNK][:, at % CHUNK : at % CHUNK + BLOCK]
+
     def transposed_times(self, x: Array) -> Floats:
         """Vᵀx on the host."""
         total = np.zeros((self.count, x.shape[1]))
@@ -288,7 +293,7 @@ class _Columns:
 
 
 def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[Array, Floats]:
-    """An orthonormal block for the columns of x and the coefficients that give x from it.
+    """An orthonormal block, in the memory of x, for its columns, and the coefficients that give x from it.
 
     Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
     """
@@ -299,7 +304,7 @@ def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[A
     poor = values < (16 * noise) ** 2
     root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
     coupling = root[:, None] * vectors.T
-    x = x @ engine.array(vectors / np.where(poor, 1, root), dtype)
+    turn(x, vectors / np.where(poor, 1, root), engine)
     if poor.any():
         lost = int(poor.sum())
         x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
@@ -309,7 +314,7 @@ def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[A
         basis.subtract(x, basis.transposed_times(x))
     back = inverse_root(tall_product(x, x, engine, PANEL), engine)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
-    return x @ engine.array(back, dtype), np.linalg.inv(back) @ coupling
+    return turn(x, back, engine), np.linalg.inv(back) @ coupling
 
 
 def _beside(good: Array, count: int, basis: _Columns, rng: np.random.Generator) -> Array:
@@ -321,8 +326,7 @@ def _beside(good: Array, count: int, basis: _Columns, rng: np.random.Generator) 
             basis.subtract(fresh, basis.transposed_times(fresh))
         if good.shape[1]:
             project_out(fresh, good, basis.engine)
-        root = inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine)
-        fresh = fresh @ basis.engine.array(root, basis.dtype)
+        turn(fresh, inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine), basis.engine)
     return fresh
 
 

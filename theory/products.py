@@ -31,6 +31,9 @@ PARALLEL = 2**18
 TILE = 2**14
 """Columns of a tile: one megabyte of the block."""
 
+PLACES = 3
+"""Results that are kept: a three-term recurrence needs the last two to make the next."""
+
 LONG = 8
 """Entries that a row should have in a tile on average, for tiles to pay."""
 
@@ -119,13 +122,12 @@ class Gram:
         self._dtype = np.dtype(dtype)
         self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
         self._between: Array | None = None
+        self._places: list[Array] = []
         self.error = pair.error(self._dtype)
 
     def __call__(self, x: Array) -> Array:
         """S Sᵀ x for x (m, b), any b."""
         width = lanes(self._dtype)
-        if x.shape[1] == width:
-            return self._block(x, aligned(self._rows, self._dtype))
         result = np.empty((self._rows, x.shape[1]), self._dtype)
         block, image = (aligned(self._rows, self._dtype) for _ in range(2))
         for low in range(0, x.shape[1], width):
@@ -133,6 +135,19 @@ class Gram:
             block[:, :used], block[:, used:] = x[:, low : low + used], 0
             result[:, low : low + used] = self._block(block, image)[:, :used]
         return result
+
+    def step(self, x: Array) -> Array:
+        """S Sᵀ x for x of one cache line a row; the third step from this one overwrites it.
+
+        Memory that is new to the process costs as much as the product.
+        """
+        if x.shape[1] != lanes(self._dtype):
+            return self(x)
+        if len(self._places) < PLACES:
+            self._places.append(aligned(self._rows, self._dtype))
+        else:
+            self._places.append(self._places.pop(0))
+        return self._block(x, self._places[-1])
 
     def _block(self, x: Array, result: Array) -> Array:
         first, second = self._factors

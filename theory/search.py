@@ -209,10 +209,10 @@ class Search:
         empty = Part(block.rows, *(np.empty((0,) * d) for d in (1, 2, 1)))
         self._large[component] = _Large(asked, lower[:asked], upper[:asked], rest, empty)
         few = int((upper[:asked] >= self._cutoff()).sum())
-        values, vectors, images = found.values[:few], found.vectors[:, :few], found.images[:, :few]
-        off = images - vectors * values
+        values, vectors, residuals = found.values[:few], found.vectors[:, :few], found.residuals[:few]
         if not by_row:
+            off = found.images[:, :few] - vectors * values
             vectors, off = (transposed_times(pair, x) / np.sqrt(np.maximum(values, EPS)) for x in (vectors, off))
-            vectors = orthonormal_beside(top, vectors)
-        part = Part(block.rows, values, vectors, np.linalg.norm(off, axis=0))
+            vectors, residuals = orthonormal_beside(top, vectors), np.linalg.norm(off, axis=0)
+        part = Part(block.rows, values, vectors, residuals)
         self._large[component] = replace(self._large[component], part=part)
