@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs import kernels
 from maskgraph.graphs.classes import Classes, canonical
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.keys import Layout, Recipe, layout, pack
+from maskgraph.graphs.keys import Layout, layout
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.memory import check_share
 from maskgraph.graphs.merging import Counts, Vertices, merged
@@ -217,7 +217,7 @@ class _Ranked:
     """
 
     side: Layout
-    recipe: Recipe
+    recipe: kernels.Recipe
     words: NDArray[np.int64]
     vertices: NDArray[np.int64]
     several: NDArray[np.int64]
@@ -256,7 +256,7 @@ class _Work:
         sizes = np.array(list(self.pool.map(one, bounds[:-1], bounds[1:])))
         return _Ranked(side, recipe, bounds, *np.concatenate([np.zeros((1, 3), np.int64), sizes.cumsum(axis=0)]).T)
 
-    def _deal(self, side: Layout, recipe: Recipe, words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def _deal(self, side: Layout, recipe: kernels.Recipe, words: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Write the words, part by part; where each part begins, and the end."""
         splitters = self._splitters(side)
         down = max(side.first_bits - TABLE_BITS, 0)
@@ -286,7 +286,7 @@ class _Work:
         sample = np.empty((len(masks), len(images)), np.uint64)
         codes = np.ascontiguousarray(self.codes[:, images])
         for own, mask in zip(sample, masks, strict=True):
-            pack(side.recipe(slice(mask, mask + 1)), codes, 0, own)
+            kernels.pack(side.recipe(slice(mask, mask + 1)), codes, 0, own)
         parts = -(-self.block.edges // PART)
         ordered = np.sort(sample, axis=None)
         quantiles = ordered[np.arange(1, parts) * len(ordered) // parts]

@@ -1,10 +1,11 @@
-"""The loops of `graphs.counting`: edges dealt to parts by their keys, ranks, and what is counted for each view.
+"""The loops of `graphs.counting`: keys, edges dealt to parts by them, ranks, and what is counted for each view.
 
 A block of edges numbers its (image i, mask s) with pos = i·2^shift + s. Images stand in the order of their labels and,
 within one, of their rows, so that the edges of one vertex, sorted, arrive class by class and image by image. A word
 holds a key's digit, later the rank of the key in its part, above the `bits` of pos.
 
-What is large is allocated by numpy, which asks the system for large pages, and handed in.
+What is large is allocated by numpy, which asks the system for large pages, and handed in. All loops that call each
+other are in one file: numba's cache sees no change in another.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.compiled import compiled
-from maskgraph.graphs.keys import Recipe, digit, pack
 
 NONE, ONE = np.uint64(0), np.uint64(1)
 """Positions are unsigned all through: a signed index costs a look at its sign."""
 
 STRIP = 2048
 """Images packed at a time, so that their keys stay in the nearest cache."""
+
+ORDERED, COUNTED, SORTED = 0, 1, 2
+"""Codes in the order of the patches; how often each code occurs; sorted codes."""
 
 Array = NDArray[Any]
 Words = NDArray[np.uint64]
@@ -30,6 +33,64 @@ Index = NDArray[np.int32]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Masses = NDArray[np.float64]
+Recipe = tuple[int, int, Ints, Ints, Ints, Words, Words]
+"""What is known here of a `keys.Layout`: kind, bits, patches, lead, starts, table and full."""
+
+
+@compiled
+def pack(recipe: Recipe, codes: Array, mask: int, digits: Words) -> None:
+    """Write the first digits of the views of images under one mask.
+
+    Args:
+        recipe: of the layout.
+        codes: (n, images) unsigned, one row a patch; few images, so that `digits` stays in the nearest cache.
+        mask: its place in the recipe.
+        digits: (images,) written.
+    """
+    kind, bits, patches, lead, starts, table, full = recipe
+    shift = np.uint64(bits)
+    shown = patches[mask]
+    if kind == ORDERED:
+        digits[:] = np.uint64(lead[mask])
+        for slot in range(starts[1]):
+            row = codes[shown[slot]]
+            for i in range(len(digits)):
+                digits[i] = (digits[i] << shift) | np.uint64(row[i])
+    elif kind == COUNTED:
+        # Lexically, the list of sorted codes with more of the lowest code comes first.
+        digits[:] = full[0]
+        for slot in range(len(shown)):
+            row = codes[shown[slot]]
+            for i in range(len(digits)):
+                digits[i] -= table[0, row[i]]
+    else:
+        for i in range(len(digits)):
+            digits[i] = digit(recipe, codes, 0, i, mask)
+
+
+@compiled
+def digit(recipe: Recipe, codes: Array, level: int, image: int | np.int64, mask: int | np.int64) -> np.uint64:
+    """One digit of one view: `codes` (n, images), `mask` by its place in the recipe."""
+    kind, bits, patches, lead, starts, table, full = recipe
+    shown = patches[mask]
+    if kind == COUNTED:
+        left: np.uint64 = full[level]
+        for slot in range(len(shown)):
+            left -= table[level, codes[shown[slot], image]]
+        return left
+    shift = np.uint64(bits)
+    acc = np.uint64(lead[mask]) if level == 0 else np.uint64(0)
+    if kind == ORDERED:
+        for slot in range(starts[level], starts[level + 1]):
+            acc = (acc << shift) | np.uint64(codes[shown[slot], image])
+        return acc
+    view = np.empty(len(shown), np.uint64)
+    for slot in range(len(view)):
+        view[slot] = codes[shown[slot], image]
+    view.sort()
+    for slot in range(starts[level], starts[level + 1]):
+        acc = (acc << shift) | view[slot]
+    return acc
 
 
 @compiled

@@ -8,12 +8,11 @@ equal first digits need, one edge at a time.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.compiled import compiled
+from maskgraph.graphs.kernels import COUNTED, ORDERED, SORTED, Recipe
 from maskgraph.graphs.views import View
 
 POSITION_BITS = 28
@@ -24,15 +23,6 @@ FIRST_BITS = 40
 
 LATER_BITS = 64 - POSITION_BITS
 """Of every other digit, at most."""
-
-ORDERED, COUNTED, SORTED = 0, 1, 2
-"""Codes in the order of the patches; how often each code occurs; sorted codes."""
-
-Array = NDArray[Any]
-Words = NDArray[np.uint64]
-Ints = NDArray[np.int64]
-Recipe = tuple[int, int, Ints, Ints, Ints, Words, Words]
-"""What the loops know of a `Layout`: kind, bits, patches, lead, starts, table and full."""
 
 
 @dataclass(frozen=True)
@@ -99,59 +89,3 @@ def layout(view: View, patches: NDArray[np.int64], alphabet: int) -> Layout:
 def _starts(slots: int, bits: int, lead_bits: int) -> NDArray[np.int64]:
     first = min((FIRST_BITS - lead_bits) // bits, slots)
     return np.array([0, *range(first, slots, LATER_BITS // bits), slots], dtype=np.int64)
-
-
-@compiled
-def pack(recipe: Recipe, codes: Array, mask: int, digits: Words) -> None:
-    """Write the first digits of the views of images under one mask.
-
-    Args:
-        recipe: of the layout.
-        codes: (n, images) unsigned, one row a patch; few images, so that `digits` stays in the nearest cache.
-        mask: its place in the recipe.
-        digits: (images,) written.
-    """
-    kind, bits, patches, lead, starts, table, full = recipe
-    shift = np.uint64(bits)
-    shown = patches[mask]
-    if kind == ORDERED:
-        digits[:] = np.uint64(lead[mask])
-        for slot in range(starts[1]):
-            row = codes[shown[slot]]
-            for i in range(len(digits)):
-                digits[i] = (digits[i] << shift) | np.uint64(row[i])
-    elif kind == COUNTED:
-        # Lexically, the list of sorted codes with more of the lowest code comes first.
-        digits[:] = full[0]
-        for slot in range(len(shown)):
-            row = codes[shown[slot]]
-            for i in range(len(digits)):
-                digits[i] -= table[0, row[i]]
-    else:
-        for i in range(len(digits)):
-            digits[i] = digit(recipe, codes, 0, i, mask)
-
-
-@compiled
-def digit(recipe: Recipe, codes: Array, level: int, image: int | np.int64, mask: int | np.int64) -> np.uint64:
-    """One digit of one view: `codes` (n, images), `mask` by its place in the recipe."""
-    kind, bits, patches, lead, starts, table, full = recipe
-    shown = patches[mask]
-    if kind == COUNTED:
-        left: np.uint64 = full[level]
-        for slot in range(len(shown)):
-            left -= table[level, codes[shown[slot], image]]
-        return left
-    shift = np.uint64(bits)
-    acc = np.uint64(lead[mask]) if level == 0 else np.uint64(0)
-    if kind == ORDERED:
-        for slot in range(starts[level], starts[level + 1]):
-            acc = (acc << shift) | np.uint64(codes[shown[slot], image])
-        return acc
-    view = np.empty(len(shown), np.uint64)
-    for slot in range(len(view)):
-        view[slot] = codes[shown[slot], image]
-    view.sort()
-    for slot in range(starts[level], starts[level + 1]):
-        acc = (acc << shift) | view[slot]
-    return acc

@@ -117,9 +117,10 @@ def test_one_view_in_most_places_is_one_part(view: View, monkeypatch: pytest.Mon
 def test_a_part_spans_no_more_keys_than_fit_beside_a_position(monkeypatch: pytest.MonkeyPatch) -> None:
     # 15 codes of 4 bits, beside positions of 11: a word keeps 53 bits of a key of 60.
     monkeypatch.setattr(keys, "FIRST_BITS", 60)
-    images = make_coded_images(
-        "wide", np.random.default_rng(0).integers(16, size=(60, 30)), np.zeros(60, dtype=np.int64)
-    )
+    codes = np.random.default_rng(0).integers(16, size=(60, 30))
+    # Keys at the very edge of what a word keeps.
+    codes[:16] = np.eye(1, 30, dtype=np.int64) * np.arange(16)[:, None]
+    images = make_coded_images("wide", codes, np.zeros(60, dtype=np.int64))
     masks = mask_set(mask_distribution("uniform", (5, 6), 0.5), 20)
     assert [side.first_bits for side in counting.edges(images, masks, "sequence").layouts] == [60, 60]
     same(counted(images, masks, "sequence"), mask_graph(images, masks, "sequence"))
