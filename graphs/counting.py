@@ -180,16 +180,16 @@ def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True
     # Memory that is touched for the first time is what costs most: these two become the masses and indices of M.
     words, ids = np.empty(block.edges, np.uint64), np.empty(block.edges, np.uint32)
     with ThreadPoolExecutor(threads) as pool:
-        work = _Work(found, block, pool, threads)
+        work = _Work(found, block, pool, threads, keyed)
         target = work.rank(found.layouts[1], words)
         # As if there were as many visible views, and no pair twice.
         views = int(target.vertices[-1])
         need = 12 * block.edges + views * _view_bytes(found, keyed)
         check_share(need, f"{what}, going by the target views,", held)
-        second = work.describe(target, words, keyed)
+        second = work.describe(target, words)
         work.number(target, words, ids)
         visible = work.rank(found.layouts[0], words)
-        first = work.describe(visible, words, keyed)
+        first = work.describe(visible, words)
         indptr, pairs = work.pairs(visible, words, ids, views)
     # Shrunk where they lie; nobody else looks at them any more.
     words.resize(pairs, refcheck=False)
@@ -227,9 +227,12 @@ class _Ranked:
 class _Work:
     """The steps of counting one block, each done part by part."""
 
-    def __init__(self, found: Edges, block: Block, pool: Executor, threads: int) -> None:
-        self.found, self.block, self.pool, self.threads = found, block, pool, threads
+    def __init__(self, found: Edges, block: Block, pool: Executor, threads: int, keyed: bool) -> None:
+        self.found, self.block, self.pool, self.threads, self.keyed = found, block, pool, threads, keyed
         self.codes = np.ascontiguousarray(found.codes[:, block.images])
+        # Digits that are packed one by one, if any, read all of an image.
+        one_by_one = keyed or any(side.digits > 1 for side in found.layouts)
+        self.rows = np.ascontiguousarray(self.codes.T[: None if one_by_one else 0])
         self.images, self.masks = self.codes.shape[1], block.masks.stop - block.masks.start
         self.shift = (self.masks - 1).bit_length()
         self.bits = self.shift + (self.images - 1).bit_length()
@@ -250,7 +253,7 @@ class _Work:
             for level in range(1, side.digits):
                 if distinct == len(part):
                     break
-                distinct = kernels.refine(part, self.bits, self.shift, recipe, self.codes, level)
+                distinct = kernels.refine(part, self.bits, self.shift, recipe, self.rows, level)
             return distinct, *kernels.count_several(part, self.bits, self.shift, self.labels)
 
         sizes = np.array(list(self.pool.map(one, bounds[:-1], bounds[1:])))
@@ -295,14 +298,14 @@ class _Work:
         cuts = np.arange(1, 1 << max(side.first_bits - room, 0), dtype=np.uint64) << np.uint64(min(room, 63))
         return np.unique(np.concatenate([quantiles, cuts]))
 
-    def describe(self, ranked: _Ranked, words: NDArray[np.uint64], keyed: bool) -> Vertices:
+    def describe(self, ranked: _Ranked, words: NDArray[np.uint64]) -> Vertices:
         """What is kept of the views of one side."""
         found, block = self.found, self.block
         vertices, several, entries = (int(x[-1]) for x in (ranked.vertices, ranked.several, ranked.entries))
         place, label = np.empty(vertices, found.place.dtype), np.empty(vertices, found.labels.dtype)
         alone, one_mask = np.empty(vertices, np.bool_), np.empty(vertices, np.bool_)
         indptr, indices, masses = np.zeros(several + 1, np.int32), np.empty(entries, np.int32), np.empty(entries)
-        keys = np.empty((ranked.side.digits if keyed else 0, vertices), np.uint64)
+        keys = np.empty((ranked.side.digits if self.keyed else 0, vertices), np.uint64)
         of_image = (
             self.labels,
             found.single[block.images],
@@ -311,13 +314,13 @@ class _Work:
 
         def one(part: int) -> None:
             own = words[ranked.words[part] : ranked.words[part + 1]]
-            rows = slice(ranked.vertices[part], ranked.vertices[part + 1])
+            views = slice(ranked.vertices[part], ranked.vertices[part + 1])
             mixed = indptr[1:][ranked.several[part] : ranked.several[part + 1]]
-            views = place[rows], alone[rows], one_mask[rows], label[rows]
+            of_view = place[views], alone[views], one_mask[views], label[views]
             inputs = self.bits, self.shift, *of_image, self.level, self.levels, found.classes
-            kernels.describe(own, *inputs, *views, ranked.entries[part], mixed, indices, masses)
-            if keyed:
-                kernels.write_keys(own, self.bits, self.shift, ranked.recipe, self.codes, keys[:, rows])
+            kernels.describe(own, *inputs, *of_view, ranked.entries[part], mixed, indices, masses)
+            if self.keyed:
+                kernels.write_keys(own, self.bits, self.shift, ranked.recipe, self.rows, keys[:, views])
 
         list(self.pool.map(one, range(len(ranked.words) - 1)))
         return Vertices(

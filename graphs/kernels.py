@@ -64,32 +64,41 @@ def pack(recipe: Recipe, codes: Array, mask: int, digits: Words) -> None:
             for i in range(len(digits)):
                 digits[i] -= table[0, row[i]]
     else:
+        rows = np.ascontiguousarray(codes.T)
         for i in range(len(digits)):
-            digits[i] = digit(recipe, codes, 0, i, mask)
+            digits[i] = digit(recipe, rows, 0, i, mask)
 
 
 @compiled
-def digit(recipe: Recipe, codes: Array, level: int, image: int | np.int64, mask: int | np.int64) -> np.uint64:
-    """One digit of one view: `codes` (n, images), `mask` by its place in the recipe."""
+def digit(recipe: Recipe, rows: Array, level: int, image: int | np.int64, mask: int | np.int64) -> np.uint64:
+    """One digit of one view: `rows` (images, n) unsigned codes, `mask` by its place in the recipe."""
     kind, bits, patches, lead, starts, table, full = recipe
-    shown = patches[mask]
+    shown, codes = patches[mask], rows[image]
     if kind == COUNTED:
         left: np.uint64 = full[level]
         for slot in range(len(shown)):
-            left -= table[level, codes[shown[slot], image]]
+            left -= table[level, codes[shown[slot]]]
         return left
     shift = np.uint64(bits)
     acc = np.uint64(lead[mask]) if level == 0 else np.uint64(0)
     if kind == ORDERED:
         for slot in range(starts[level], starts[level + 1]):
-            acc = (acc << shift) | np.uint64(codes[shown[slot], image])
+            acc = (acc << shift) | np.uint64(codes[shown[slot]])
         return acc
-    view = np.empty(len(shown), np.uint64)
-    for slot in range(len(view)):
-        view[slot] = codes[shown[slot], image]
-    view.sort()
-    for slot in range(starts[level], starts[level + 1]):
-        acc = (acc << shift) | view[slot]
+    # Of the sorted codes only those up to the digit's own; the first digit has few.
+    stop = starts[level + 1]
+    lowest = np.empty(stop, np.uint64)
+    for slot in range(len(shown)):
+        code = np.uint64(codes[shown[slot]])
+        at = min(slot, stop)
+        while at > 0 and lowest[at - 1] > code:
+            if at < stop:
+                lowest[at] = lowest[at - 1]
+            at -= 1
+        if at < stop:
+            lowest[at] = code
+    for slot in range(starts[level], stop):
+        acc = (acc << shift) | lowest[slot]
     return acc
 
 
@@ -184,7 +193,7 @@ def rank(words: Words, bits: int) -> int:
 
 
 @compiled
-def refine(words: Words, bits: int, shift: int, recipe: Recipe, codes: Array, level: int) -> int:
+def refine(words: Words, bits: int, shift: int, recipe: Recipe, rows: Array, level: int) -> int:
     """Order words of equal rank by one more digit of their keys and rank them anew; how many distinct there are.
 
     Args:
@@ -192,7 +201,7 @@ def refine(words: Words, bits: int, shift: int, recipe: Recipe, codes: Array, le
         bits: of positions.
         shift: of positions.
         recipe: of the side's layout, for the masks of the block.
-        codes: (n, images) of the block.
+        rows: (images, n) codes of the block.
         level: which digit, not the first.
     """
     up = np.uint64(bits)
@@ -210,7 +219,7 @@ def refine(words: Words, bits: int, shift: int, recipe: Recipe, codes: Array, le
             run = space[: high - low]
             for e in range(len(run)):
                 pos = np.int64(words[low + e] & position)
-                run[e] = (digit(recipe, codes, level, pos >> shift, pos & within) << up) | np.uint64(pos)
+                run[e] = (digit(recipe, rows, level, pos >> shift, pos & within) << up) | np.uint64(pos)
             run.sort()
             for e in range(len(run)):
                 at += e == 0 or run[e] >> up != run[e - 1] >> up
@@ -391,8 +400,8 @@ def add_pairs(
 
 
 @compiled
-def write_keys(words: Words, bits: int, shift: int, recipe: Recipe, codes: Array, keys: Words) -> None:
-    """Write the digits (L, ranks) of the keys of a part, which is ranked."""
+def write_keys(words: Words, bits: int, shift: int, recipe: Recipe, rows: Array, keys: Words) -> None:
+    """Write the digits (L, ranks) of the keys of a part, which is ranked; `rows` as for `digit`."""
     up = np.uint64(bits)
     position = (ONE << up) - ONE
     within = (1 << shift) - 1
@@ -402,5 +411,5 @@ def write_keys(words: Words, bits: int, shift: int, recipe: Recipe, codes: Array
         if at != before:
             pos = np.int64(words[e] & position)
             for level in range(len(keys)):
-                keys[level, at] = digit(recipe, codes, level, pos >> shift, pos & within)
+                keys[level, at] = digit(recipe, rows, level, pos >> shift, pos & within)
             before = at
