@@ -200,11 +200,13 @@ def mask_graph(
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")
     if scheduler is None and images.codes.shape[0] * len(masks.kept) <= SMALL:
         return _by_ids(images, masks, view)
-    from maskgraph.graphs import counting
+    from maskgraph.graphs.edges import edges
 
-    found = counting.edges(images, masks, view)
+    found = edges(images, masks, view)
     if scheduler is None:
-        counts = counting.count(found, threads or cores())
+        from maskgraph.graphs.counting import count
+
+        counts = count(found, threads or cores())
     else:
         from maskgraph.graphs.distributed import count_on
 

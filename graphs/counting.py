@@ -5,7 +5,7 @@ key, and each part is sorted where it lies, so that the parts one after the othe
 views come first and leave every edge the number of its vertex; then visible ones, whose words become pairs, and at
 last the masses of M, in place. What is kept of a view is allocated when it is known how many there are.
 
-Edges beyond `BLOCK`, and those that other machines count, come in blocks whose counts add up (`graphs.merging`).
+Edges beyond `edges.BLOCK`, and those that other machines count, come in blocks whose counts add up (`graphs.merging`).
 """
 
 from __future__ import annotations
@@ -13,28 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs import kernels
+from maskgraph.graphs import kernels, summaries
 from maskgraph.graphs.classes import Classes, canonical
-from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.keys import Layout, layout
-from maskgraph.graphs.masks import MaskSet
+from maskgraph.graphs.edges import Block, Edges
+from maskgraph.graphs.keys import Layout
 from maskgraph.graphs.memory import check_share
 from maskgraph.graphs.merging import Counts, Vertices, merged
-from maskgraph.graphs.views import View
-
-BLOCK = 2**27
-"""Edges counted at a time: at work on them are 12 bytes an edge, which then hold M."""
-
-LEVEL_BITS = 10
-"""Of the mass of an image that fit beside two vertices of a block into a word."""
-
-MANY_LEVELS = 2**24, 2**16
-"""Edges and images of a block where there are more masses than that."""
 
 PART = 2**18
 """Edges of a part, about: their words stay in a core's own cache while they are sorted and counted."""
@@ -44,113 +32,6 @@ SAMPLE = 2**15
 
 TABLE_BITS = 12
 """Leading bits of a key that nearly tell its part."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some images under some masks."""
-
-    images: slice
-    masks: slice
-
-    @property
-    def edges(self) -> int:
-        """How many edges it has."""
-        return len(range(self.images.start, self.images.stop)) * len(range(self.masks.start, self.masks.stop))
-
-
-@dataclass(frozen=True)
-class Edges:
-    """All edges of images under masks, ready to be counted: equal images are one, with the mass of all.
-
-    Attributes:
-        codes: (n, D) the distinct images' codes, in the order of label and row, as ranks among those that occur.
-        labels: (D,) unsigned.
-        single: (D,) bool, whether the image is one row of the dataset.
-        place: (D,) unsigned, that row, or the first of its rows, times S.
-        level: (D,) unsigned, index into `levels`.
-        levels: float64, the distinct masses of images in units: whole numbers where all rows weigh the same.
-        unit: what a mass of 1 is worth: masses in units times this sum to 1.
-        classes: C.
-        layouts: of x1 and of x2.
-    """
-
-    codes: NDArray[Any]
-    labels: NDArray[Any]
-    single: NDArray[np.bool_]
-    place: NDArray[Any]
-    level: NDArray[Any]
-    levels: NDArray[np.float64]
-    unit: float
-    classes: int
-    layouts: tuple[Layout, Layout]
-
-    @property
-    def masks(self) -> int:
-        """S."""
-        return len(self.layouts[0].patches)
-
-    def blocks(self, most: int = BLOCK) -> list[Block]:
-        """All edges in blocks of at most `most`, masks ascending, as many masks together as fit."""
-        images = self.codes.shape[1]
-        chunk = min(images, most)
-        if len(self.levels) > 2**LEVEL_BITS:
-            most, chunk = min(most, MANY_LEVELS[0]), min(chunk, MANY_LEVELS[1])
-        masks = min(max(most // chunk, 1), self.masks)
-        return [
-            Block(slice(i, min(i + chunk, images)), slice(s, min(s + masks, self.masks)))
-            for s in range(0, self.masks, masks)
-            for i in range(0, images, chunk)
-        ]
-
-
-def edges(images: CodedImages, masks: MaskSet, view: View) -> Edges:
-    """Merge equal images and lay out the keys of their views."""
-    codes = images.codes
-    if codes.max() >= 2**16:
-        codes = np.searchsorted(np.unique(codes), codes)
-    alphabet = int(codes.max()) + 1
-    columns = np.ascontiguousarray(codes.astype(np.min_scalar_type(alphabet - 1)).T)
-    labels = images.labels.astype(np.min_scalar_type(len(images.classes)))
-    order, start = _equal_images(columns, labels)
-    size = np.diff(start, append=len(order))
-    even = bool((images.weights == images.weights[0]).all())
-    mass = size.astype(np.float64) if even else np.add.reduceat(images.weights[order], start)
-    first = order[start]
-    by_row = np.argsort(first)
-    by_row = by_row[np.argsort(labels[first[by_row]], kind="stable")]
-    first, size, mass = first[by_row], size[by_row], mass[by_row]
-    levels, level = np.unique(mass, return_inverse=True)
-    small = len(codes) * len(masks.kept) < 2**32
-    return Edges(
-        codes=columns.take(first, axis=1),
-        labels=labels[first],
-        single=size == 1,
-        place=(first * len(masks.kept)).astype(np.uint32 if small else np.uint64),
-        level=level.astype(np.min_scalar_type(len(levels))),
-        levels=levels,
-        unit=1 / (len(codes) * len(masks.kept)) if even else 1 / len(masks.kept),
-        classes=len(images.classes),
-        layouts=(layout(view, masks.kept, alphabet), layout(view, masks.dropped, alphabet)),
-    )
-
-
-def _equal_images(columns: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows so ordered that those of equal codes (n, N) and label stand together, ascending; where each run begins."""
-    bits = max(int(columns.max()).bit_length(), 1)
-    slots = 64 // bits
-    digits: list[NDArray[Any]] = [labels]
-    for low in range(0, len(columns), slots):
-        packed = np.zeros(len(labels), np.uint64)
-        for row in columns[low : low + slots]:
-            packed <<= np.uint64(bits)
-            packed |= row
-        digits.append(packed)
-    # Lexsort is stable: the first of equal images is the first row.
-    order = np.lexsort(digits)
-    new = np.ones(len(order), dtype=np.bool_)
-    new[1:] = np.logical_or.reduce([digit[order[1:]] != digit[order[:-1]] for digit in digits])
-    return order, np.flatnonzero(new)
 
 
 def count(found: Edges, threads: int = 1, blocks: Sequence[Block] | None = None) -> Counts:
@@ -254,14 +135,14 @@ class _Work:
                 if distinct == len(part):
                     break
                 distinct = kernels.refine(part, self.bits, self.shift, recipe, self.rows, level)
-            return distinct, *kernels.count_several(part, self.bits, self.shift, self.labels)
+            return distinct, *summaries.count_several(part, self.bits, self.shift, self.labels)
 
         sizes = np.array(list(self.pool.map(one, bounds[:-1], bounds[1:])))
         return _Ranked(side, recipe, bounds, *np.concatenate([np.zeros((1, 3), np.int64), sizes.cumsum(axis=0)]).T)
 
     def _deal(self, side: Layout, recipe: kernels.Recipe, words: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Write the words, part by part; where each part begins, and the end."""
-        splitters = self._splitters(side)
+        splitters = self._splitters(side, recipe)
         down = max(side.first_bits - TABLE_BITS, 0)
         buckets = np.arange((1 << (side.first_bits - down)) + 1, dtype=np.uint64) << np.uint64(down)
         table = np.searchsorted(splitters, buckets, side="right").astype(np.uint64)
@@ -282,14 +163,14 @@ class _Work:
         list(self.pool.map(deal, ends[:-1], ends[1:], (stops - sizes).astype(np.uint64)))
         return np.concatenate([[0], stops[-1]])
 
-    def _splitters(self, side: Layout) -> NDArray[np.uint64]:
+    def _splitters(self, side: Layout, recipe: kernels.Recipe) -> NDArray[np.uint64]:
         """The first keys of all parts but the first; quantiles of a sample, so that parts are about alike."""
-        masks = np.unique(np.linspace(self.block.masks.start, self.block.masks.stop - 1, 256, dtype=np.int64))
+        masks = np.unique(np.linspace(0, self.masks - 1, 256, dtype=np.int64))
         images = np.unique(np.linspace(0, self.images - 1, max(SAMPLE // len(masks), 1), dtype=np.int64))
         sample = np.empty((len(masks), len(images)), np.uint64)
         codes = np.ascontiguousarray(self.codes[:, images])
         for own, mask in zip(sample, masks, strict=True):
-            kernels.pack(side.recipe(slice(mask, mask + 1)), codes, 0, own)
+            kernels.pack(recipe, codes, mask, own)
         parts = -(-self.block.edges // PART)
         ordered = np.sort(sample, axis=None)
         quantiles = ordered[np.arange(1, parts) * len(ordered) // parts]
@@ -318,7 +199,7 @@ class _Work:
             mixed = indptr[1:][ranked.several[part] : ranked.several[part + 1]]
             of_view = place[views], alone[views], one_mask[views], label[views]
             inputs = self.bits, self.shift, *of_image, self.level, self.levels, found.classes
-            kernels.describe(own, *inputs, *of_view, ranked.entries[part], mixed, indices, masses)
+            summaries.describe(own, *inputs, *of_view, ranked.entries[part], mixed, indices, masses)
             if self.keyed:
                 kernels.write_keys(own, self.bits, self.shift, ranked.recipe, self.rows, keys[:, views])
 
@@ -331,7 +212,7 @@ class _Work:
         """Write the vertex of every edge."""
 
         def one(low: int, high: int, base: int) -> None:
-            kernels.number(words[low:high], self.bits, self.shift, self.masks, base, ids)
+            summaries.number(words[low:high], self.bits, self.shift, self.masks, base, ids)
 
         list(self.pool.map(one, ranked.words[:-1], ranked.words[1:], ranked.vertices[:-1]))
 
@@ -343,9 +224,9 @@ class _Work:
 
         def sort(low: int, high: int) -> int:
             part = words[low:high]
-            kernels.pair(part, self.bits, self.shift, self.masks, ids, self.level, id_bits, self.level_bits)
+            summaries.pair(part, self.bits, self.shift, self.masks, ids, self.level, id_bits, self.level_bits)
             part.sort()
-            return kernels.count_distinct(part, self.level_bits)
+            return summaries.count_distinct(part, self.level_bits)
 
         sizes = np.array(list(self.pool.map(sort, ranked.words[:-1], ranked.words[1:])))
         pairs = np.concatenate([[0], sizes.cumsum()])
@@ -355,7 +236,7 @@ class _Work:
             own = words[ranked.words[part] : ranked.words[part + 1]]
             ends = indptr[1:][ranked.vertices[part] : ranked.vertices[part + 1]]
             columns = indices[pairs[part] : pairs[part + 1]]
-            kernels.add_pairs(own, id_bits, self.level_bits, self.levels, pairs[part], ends, columns)
+            summaries.add_pairs(own, id_bits, self.level_bits, self.levels, pairs[part], ends, columns)
 
         list(self.pool.map(add, range(len(sizes))))
         for part, size in enumerate(sizes):

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from maskgraph.graphs.counting import Block, Edges, count_block
+from maskgraph.graphs.counting import count_block
+from maskgraph.graphs.edges import Block, Edges
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.merging import Counts, merged
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from maskgraph.graphs import bipartite, counting, keys, memory
 from maskgraph.graphs.bipartite import MaskGraph, from_counts, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
+from maskgraph.graphs.edges import BLOCK, LEVEL_BITS, Edges, edges
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.keys import FIRST_BITS, LATER_BITS
 from maskgraph.graphs.masks import MaskSet, mask_distribution, mask_set
@@ -45,9 +46,9 @@ def bits(one: MaskGraph) -> list[bytes]:
     return [np.ascontiguousarray(part).tobytes() for part in parts]
 
 
-def counted(images: CodedImages, masks: MaskSet, view: View, most: int = counting.BLOCK, threads: int = 1) -> MaskGraph:
+def counted(images: CodedImages, masks: MaskSet, view: View, most: int = BLOCK, threads: int = 1) -> MaskGraph:
     """The compiled path, in blocks of at most `most` edges."""
-    found = counting.edges(images, masks, view)
+    found = edges(images, masks, view)
     return from_counts(images, masks, view, counting.count(found, threads, found.blocks(most)), found.unit)
 
 
@@ -88,7 +89,7 @@ def test_keys_of_one_and_of_many_digits(
     images = clustered(count, patches, codes, weighted)
     masks = mask_set(mask_distribution("uniform", (1, patches), 1 - kept / patches), 20)
     graph = mask_graph(images, masks, view)
-    for most, threads, part in ((counting.BLOCK, 1, counting.PART), (counting.BLOCK, 3, 50), (97, 2, counting.PART)):
+    for most, threads, part in ((BLOCK, 1, counting.PART), (BLOCK, 3, 50), (97, 2, counting.PART)):
         monkeypatch.setattr(counting, "PART", part)
         same(counted(images, masks, view, most, threads), graph)
 
@@ -98,7 +99,7 @@ def test_neither_threads_nor_parts_nor_blocks_change_a_bit(view: View, monkeypat
     images = clustered(200, 9, 3, weighted=False)
     masks = mask_set(mask_distribution("uniform", (3, 3), 0.5), 30)
     expected = bits(counted(images, masks, view))
-    for most, threads, part in ((counting.BLOCK, 4, 100), (counting.BLOCK, 1, 1), (1000, 2, 64), (700, 1, 2**20)):
+    for most, threads, part in ((BLOCK, 4, 100), (BLOCK, 1, 1), (1000, 2, 64), (700, 1, 2**20)):
         monkeypatch.setattr(counting, "PART", part)
         assert bits(counted(images, masks, view, most, threads)) == expected
 
@@ -122,7 +123,7 @@ def test_a_part_spans_no_more_keys_than_fit_beside_a_position(monkeypatch: pytes
     codes[:16] = np.eye(1, 30, dtype=np.int64) * np.arange(16)[:, None]
     images = make_coded_images("wide", codes, np.zeros(60, dtype=np.int64))
     masks = mask_set(mask_distribution("uniform", (5, 6), 0.5), 20)
-    assert [side.first_bits for side in counting.edges(images, masks, "sequence").layouts] == [60, 60]
+    assert [side.first_bits for side in edges(images, masks, "sequence").layouts] == [60, 60]
     same(counted(images, masks, "sequence"), mask_graph(images, masks, "sequence"))
 
 
@@ -139,10 +140,22 @@ def test_digits_never_collide_at_the_edge_of_a_word() -> None:
     assert found.p1.max() == pytest.approx(2 / (patches + 1))
 
 
+def test_many_masses_make_smaller_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = clustered(2000, 8, 4, weighted=True)
+    masks = mask_set(mask_distribution("uniform", (1, 8), 0.5), 8)
+    found = edges(images, masks, "sequence")
+    assert len(found.levels) > 2**LEVEL_BITS
+    monkeypatch.setattr("maskgraph.graphs.edges.MANY_LEVELS", (3000, 900))
+    sizes = [(block.edges, block.images.stop - block.images.start) for block in found.blocks()]
+    assert all(size <= 3000 and count <= 900 for size, count in sizes)
+    assert sum(size for size, _ in sizes) == found.codes.shape[1] * 8
+    same(counted(images, masks, "sequence"), mask_graph(images, masks, "sequence"))
+
+
 def test_duplicate_images_are_counted_not_enumerated() -> None:
     images = clustered(300, 8, 4, weighted=False)
     rows = {(tuple(codes), label) for codes, label in zip(images.codes.tolist(), images.labels.tolist(), strict=True)}
-    found = counting.edges(images, mask_set(mask_distribution("uniform", (1, 8), 0.5)), "bag")
+    found = edges(images, mask_set(mask_distribution("uniform", (1, 8), 0.5)), "bag")
     assert found.codes.shape[1] == len(rows) < 300
 
 
@@ -155,11 +168,11 @@ def test_large_graphs_are_counted_by_the_loops(monkeypatch: pytest.MonkeyPatch) 
     same(mask_graph(images, masks, "sequence", threads=2), graph)
 
 
-def unique_views() -> counting.Edges:
+def unique_views() -> Edges:
     """32,000 edges, hardly two of them alike."""
     codes = np.random.default_rng(0).integers(16, size=(500, 20))
     images = make_coded_images("unique", codes, np.zeros(500, dtype=int))
-    return counting.edges(images, mask_set(mask_distribution("uniform", (4, 5), 0.5), 64), "sequence")
+    return edges(images, mask_set(mask_distribution("uniform", (4, 5), 0.5), 64), "sequence")
 
 
 MEND = r" of memory .*use about \d+% of the masks \(--max-masks\).*--images.*--codes"
