@@ -11,13 +11,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from maskgraph.graphs.classes import Classes, canonical, classes_of
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
 
 if TYPE_CHECKING:
-    from maskgraph.graphs.counting import Counts
+    from maskgraph.graphs.merging import Counts
 
 
 SMALL = 2**19
@@ -29,16 +30,21 @@ class Views:
     """What a mask graph knows of the N_i views of one side.
 
     Attributes:
-        place: (N_i,) int64, image · S + mask of the first place where each occurs.
+        place: (N_i,) unsigned, image · S + mask of the first place where each occurs.
         alone: (N_i,) bool, whether it is seen from one image (one row of the dataset) only.
         one_mask: (N_i,) bool, whether it is seen under one mask only.
-        class_mass: (N_i, C) float64 CSR, joint distribution of the view and the image's class.
+        classes: the classes of its images.
     """
 
-    place: NDArray[np.int64]
+    place: NDArray[Any]
     alone: NDArray[np.bool_]
     one_mask: NDArray[np.bool_]
-    class_mass: sp.csr_array
+    classes: Classes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(a.nbytes for a in (self.place, self.alone, self.one_mask, self.classes))
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,8 @@ class MaskGraph:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its sparse arrays and of what is known of its views."""
-        arrays = [view.place.nbytes + view.alone.nbytes + view.one_mask.nbytes for view in (self.visible, self.target)]
-        matrices = (self.M, self.class_mass1, self.class_mass2)
-        return sum(arrays) + sum(m.data.nbytes + m.indices.nbytes + m.indptr.nbytes for m in matrices)
+        """Bytes of M and of what is known of its views."""
+        return sum(a.nbytes for a in (self.visible, self.target, self.M.data, self.M.indices, self.M.indptr))
 
     @cached_property
     def p1(self) -> NDArray[np.float64]:
@@ -90,15 +94,15 @@ class MaskGraph:
         """(N2, N) CSR, the joint distribution of target view and image."""
         return self._with_images(self.ids2, len(self.p2))
 
-    @property
+    @cached_property
     def class_mass1(self) -> sp.csr_array:
         """(N1, C) CSR, joint distribution of the visible view and the image's class."""
-        return self.visible.class_mass
+        return self.visible.classes.joint(self.p1)
 
-    @property
+    @cached_property
     def class_mass2(self) -> sp.csr_array:
         """(N2, C) CSR, joint distribution of the target view and the image's class."""
-        return self.target.class_mass
+        return self.target.classes.joint(self.p2)
 
     @property
     def ids1(self) -> NDArray[np.int64]:
@@ -137,7 +141,7 @@ class MaskGraph:
 
     def target_codes(self, vertices: NDArray[np.int64] | slice) -> NDArray[np.int64]:
         """(·, n2) int64 codes of some target views, in the order of their vertices."""
-        image, mask = np.divmod(self.target.place[vertices], len(self.masks.kept))
+        image, mask = np.divmod(self.target.place[vertices].astype(np.int64), len(self.masks.kept))
         return arrange(self.view, self.images.codes[image[:, None], self.masks.dropped[mask]])
 
     @cached_property
@@ -164,7 +168,7 @@ class MaskGraph:
         return self.images.codebook
 
     def _places(self, views: Views) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        image, mask = np.divmod(views.place, len(self.masks.kept))
+        image, mask = np.divmod(views.place.astype(np.int64), len(self.masks.kept))
         return image, mask
 
     def _with_images(self, ids: NDArray[np.int64], vertices: int) -> sp.csr_array:
@@ -196,11 +200,13 @@ def mask_graph(
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")
     if scheduler is None and images.codes.shape[0] * len(masks.kept) <= SMALL:
         return _by_ids(images, masks, view)
-    from maskgraph.graphs import counting
+    from maskgraph.graphs.edges import edges
 
-    found = counting.edges(images, masks, view)
+    found = edges(images, masks, view)
     if scheduler is None:
-        counts = counting.count(found, threads or cores())
+        from maskgraph.graphs.counting import count
+
+        counts = count(found, threads or cores())
     else:
         from maskgraph.graphs.distributed import count_on
 
@@ -209,29 +215,15 @@ def mask_graph(
 
 
 def from_counts(images: CodedImages, masks: MaskSet, view: View, counts: Counts, unit: float) -> MaskGraph:
-    """The mask graph that was counted, masses in units."""
+    """The mask graph that was counted, masses in units; the counts become its own and are not to be used again."""
     shape = (len(counts.sides[0].place), len(counts.sides[1].place))
-    M = _csr(counts.masses, counts.indices, counts.indptr, unit, shape)
-    visible, target = (
-        Views(
-            side.place.astype(np.int64),
-            side.alone,
-            side.one_mask,
-            _csr(side.masses, side.classes, side.indptr, unit, (len(side.place), len(images.classes))),
-        )
-        for side in counts.sides
-    )
-    return MaskGraph(images, masks, view, M, visible, target)
-
-
-def _csr(
-    masses: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], unit: float, shape: tuple[int, int]
-) -> sp.csr_array:
-    index = np.int32 if len(indices) < 2**31 else np.int64
-    result = sp.csr_array((masses * unit, indices.astype(index), indptr.astype(index)), shape=shape)
-    # Known, not to be found out by another pass.
-    result.has_sorted_indices = result.has_canonical_format = True
-    return result
+    np.multiply(counts.masses, unit, out=counts.masses)
+    M = canonical(counts.masses, counts.indices, counts.indptr, shape)
+    sides = []
+    for side in counts.sides:
+        np.multiply(side.classes.several.data, unit, out=side.classes.several.data)
+        sides.append(Views(side.place, side.alone, side.one_mask, side.classes))
+    return MaskGraph(images, masks, view, M, *sides)
 
 
 def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
@@ -256,7 +248,7 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
         last[own.T.ravel()] = np.repeat(np.arange(own.shape[1]), own.shape[0])
         by_mask = last.copy()
         by_mask[own.T.ravel()[::-1]] = np.repeat(np.arange(own.shape[1]), own.shape[0])[::-1]
-        sides.append(Views(place, np.diff(R.indptr) == 1, by_mask == last, class_mass))
+        sides.append(Views(place, np.diff(R.indptr) == 1, by_mask == last, classes_of(class_mass)))
     return MaskGraph(images, masks, view, M, *sides)
 
 

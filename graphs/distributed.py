@@ -1,20 +1,23 @@
 """Counting on other machines: dask hands out blocks of edges, our own loops count them.
 
-Each task counts the edges of one block whose visible view falls, by a hash of its key, to one part of several; the
-counts of a part are added up on the workers, and the parts, which share no visible view, on the client. Counts add up
-in any order to the same graph, so that a task that is run again after its worker died changes nothing. Dask moves what
-it is given as pickles between machines that trust each other; none is read from disk.
+Each task counts one block of edges; the counts of a group of blocks are added up on the workers, and the groups on the
+client. Counts add up in any order to the same graph, so that a task that is run again after its worker died changes
+nothing. Dask moves what it is given as pickles between machines that trust each other; none is read from disk.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from maskgraph.graphs.counting import Counts, Edges, count_block, merged
+import numpy as np
+
+from maskgraph.graphs.counting import count_block
+from maskgraph.graphs.edges import Block, Edges
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.merging import Counts, merged
 
 TIMEOUT = 10.0
 """Seconds that a scheduler has to answer, and to find a worker."""
@@ -39,7 +42,7 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
     Args:
         address: of the scheduler, such as `tcp://10.0.0.1:8786`.
         found: the edges.
-        block: edges a task.
+        block: edges a task, at most.
         done: told how many tasks of how many are finished.
 
     Raises:
@@ -59,41 +62,40 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
             "give its address: --scheduler tcp://HOST:8786"
         ) from error
     with client:
-        parts = 2 * _check_workers(client, address)
+        blocks = found.blocks(block)
+        groups = np.array_split(np.arange(len(blocks)), min(2 * _check_workers(client, address), len(blocks)))
+        work = [[blocks[i] for i in group] for group in groups]
         results: dict[int, Counts] = {}
         for _ in range(ATTEMPTS):
             # What a worker alone held is lost with it: what then did not finish is counted again.
-            missing = [part for part in range(parts) if part not in results]
-            results.update(_count_parts(client, address, found, block, missing, parts, done))
-            if len(results) == parts:
-                return merged(results.values(), parts)
-    raise WorkersLostError(f"workers of {address!r} died again and again; {len(results)} of {parts} parts were counted")
+            missing = {group: own for group, own in enumerate(work) if group not in results}
+            results.update(_count_groups(client, address, found, missing, done))
+            if len(results) == len(work):
+                return merged(results.values(), len(work))
+    raise WorkersLostError(
+        f"workers of {address!r} died again and again; {len(results)} of {len(work)} groups of blocks were counted"
+    )
 
 
-def _count_parts(
+def _count_groups(
     client: Any,
     address: str,
     found: Edges,
-    block: int,
-    missing: Sequence[int],
-    parts: int,
+    missing: Mapping[int, Sequence[Block]],
     done: Callable[[int, int], None] | None,
 ) -> dict[int, Counts]:
-    """The counts of those of the parts that could be finished."""
+    """The counts of those of the groups that could be finished."""
     from distributed import CancelledError
 
     try:
         held = client.scatter(found, broadcast=True, timeout=TIMEOUT)
     except TimeoutError as error:
         raise WorkersLostError(LOST.format(address)) from error
-    tasks = [
-        [client.submit(count_block, held, one, (part, parts), pure=False) for one in found.blocks(block)]
-        for part in missing
-    ]
+    tasks = [[client.submit(count_block, held, one, pure=False) for one in own] for own in missing.values()]
     sums = [client.submit(_sum, own, pure=False) for own in tasks]
     _wait(client, address, [task for own in tasks for task in own], sums, done)
     results = {}
-    for part, one in zip(missing, sums, strict=True):
+    for group, one in zip(missing, sums, strict=True):
         if one.status == "error":
             failure = one.exception()
             if isinstance(failure, InputError):
@@ -101,7 +103,7 @@ def _count_parts(
                 raise failure
             raise WorkersLostError(f"counting on {address!r} failed: {type(failure).__name__}: {failure}")
         try:
-            results[part] = one.result()
+            results[group] = one.result()
         except CancelledError:
             # Lost with its worker; the caller has it counted again.
             continue

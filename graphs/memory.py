@@ -29,7 +29,22 @@ def check_memory(need: float, what: str, mend: str) -> None:
     Raises:
         InputError: naming the need, what there is, and how to mend it.
     """
-    there = available_bytes()
+    _refuse(need, available_bytes(), what, mend)
+
+
+def check_share(need: float, what: str, held: float = 0) -> None:
+    """Refuse a graph that needs more memory than there is, `held` bytes of it its own already.
+
+    Raises:
+        InputError: naming the need, what there is, and what share of the edges would fit.
+    """
+    there = available_bytes() + held
+    share = max(int(100 * there / max(need, 1)), 1)
+    mend = f"use about {share}% of the masks (--max-masks) or of the images (--images)"
+    _refuse(need, there, what, f"{mend}, or coarser views (--codes, --view)")
+
+
+def _refuse(need: float, there: float, what: str, mend: str) -> None:
     if need > there:
         raise InputError(f"{what} needs about {gib(need)} of memory and {gib(there)} are free; {mend}")
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskgraph.graphs import bipartite, counting, memory
+from maskgraph.graphs import bipartite, counting, keys, memory
 from maskgraph.graphs.bipartite import MaskGraph, from_counts, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
+from maskgraph.graphs.edges import BLOCK, LEVEL_BITS, Edges, edges
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.kernels import DIGIT_BITS
+from maskgraph.graphs.keys import FIRST_BITS, LATER_BITS
 from maskgraph.graphs.masks import MaskSet, mask_distribution, mask_set
 from maskgraph.graphs.views import View, distinct_ids
 from tests.strategies import VIEWS, World, masked_worlds, searched, views
@@ -35,20 +36,34 @@ def same(one: MaskGraph, other: MaskGraph) -> None:
         np.testing.assert_array_equal(x.one_mask, y.one_mask)
 
 
-def counted(images: CodedImages, masks: MaskSet, view: View, most: int = counting.BLOCK, threads: int = 1) -> MaskGraph:
+def bits(one: MaskGraph) -> list[bytes]:
+    """All that was counted, bit for bit."""
+    parts = [one.M.indptr, one.M.indices, one.M.data]
+    for side in (one.visible, one.target):
+        several = side.classes.several
+        parts += [side.place, side.alone, side.one_mask, side.classes.label]
+        parts += [several.indptr, several.indices, several.data]
+    return [np.ascontiguousarray(part).tobytes() for part in parts]
+
+
+def counted(images: CodedImages, masks: MaskSet, view: View, most: int = BLOCK, threads: int = 1) -> MaskGraph:
     """The compiled path, in blocks of at most `most` edges."""
-    found = counting.edges(images, masks, view)
+    found = edges(images, masks, view)
     return from_counts(images, masks, view, counting.count(found, threads, found.blocks(most)), found.unit)
 
 
 @searched(80)
-@given(masked_worlds(), views(), st.integers(1, 60), st.integers(1, 2))
-def test_any_blocks_and_threads_give_the_graph_of_numpy(
-    drawn: tuple[World, int], view: View, most: int, threads: int
+@given(masked_worlds(), views(), st.integers(1, 60), st.integers(1, 3), st.integers(1, 30), st.integers(1, 60))
+def test_any_blocks_parts_and_threads_give_the_graph_of_numpy(
+    drawn: tuple[World, int], view: View, most: int, threads: int, part: int, sample: int
 ) -> None:
     world, kept = drawn
     graph = mask_graph(world.images(), world.mask_set(kept), view)
-    same(counted(world.images(), world.mask_set(kept), view, most, threads), graph)
+    with pytest.MonkeyPatch.context() as patch:
+        # As many parts as edges, or more than the sample has keys: some are empty, some hold a single key.
+        patch.setattr(counting, "PART", part)
+        patch.setattr(counting, "SAMPLE", sample)
+        same(counted(world.images(), world.mask_set(kept), view, most, threads), graph)
 
 
 def clustered(count: int, patches: int, codes: int, weighted: bool) -> CodedImages:
@@ -69,33 +84,52 @@ def clustered(count: int, patches: int, codes: int, weighted: bool) -> CodedImag
     ids=["one digit", "wide codes", "long views", "codes beyond 16 bits", "one image"],
 )
 def test_keys_of_one_and_of_many_digits(
-    count: int, patches: int, codes: int, kept: int, view: View, weighted: bool
+    count: int, patches: int, codes: int, kept: int, view: View, weighted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = clustered(count, patches, codes, weighted)
     masks = mask_set(mask_distribution("uniform", (1, patches), 1 - kept / patches), 20)
     graph = mask_graph(images, masks, view)
-    for most, threads in ((counting.BLOCK, 1), (97, 2)):
+    for most, threads, part in ((BLOCK, 1, counting.PART), (BLOCK, 3, 50), (97, 2, counting.PART)):
+        monkeypatch.setattr(counting, "PART", part)
         same(counted(images, masks, view, most, threads), graph)
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_parts_by_visible_view_add_up_and_share_no_visible_view(view: View) -> None:
+def test_neither_threads_nor_parts_nor_blocks_change_a_bit(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     images = clustered(200, 9, 3, weighted=False)
     masks = mask_set(mask_distribution("uniform", (3, 3), 0.5), 30)
-    found = counting.edges(images, masks, view)
-    parts = [
-        counting.merged([counting.count_block(found, block, (p, 3)) for block in found.blocks(1000)], 6)
-        for p in range(3)
-    ]
-    rows = [{tuple(key) for key in part.sides[0].keys.T} for part in parts]
-    assert all(rows)
-    assert sum(len(row) for row in rows) == len(set.union(*rows))
-    same(from_counts(images, masks, view, counting.merged(parts, 3), found.unit), mask_graph(images, masks, view))
+    expected = bits(counted(images, masks, view))
+    for most, threads, part in ((BLOCK, 4, 100), (BLOCK, 1, 1), (1000, 2, 64), (700, 1, 2**20)):
+        monkeypatch.setattr(counting, "PART", part)
+        assert bits(counted(images, masks, view, most, threads)) == expected
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_one_view_in_most_places_is_one_part(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Background: every quantile of the keys is the same one.
+    images = make_coded_images(
+        "background", np.eye(12, 16, dtype=np.int64).repeat(4, axis=0)[:, ::-1], np.arange(48) % 3, np.arange(48) + 1.0
+    )
+    masks = mask_set(mask_distribution("uniform", (4, 4), 0.5), 25)
+    monkeypatch.setattr(counting, "PART", 16)
+    same(counted(images, masks, view, threads=2), mask_graph(images, masks, view))
+
+
+def test_a_part_spans_no_more_keys_than_fit_beside_a_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 15 codes of 4 bits, beside positions of 11: a word keeps 53 bits of a key of 60.
+    monkeypatch.setattr(keys, "FIRST_BITS", 60)
+    codes = np.random.default_rng(0).integers(16, size=(60, 30))
+    # Keys at the very edge of what a word keeps.
+    codes[:16] = np.eye(1, 30, dtype=np.int64) * np.arange(16)[:, None]
+    images = make_coded_images("wide", codes, np.zeros(60, dtype=np.int64))
+    masks = mask_set(mask_distribution("uniform", (5, 6), 0.5), 20)
+    assert [side.first_bits for side in edges(images, masks, "sequence").layouts] == [60, 60]
+    same(counted(images, masks, "sequence"), mask_graph(images, masks, "sequence"))
 
 
 def test_digits_never_collide_at_the_edge_of_a_word() -> None:
     # Views that differ in the last bit of one digit or in the first bit of the next only.
-    patches = 2 * DIGIT_BITS
+    patches = FIRST_BITS + LATER_BITS
     rows = np.zeros((patches + 1, patches), dtype=np.int64)
     rows[np.arange(patches), np.arange(patches)] = 1
     images = make_coded_images("bits", rows, np.zeros(len(rows), dtype=np.int64))
@@ -106,10 +140,22 @@ def test_digits_never_collide_at_the_edge_of_a_word() -> None:
     assert found.p1.max() == pytest.approx(2 / (patches + 1))
 
 
+def test_many_masses_make_smaller_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = clustered(2000, 8, 4, weighted=True)
+    masks = mask_set(mask_distribution("uniform", (1, 8), 0.5), 8)
+    found = edges(images, masks, "sequence")
+    assert len(found.levels) > 2**LEVEL_BITS
+    monkeypatch.setattr("maskgraph.graphs.edges.MANY_LEVELS", (3000, 900))
+    sizes = [(block.edges, block.images.stop - block.images.start) for block in found.blocks()]
+    assert all(size <= 3000 and count <= 900 for size, count in sizes)
+    assert sum(size for size, _ in sizes) == found.codes.shape[1] * 8
+    same(counted(images, masks, "sequence"), mask_graph(images, masks, "sequence"))
+
+
 def test_duplicate_images_are_counted_not_enumerated() -> None:
     images = clustered(300, 8, 4, weighted=False)
     rows = {(tuple(codes), label) for codes, label in zip(images.codes.tolist(), images.labels.tolist(), strict=True)}
-    found = counting.edges(images, mask_set(mask_distribution("uniform", (1, 8), 0.5)), "bag")
+    found = edges(images, mask_set(mask_distribution("uniform", (1, 8), 0.5)), "bag")
     assert found.codes.shape[1] == len(rows) < 300
 
 
@@ -122,24 +168,39 @@ def test_large_graphs_are_counted_by_the_loops(monkeypatch: pytest.MonkeyPatch) 
     same(mask_graph(images, masks, "sequence", threads=2), graph)
 
 
-def test_a_graph_beyond_memory_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = make_coded_images(
-        "unique", np.random.default_rng(0).integers(16, size=(500, 20)), np.zeros(500, dtype=int)
-    )
-    masks = mask_set(mask_distribution("uniform", (4, 5), 0.5), 64)
-    found = counting.edges(images, masks, "sequence")
-    whole = counting.count(found)
-    need = sum(a.nbytes for v in whole.sides for a in (v.keys, v.place, v.alone, v.indptr, v.classes, v.masses))
-    need += whole.indptr.nbytes + whole.indices.nbytes + whole.masses.nbytes
-    # Half of it can be merged only with twice its size at hand; the estimate is of the right size, not only large.
-    for free, refused in ((need, True), (3 * need, False)):
-        monkeypatch.setattr(counting, "available_bytes", lambda free=free: free)
+def unique_views() -> Edges:
+    """32,000 edges, hardly two of them alike."""
+    codes = np.random.default_rng(0).integers(16, size=(500, 20))
+    images = make_coded_images("unique", codes, np.zeros(500, dtype=int))
+    return edges(images, mask_set(mask_distribution("uniform", (4, 5), 0.5), 64), "sequence")
+
+
+MEND = r" of memory .*use about \d+% of the masks \(--max-masks\).*--images.*--codes"
+
+
+def test_a_graph_beyond_memory_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = unique_views()
+    need = counting.count(found).nbytes
+    work = 12 * 32_000
+    # By then its words, 8 bytes an edge, are in memory. The estimate is of the right size, not only large.
+    for free, message in ((0.99 * work, "counting 3.2e"), (0.9 * need - 8 * 32_000, "going by the target views")):
         monkeypatch.setattr(memory, "available_bytes", lambda free=free: free)
-        if refused:
-            with pytest.raises(InputError, match=r"about 3\.2e\+04 edges.* of memory .*--max-masks.*--images.*--codes"):
-                counting.count(found, blocks=found.blocks(4000))
-        else:
-            counting.count(found, blocks=found.blocks(4000))
+        with pytest.raises(InputError, match=message + ".*" + MEND):
+            counting.count(found)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1.1 * need - 8 * 32_000)
+    counting.count(found)
+
+
+def test_a_sum_beyond_memory_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = unique_views()
+    blocks = found.blocks(4000)
+    need = counting.count(found, blocks=blocks).nbytes
+    # Half of it can be merged only with twice its size at hand.
+    monkeypatch.setattr(memory, "available_bytes", lambda: need)
+    with pytest.raises(InputError, match=r"a graph of about 3\.2e\+04 edges, going by 25% of it," + ".*" + MEND):
+        counting.count(found, blocks=blocks)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 3 * need)
+    counting.count(found, blocks=blocks)
 
 
 def test_available_memory_is_the_least_of_all_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from maskgraph.cli import main
-from maskgraph.graphs import counting, distributed
+from maskgraph.graphs import distributed
 from maskgraph.graphs.bipartite import from_counts, mask_graph
+from maskgraph.graphs.edges import edges
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View
@@ -96,7 +97,7 @@ def test_two_workers_give_the_graph_of_one_process(cluster: Cluster) -> None:
     for view in views:
         graph = mask_graph(images, masks, view)
         same(mask_graph(images, masks, view, scheduler=cluster.address), graph)
-        found = counting.edges(images, masks, view)
+        found = edges(images, masks, view)
         told: list[int] = []
         counts = distributed.count_on(cluster.address, found, 700, partial(note, told))
         assert told
@@ -109,7 +110,7 @@ def test_a_killed_worker_changes_nothing_and_none_left_is_an_error(
 ) -> None:
     images = clustered(400, 12, 4, weighted=False)
     masks = mask_set(mask_distribution("uniform", (3, 4), 0.5), 60)
-    found = counting.edges(images, masks, "sequence")
+    found = edges(images, masks, "sequence")
     killed: list[int] = []
 
     def kill_one(done: int, total: int) -> None:
