@@ -69,15 +69,15 @@ def torchrun(*arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[
     )
 
 
-def by_hand(*arguments: str) -> list[subprocess.Popen[bytes]]:
-    """Two processes without torchrun, which would end the second with the first."""
+def by_hand(*arguments: str, count: int = 2) -> list[subprocess.Popen[bytes]]:
+    """Processes without torchrun, which would end all with the first that ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {
         **os.environ,
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
@@ -89,7 +89,7 @@ def by_hand(*arguments: str) -> list[subprocess.Popen[bytes]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        for rank in range(2)
+        for rank in range(count)
     ]
 
 
@@ -97,6 +97,23 @@ def test_two_processes_give_the_answer_of_one(world: Path, single: Any) -> None:
     found = torchrun("maskgraph", *bound(world))
     assert found.returncode == 0, found.stderr.decode()
     same(found.stdout, single)
+
+
+@pytest.mark.parametrize("engine", ["host", "torch"])
+def test_three_processes_compute_what_one_does(engine: str) -> None:
+    first, *others = by_hand("tests.theory.in_step", engine, count=3)
+    out, error = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, error.decode()
+    assert [other.communicate(timeout=PATIENCE) for other in others] == [(b"", b"")] * 2
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) == 2
+    for found in answers:
+        assert found["values"] == pytest.approx(found["alone"], abs=1e-9)
+        assert found["values"] == pytest.approx(found["exact"], abs=1e-9)
+        for low, exact, high in zip(found["lower"], found["exact"], found["upper"], strict=True):
+            assert low - VALUE <= exact <= high + VALUE
+        assert found["residuals"] == pytest.approx(found["measured"], abs=1e-12)
+        assert found["defect"] <= 1e-10
 
 
 def test_a_killed_process_is_started_again(world: Path, single: Any, tmp_path: Path) -> None:
