@@ -64,7 +64,7 @@ def row_squares(factor: Factor) -> tuple[Floats, float]:
         side = B if by_row else sp.csr_array(B.T)
         shares = np.asarray((side @ side.T).power(2).sum(axis=1), dtype=np.float64).ravel()
     else:
-        from maskgraph.theory.products import square_shares
+        from maskgraph.theory.squares import square_shares
 
         pair = factor.pair if by_row else factor.pair.swapped
         side = pair.S

@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import components, products, risk, search, spectrum
-from maskgraph.theory.products import Gram, Pair, square_shares, transposed_times
+from maskgraph.theory.products import Gram, Pair, transposed_times
+from maskgraph.theory.squares import square_shares
 from maskgraph.theory.union import component_labels
 from tests.strategies import FIXED_WORLDS, VIEWS
 from tests.theory.toys import disjoint, joint_augmentation, random_joint
