@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ["graphs", "theory", "empirical", "figures"]
 HEAVY = {"torch": {"empirical"}, "matplotlib": {"figures"}}
 WITH_TORCH = {"falsify.py", "traced.py", "torch_engine.py", "torch_ranks.py"}
-"""The search for counterexamples needs gradients, a GPU its tensors, several processes their sums: no other part of the theory may load torch."""
+"""The search for counterexamples needs gradients, a GPU its tensors, several processes their sums: no other part of
+the theory may load torch."""
 
 
 def imported(path: Path) -> set[str]:
