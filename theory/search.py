@@ -36,6 +36,8 @@ FIRST = 8
 WIDTH = 2e-9
 """What iterative solves leave unsure of the squares of the eigenvalues, relative to the squares of all others."""
 
+MEND = "lower --dim, or make the views coarser (--codes, --view) or fewer (--images, --max-masks)"
+
 
 @dataclass(frozen=True)
 class Head:
@@ -171,6 +173,14 @@ class Search:
         return float(lower[-1]) if len(lower) == self._want else -1.0
 
     def _visit_small(self, wave: list[int]) -> None:
+        # The matrices, their eigenvectors and what LAPACK works in; only a head that is most of a component gets here
+        # with one that is large.
+        sides = self._side[wave].astype(float)
+        check_memory(
+            40 * float((sides**2).sum()),
+            f"a dense solve of components of up to {sides.max():.0f} views",
+            MEND,
+        )
         solved = solve_densely(self._graph, self._split, np.array(wave))
         lower = (self._lower, *(np.maximum(one.values - one.error, 0) for one in solved))
         upper = (self._upper, *(one.values + one.error for one in solved))
@@ -195,7 +205,7 @@ class Search:
         check_memory(
             4.0 * size * (10 * asked + 300) + 8.0 * size * 12 * (asked + 8) + 40.0 * pair.S.nnz,
             f"a basis for the {asked} largest eigenvalues of a component of {size} views",
-            "lower --dim, or make the views coarser (--codes, --view) or fewer (--images, --max-masks)",
+            MEND,
         )
         top = np.sqrt(self._graph.p1[block.rows])
         top /= np.linalg.norm(top)

@@ -123,6 +123,15 @@ def test_floors_do_not_depend_on_the_chunk(name: str, view: str, monkeypatch: py
         assert risk.target_energy(graph) == pytest.approx(energy, abs=room)
 
 
+def test_a_dense_solve_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = joint_augmentation(random_joint(np.random.default_rng(0), 40, 42))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 40 * 40**2)
+    spectrum.spectrum(graph, 4)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 40 * 40**2 - 1)
+    with pytest.raises(InputError, match=r"a dense solve of components of up to 40 views needs .*lower --dim"):
+        spectrum.spectrum(graph, 4)
+
+
 def test_a_basis_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "DENSE_SIDE", 16)
     monkeypatch.setattr(search, "ROOM", 100)
