@@ -14,7 +14,7 @@ from torch import Tensor
 from maskgraph.empirical.records import write_atomically
 from maskgraph.graphs.errors import InputError
 
-FORMAT = "maskgraph checkpoint 1"
+FORMAT = "maskgraph checkpoint 2"
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -58,6 +58,7 @@ def check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]
             continue
         what = f"{part} {old!r} there, {new!r} here"
         if isinstance(old, dict) and isinstance(new, dict):
-            fields = [key for key in new if old.get(key) != new[key]]
+            if not (fields := [key for key in new if key not in old or old[key] != new[key]]):
+                continue
             what = "; ".join(f"{part}.{key} is {old.get(key)!r} there and {new[key]!r} here" for key in fields)
         raise InputError(f"{path} is a checkpoint of another model ({what}); choose another --out, or delete it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import collapse
-from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, feature
+from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.views import known_positions
@@ -18,7 +19,6 @@ from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.outputs import nearest_views
 
 BATCH = 2048
-FEATURES: tuple[FeatureKind, ...] = ("cls", "mean")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class GraphOutputs:
 
     Attributes:
         h: (N1, d) reconstruction of the target.
-        features: for cls and mean, the (N1, D) unnormalised feature.
+        features: for each kind that was asked for, the (N1, D) unnormalised feature.
         collapsed: (N1, d) reconstruction when every encoder answer is replaced by their mean: a constant encoder.
     """
 
@@ -36,7 +36,7 @@ class GraphOutputs:
     collapsed: NDArray[np.float64]
 
 
-def evaluate(model: MaskedAutoencoder, graph: MaskGraph) -> GraphOutputs:
+def evaluate(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] = ("cls", "mean")) -> GraphOutputs:
     """Run the model on all N1 visible views of the graph.
 
     The views are made of the graph's patch values, with the positions that its view identity lets a model know.
@@ -48,11 +48,11 @@ def evaluate(model: MaskedAutoencoder, graph: MaskGraph) -> GraphOutputs:
         for start in range(0, views, BATCH):
             rows = np.arange(start, min(start + BATCH, views))
             patches, positions, slots = _batch(model, graph, rows)
-            tokens = model.encode(patches, positions)
+            tokens = model.encode(patches, positions, slots)
             mass = torch.as_tensor(graph.p1[rows], dtype=tokens.dtype, device=tokens.device)
             mean = mean + torch.einsum("b,btd->td", mass, tokens)
             h = model.decode(tokens, positions, slots)
-            parts.append((h.flatten(1), *(feature(tokens, kind) for kind in FEATURES)))
+            parts.append((h.flatten(1), *(model.feature(tokens, kind) for kind in kinds)))
         # With the tokens constant the output depends on the positions alone: once a mask is enough.
         used, mask = np.unique(graph.representatives1[1], return_inverse=True)
         _, first = np.unique(mask, return_index=True)
@@ -60,7 +60,7 @@ def evaluate(model: MaskedAutoencoder, graph: MaskGraph) -> GraphOutputs:
         assert isinstance(mean, torch.Tensor)
         collapsed = _numpy(model.decode(mean.expand(len(used), -1, -1), positions, slots).flatten(1))
     arrays = [_numpy(torch.cat(part)) for part in zip(*parts, strict=True)]
-    return GraphOutputs(arrays[0], dict(zip(FEATURES, arrays[1:], strict=True)), collapsed[mask])
+    return GraphOutputs(arrays[0], dict(zip(kinds, arrays[1:], strict=True)), collapsed[mask])
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Inversion:
 
 
 def invert_decoder(
-    model: MaskedAutoencoder, graph: MaskGraph, h: NDArray[np.float64], steps: int = 10, refined: int = 4096
+    model: MaskedModel, graph: MaskGraph, h: NDArray[np.float64], steps: int = 10, refined: int = 4096
 ) -> Inversion:
     """Look for the pseudo-inverse encoder f_g of Assumption 3.1.
 
@@ -110,7 +110,7 @@ def invert_decoder(
 
 
 def _refine(
-    model: MaskedAutoencoder,
+    model: MaskedModel,
     graph: MaskGraph,
     views: NDArray[np.int64],
     targets: NDArray[np.int64],
@@ -123,7 +123,7 @@ def _refine(
     patches, positions, slots = _batch(model, graph, views)
     goal = torch.as_tensor(graph.X2[targets], dtype=torch.float32, device=device)
     with torch.no_grad():
-        tokens = model.encode(patches, positions)
+        tokens = model.encode(patches, positions, slots)
     tokens = tokens.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([tokens], lr=0.05)
     halfway = 0.0
@@ -145,7 +145,8 @@ def measure(graph: MaskGraph, outputs: GraphOutputs) -> dict[str, float | list[f
     """Losses, alignment, collapse and Lipschitz constants on the target hop of the graph.
 
     Returns:
-        Losses of h under plain names; quantities of a feature f, normalised to unit norm, under `cls.` and `mean.`.
+        Losses of h under plain names; quantities of a feature f, normalised to unit norm, under `cls.`, `mean.`
+        and whatever else was evaluated.
         See docs/records.md for each name.
     """
     A = augmentation_graph(graph)
@@ -193,7 +194,7 @@ def _feature_quantities(
 
 
 def _batch(
-    model: MaskedAutoencoder, graph: MaskGraph, rows: NDArray[np.int64]
+    model: MaskedModel, graph: MaskGraph, rows: NDArray[np.int64]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patch values, positions and target positions of the visible views `rows`."""
     parameter = next(model.parameters())

@@ -1,12 +1,12 @@
-"""A ViT masked autoencoder in one file, after He et al. 2022 (arXiv 2111.06377), and the losses of MAE and U-MAE.
+"""Masked autoencoders in one file: MAE (He et al. 2022, arXiv 2111.06377), SimMIM (Xie et al. 2022, 2111.09886).
 
-The encoder sees visible patches only. Positions are arguments, because a view identity decides which of them a
-model may know (`graphs.views.known_positions`): the true ones, ranks, or none.
+Both are h = g∘f: an encoder of the visible patches x1 and a decoder that answers at the dropped ones. Positions are
+arguments, because a view identity decides which of them a model may know (`graphs.views.known_positions`): the true
+ones, ranks, or none.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgraph.empirical.blocks import Block, sincos_positions
 from maskgraph.graphs.errors import InputError
 
-FeatureKind = Literal["cls", "mean"]
+Family = Literal["mae", "simmim"]
+FeatureKind = Literal["cls", "mean", "tokens", "bottleneck"]
+"""f as one vector: the CLS token; the mean of the patch tokens; all tokens, one after the other, which is all that
+the decoder reads; the unit vector of a bottleneck, where the model has one."""
 
 SIZES = {
     "micro": (64, 2, 4, 32, 1, 2),
@@ -37,9 +41,12 @@ class ModelConfig:
         dim: width of the encoder, the dimension of cls and mean features.
         depth: its blocks.
         heads: its attention heads.
-        decoder_dim: width of the decoder.
+        decoder_dim: width of the decoder; SimMIM, whose decoder is one linear layer, uses none of its sizes.
         decoder_depth: its blocks.
         decoder_heads: its attention heads.
+        family: mae or simmim.
+        bottleneck: k where the decoder sees nothing but a unit vector of dimension k; None: it sees every token.
+        reads: the feature that the bottleneck is a linear map of, cls or mean.
     """
 
     grid: tuple[int, int]
@@ -50,131 +57,197 @@ class ModelConfig:
     decoder_dim: int
     decoder_depth: int
     decoder_heads: int
+    family: Family = "mae"
+    bottleneck: int | None = None
+    reads: FeatureKind = "cls"
+
+    def __post_init__(self) -> None:
+        """See that the widths can be split over the heads and the bottleneck has a decoder behind it."""
+        parts = (("encoder", self.dim, self.heads), ("decoder", self.decoder_dim, self.decoder_heads))
+        for name, dim, heads in parts:
+            if dim < 1 or heads < 1 or dim % heads:
+                raise InputError(f"{name} width {dim} over {heads} heads; expected a multiple of the number of heads")
+        if self.depth < 1 or self.decoder_depth < 1:
+            raise InputError(f"depths {self.depth} and {self.decoder_depth}; expected at least 1 block each")
+        if self.bottleneck is not None and self.family == "simmim":
+            raise InputError(
+                "a bottleneck needs a decoder behind it, and SimMIM's is one linear layer; use mae or u-mae"
+            )
+        if self.bottleneck is not None and self.bottleneck < 1:
+            raise InputError(f"bottleneck {self.bottleneck}; expected a dimension of at least 1")
 
 
-def model_config(size: str, grid: tuple[int, int], patch_dim: int) -> ModelConfig:
+def model_config(size: str, grid: tuple[int, int], patch_dim: int, **changes: object) -> ModelConfig:
     """The architecture of a named size: micro (digits), tiny, base, large.
 
+    Args:
+        size: its name.
+        grid: (rows, columns) of the patches.
+        patch_dim: values of a patch.
+        changes: other fields of `ModelConfig`; None leaves what the size says.
+
     Raises:
-        InputError: an unknown size.
+        InputError: an unknown size, or fields that make no model.
     """
     if size not in SIZES:
         raise InputError(f"unknown size {size!r}; expected one of {', '.join(SIZES)}")
-    return ModelConfig(grid, patch_dim, *SIZES[size])
+    names = ("dim", "depth", "heads", "decoder_dim", "decoder_depth", "decoder_heads")
+    fields: dict[str, object] = dict(zip(names, SIZES[size], strict=True))
+    fields |= {name: value for name, value in changes.items() if value is not None}
+    return ModelConfig(grid, patch_dim, **fields)  # type: ignore[arg-type]
 
 
-class Block(nn.Module):
-    """Pre-norm transformer block."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
-        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, dim) to (B, T, dim)."""
-        batch, length, dim = x.shape
-        qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, dim)
-        x = x + self.proj(mixed)
-        out: Tensor = x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
-        return out
-
-
-class MaskedAutoencoder(nn.Module):
-    """The encoder f and the decoder g; h = g∘f is the reconstruction of the dropped patches."""
+class MaskedModel(nn.Module):
+    """What MAE and SimMIM share: patch embedding, positions, the encoder's blocks, and features."""
 
     encoder_positions: Tensor
-    decoder_positions: Tensor
+    mask_token: nn.Parameter
+    head: nn.Linear
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.embed = nn.Linear(config.patch_dim, config.dim)
-        self.cls = nn.Parameter(torch.empty(1, 1, config.dim))
+        self.cls = nn.Parameter(torch.empty(config.dim))
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.dim, eps=1e-6)
-        self.decoder_embed = nn.Linear(config.dim, config.decoder_dim)
-        self.mask_token = nn.Parameter(torch.empty(1, 1, config.decoder_dim))
-        self.decoder_blocks = nn.ModuleList(
-            Block(config.decoder_dim, config.decoder_heads) for _ in range(config.decoder_depth)
-        )
-        self.decoder_norm = nn.LayerNorm(config.decoder_dim, eps=1e-6)
-        self.head = nn.Linear(config.decoder_dim, config.patch_dim)
         self.register_buffer("encoder_positions", sincos_positions(config.grid, config.dim), persistent=False)
-        self.register_buffer("decoder_positions", sincos_positions(config.grid, config.decoder_dim), persistent=False)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        nn.init.normal_(self.cls, std=0.02)
-        nn.init.normal_(self.mask_token, std=0.02)
 
-    def encode(self, patches: Tensor, positions: Tensor) -> Tensor:
-        """Tokens of visible patches.
+    @property
+    def features(self) -> tuple[FeatureKind, ...]:
+        """The features whose dimension is the same for every number of visible patches."""
+        return ("cls", "mean") if self.config.bottleneck is None else ("cls", "mean", "bottleneck")
+
+    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """Tokens of a view.
 
         Args:
             patches: (B, T, s).
             positions: (B, T) integers in 0..n, n meaning no position.
+            slots: (B, n2) positions of the dropped patches; an encoder without mask tokens does not look at them.
 
         Returns:
-            (B, 1 + T, dim), CLS first.
+            (B, 1 + T', dim), CLS first; T' = T for MAE, T + n2 for SimMIM.
         """
+        return self._encoded(self._embedded(patches, positions))
+
+    def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """Patches at the slots.
+
+        Args:
+            tokens: (B, 1 + T', dim), as `encode` gives them.
+            positions: (B, T) of the visible patches.
+            slots: (B, n2) of the dropped patches.
+
+        Returns:
+            (B, n2, s).
+        """
+        raise NotImplementedError
+
+    def forward(self, patches: Tensor, positions: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """(reconstruction (B, n2, s), tokens (B, 1 + T', dim))."""
+        tokens = self.encode(patches, positions, slots)
+        return self.decode(tokens, positions, slots), tokens
+
+    def feature(self, tokens: Tensor, kind: FeatureKind) -> Tensor:
+        """F as one vector (see `FeatureKind`).
+
+        Args:
+            tokens: (B, 1 + T', dim).
+            kind: a bottleneck only where the model has one.
+
+        Returns:
+            (B, D): D = dim for cls and mean, (1 + T')·dim for tokens, k for a bottleneck. Of unit norm for a
+            bottleneck alone.
+        """
+        if kind == "cls":
+            return tokens[:, 0]
+        return tokens[:, 1:].mean(dim=1) if kind == "mean" else tokens.flatten(1)
+
+    def _embedded(self, patches: Tensor, positions: Tensor) -> Tensor:
         x = self.embed(patches) + self.encoder_positions[positions]
-        x = torch.cat([self.cls.expand(len(x), -1, -1), x], dim=1)
+        return torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
+
+    def _encoded(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
         tokens: Tensor = self.norm(x)
         return tokens
 
-    def decode(self, tokens: Tensor, positions: Tensor, targets: Tensor) -> Tensor:
-        """Patches at the target positions, from all tokens of the visible ones.
 
-        Args:
-            tokens: (B, 1 + T, dim).
-            positions: (B, T) of the visible patches.
-            targets: (B, n2) of the dropped patches.
+class MaskedAutoencoder(MaskedModel):
+    """MAE: the encoder sees visible patches only, a second transformer with mask tokens answers at the others.
 
-        Returns:
-            (B, n2, s).
-        """
-        x = self.decoder_embed(tokens)
-        seen = x[:, 1:] + self.decoder_positions[positions]
-        asked = self.mask_token + self.decoder_positions[targets]
-        x = torch.cat([x[:, :1], seen, asked], dim=1)
+    With a bottleneck that transformer sees mask tokens and one vector z = W f/‖W f‖ and nothing else of the view, so
+    that h = g∘f for the very z whose alignment and uniformity the theorems speak of.
+    """
+
+    decoder_positions: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        if config.bottleneck is not None:
+            self.bottleneck = nn.Linear(config.dim, config.bottleneck)
+        self.decoder_embed = nn.Linear(config.bottleneck or config.dim, config.decoder_dim)
+        self.mask_token = nn.Parameter(torch.empty(config.decoder_dim))
+        self.decoder_blocks = nn.ModuleList(
+            Block(config.decoder_dim, config.decoder_heads) for _ in range(config.decoder_depth)
+        )
+        self.decoder_norm = nn.LayerNorm(config.decoder_dim, eps=1e-6)
+        self.head = nn.Linear(config.decoder_dim, config.patch_dim)
+        self.register_buffer("decoder_positions", sincos_positions(config.grid, config.decoder_dim), persistent=False)
+        _initialise(self)
+
+    def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """Patches at the slots (see `MaskedModel.decode`)."""
+        asked = self.mask_token + self.decoder_positions[slots]
+        if self.config.bottleneck is None:
+            x = self.decoder_embed(tokens)
+            seen = x[:, 1:] + self.decoder_positions[positions]
+            x = torch.cat([x[:, :1], seen, asked], dim=1)
+        else:
+            x = torch.cat([self.decoder_embed(self.feature(tokens, "bottleneck"))[:, None], asked], dim=1)
         for block in self.decoder_blocks:
             x = block(x)
-        out: Tensor = self.head(self.decoder_norm(x[:, -targets.shape[1] :]))
+        out: Tensor = self.head(self.decoder_norm(x[:, -slots.shape[1] :]))
         return out
 
-    def forward(self, patches: Tensor, positions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(reconstruction (B, n2, s), tokens (B, 1 + T, dim))."""
-        tokens = self.encode(patches, positions)
-        return self.decode(tokens, positions, targets), tokens
+    def feature(self, tokens: Tensor, kind: FeatureKind) -> Tensor:
+        """F as one vector (see `MaskedModel.feature`)."""
+        if kind != "bottleneck":
+            return super().feature(tokens, kind)
+        return functional.normalize(self.bottleneck(super().feature(tokens, self.config.reads)), dim=1)
 
 
-def build_model(config: ModelConfig, seed: int) -> MaskedAutoencoder:
+class SimMIM(MaskedModel):
+    """SimMIM: mask tokens go through the encoder in the places of the dropped patches, one linear layer answers.
+
+    Fixed sine-cosine positions, as MAE has them, where the published code learns relative ones.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.mask_token = nn.Parameter(torch.empty(config.dim))
+        self.head = nn.Linear(config.dim, config.patch_dim)
+        _initialise(self)
+
+    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """Tokens of a view, those of the dropped patches last (see `MaskedModel.encode`)."""
+        masked = self.mask_token + self.encoder_positions[slots]
+        return self._encoded(torch.cat([self._embedded(patches, positions), masked], dim=1))
+
+    def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+        """Patches at the slots (see `MaskedModel.decode`)."""
+        out: Tensor = self.head(tokens[:, tokens.shape[1] - slots.shape[1] :])
+        return out
+
+
+def build_model(config: ModelConfig, seed: int) -> MaskedModel:
     """A model initialised from a seed, the caller's random state untouched."""
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed the CUDA generators too, which the fork does not restore.
         torch.default_generator.manual_seed(seed)
-        return MaskedAutoencoder(config)
-
-
-def feature(tokens: Tensor, kind: FeatureKind) -> Tensor:
-    """F as one vector: the CLS token, or the mean of the patch tokens.
-
-    Args:
-        tokens: (B, 1 + T, dim).
-        kind: cls or mean.
-
-    Returns:
-        (B, dim), not normalised.
-    """
-    return tokens[:, 0] if kind == "cls" else tokens[:, 1:].mean(dim=1)
+        return MaskedAutoencoder(config) if config.family == "mae" else SimMIM(config)
 
 
 def check_feature(kind: str) -> None:
@@ -183,42 +256,12 @@ def check_feature(kind: str) -> None:
         raise InputError(f"unknown feature {kind!r}; expected one of {', '.join(get_args(FeatureKind))}")
 
 
-def reconstruction_loss(reconstruction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Mean over images and target values of the squared error: L_MAE / d, d = n2·s.
-
-    Args:
-        reconstruction: (B, n2, s).
-        target: (B, n2, s).
-        weights: (B,) data weights relative to uniform, 1 on average over the data.
-    """
-    return (weights * (reconstruction - target).square().mean(dim=(1, 2))).mean()
-
-
-def uniformity_loss(features: Tensor, weights: Tensor) -> Tensor:
-    """Σ_ij w_i w_j (z_i·z_j)² / B² of L2-normalised features, diagonal included as in the reference U-MAE code.
-
-    The diagonal keeps it at or above max(1/D, 1/B) for uniform weights, while L_unif on the graph is without it.
-    Because the reconstruction loss is a mean over d target values, MAE + lam·uniformity is (L_MAE + d·lam·L_unif)/d:
-    the λ of the theory is d·lam.
-
-    Args:
-        features: (B, D).
-        weights: (B,) data weights relative to uniform.
-    """
-    z = functional.normalize(features, dim=1)
-    return torch.einsum("i,j,ij->", weights, weights, (z @ z.T).square()) / len(z) ** 2
-
-
-def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:
-    """(n + 1, dim) fixed sines and cosines of row and column; the last row, no position, is zero."""
-    rows, columns = grid
-    index = torch.arange(rows * columns, dtype=torch.float64)
-    quarter = dim // 4
-    frequency = torch.exp(-math.log(10_000) * torch.arange(quarter, dtype=torch.float64) / max(quarter, 1))
-    parts = []
-    for coordinate in (index // columns, index % columns):
-        angle = coordinate[:, None] * frequency
-        parts += [angle.sin(), angle.cos()]
-    table = torch.zeros(rows * columns + 1, dim, dtype=torch.float64)
-    table[:-1, : 4 * quarter] = torch.cat(parts, dim=1)
-    return table.float()
+def _initialise(model: MaskedModel) -> None:
+    """Xavier for every linear layer and small normal tokens, as the reference code of MAE has it."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    for name, parameter in model.named_parameters():
+        if name in ("cls", "mask_token"):
+            nn.init.normal_(parameter, std=0.02)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskgraph.empirical.train import Method, TrainConfig, check_config
+from maskgraph.empirical.config import Method, TrainConfig, check_config
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskKind, mask_distribution
@@ -19,7 +19,14 @@ from maskgraph.graphs.views import View, check_view
 FILLED_IN = {"method", "mask_ratio", "mask_kind", "seed"}
 """Fields of a TrainConfig that a study sets for each model."""
 
-WANTED = {"float": "a number", "int": "an integer", "str": "a string", "tuple[float": "a list of numbers"}
+WANTED = {
+    "float | Lit": 'a number or "auto"',
+    "float": "a number",
+    "int": "an integer",
+    "bool": "true or false",
+    "str": "a string",
+    "tuple[float": "a list of numbers",
+}
 """What TOML calls the types of the fields; other tuples and literals are (lists of) strings."""
 
 
@@ -147,16 +154,18 @@ def plan_from(table: dict[str, Any]) -> Plan:
 
 def plan_table(plan: Plan) -> dict[str, Any]:
     """The table of tables that `plan_from` turns into this plan again."""
-    train = dataclasses.asdict(plan.train)
-    for name in FILLED_IN:
-        del train[name]
-    source = {key: value for key, value in dataclasses.asdict(plan.source).items() if value is not None}
+    train = {key: value for key, value in _set(plan.train).items() if key not in FILLED_IN}
     table = {
-        "data": {**source, "held_out": plan.held_out},
+        "data": {**_set(plan.source), "held_out": plan.held_out},
         "graph": dataclasses.asdict(plan.graph),
         "train": {**train, "methods": plan.methods, "seeds": plan.seeds},
     }
     return {name: {key: _plain(value) for key, value in part.items()} for name, part in table.items()}
+
+
+def _set(part: Source | TrainConfig) -> dict[str, Any]:
+    """The fields that are not None: TOML has no word for it."""
+    return {key: value for key, value in dataclasses.asdict(part).items() if value is not None}
 
 
 def _plain(value: object) -> object:
@@ -204,7 +213,9 @@ def _fits(wanted: str, value: object) -> bool:
             for item in value
         )
     if wanted.startswith("float"):
-        return isinstance(value, float)
+        return isinstance(value, float) or ("Literal" in wanted and isinstance(value, str))
+    if wanted == "bool":
+        return isinstance(value, bool)
     if wanted.startswith("int"):
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, str)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, feature
+from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.views import View, arrange, known_positions
 
@@ -48,7 +48,7 @@ class ProbeScores:
     few_shot: float
 
 
-def full_features(model: MaskedAutoencoder, images: CodedImages, view: View, kind: FeatureKind) -> NDArray[np.float64]:
+def full_features(model: MaskedModel, images: CodedImages, view: View, kind: FeatureKind) -> NDArray[np.float64]:
     """(N, D) features of whole images, all patches visible, at the positions that the view lets a model know.
 
     Raises:
@@ -59,13 +59,15 @@ def full_features(model: MaskedAutoencoder, images: CodedImages, view: View, kin
     parameter = next(model.parameters())
     codebook = torch.as_tensor(images.codebook, dtype=parameter.dtype, device=parameter.device)
     everywhere, nothing = np.arange(images.patches)[None, :], np.empty((1, 0), dtype=np.int64)
-    positions = torch.as_tensor(known_positions(view, everywhere, nothing)[0].copy(), device=parameter.device)
+    positions, slots = (
+        torch.as_tensor(side.copy(), device=parameter.device) for side in known_positions(view, everywhere, nothing)
+    )
     parts = []
     with torch.no_grad():
         for start in range(0, len(images.codes), BATCH):
             codes = torch.as_tensor(arrange(view, images.codes[start : start + BATCH]), device=parameter.device)
-            tokens = model.encode(codebook[codes], positions.expand(len(codes), -1))
-            parts.append(feature(tokens, kind).cpu().numpy())
+            tokens = model.encode(codebook[codes], positions.expand(len(codes), -1), slots.expand(len(codes), -1))
+            parts.append(model.feature(tokens, kind).cpu().numpy())
     return np.concatenate(parts).astype(np.float64)
 
 

@@ -28,12 +28,15 @@ import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from maskgraph.empirical.measure import FEATURES, evaluate, invert_decoder, measure
-from maskgraph.empirical.model import FeatureKind, model_config
+from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.measure import evaluate, invert_decoder, measure
+from maskgraph.empirical.model import FeatureKind
+from maskgraph.empirical.objective import normalise_patches
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
 from maskgraph.empirical.records import read_study, write_json
-from maskgraph.empirical.train import TrainConfig, TrainedModel, check_checkpoint, resolve_device, train, untrained
+from maskgraph.empirical.state import LAM, RECONSTRUCTION
+from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
@@ -89,9 +92,16 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
 
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
-    """The mask graph of a study at one ratio and view."""
+    """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
     distribution = mask_distribution(plan.graph.mask, images.grid, ratio)
-    return mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+    return dataclasses.replace(graph, targets=_normalised(images)) if plan.train.target == "normalised" else graph
+
+
+def _normalised(images: CodedImages) -> NDArray[np.float64]:
+    assert images.codebook is not None
+    values: NDArray[np.float64] = normalise_patches(torch.as_tensor(images.codebook)).numpy()
+    return values
 
 
 Job = tuple[str, str]
@@ -227,14 +237,17 @@ def _bounds(plan: Plan, name: str) -> dict[str, Any]:
     images = _split(plan).train
     graph = study_graph(images, plan, ratio, view)
     # Beyond the smaller side all eigenvalues are zero: a larger dimension would add nothing to the head.
-    dim = min(_dim(plan, images), len(graph.p1), len(graph.p2))
+    dim = min(_dim(plan, graph), len(graph.p1), len(graph.p2))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
     return {"dataset": images.name, "view": view, "hop": hop, "dim": dim, "seed": plan.source.seed, **found}
 
 
-def _dim(plan: Plan, images: CodedImages) -> int:
-    assert images.codebook is not None
-    return model_config(plan.train.size, images.grid, images.codebook.shape[1]).dim
+def _dim(plan: Plan, graph: MaskGraph) -> int:
+    model = plan.train.model(graph.images.grid, graph.target_values.shape[1])
+    if plan.train.feature == "tokens":
+        shown = graph.masks.kept.shape[1] if model.family == "mae" else graph.images.patches
+        return (1 + shown) * model.dim
+    return model.bottleneck if plan.train.feature == "bottleneck" and model.bottleneck else model.dim
 
 
 def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
@@ -245,11 +258,11 @@ def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
     return {
         **_identity(split, config.method, config.seed),
         "mask_ratio": config.mask_ratio,
-        "lam": config.lam if config.method == "u-mae" else 0.0,
+        "lam": _trained_lam(trained),
         "feature": config.feature,
         "train_cpu_seconds": seconds,
         "steps": len(trained.losses),
-        "final_reconstruction": float(np.mean(trained.losses[-100:, 0])),
+        "final_reconstruction": float(np.mean(trained.losses[-100:, RECONSTRUCTION])),
         **judge(trained, study_graph(split.train, plan, config.mask_ratio, config.view)),
         **_network_probes(trained, split),
     }
@@ -258,7 +271,7 @@ def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
 def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows."""
     model = trained.model
-    outputs = evaluate(model, graph)
+    outputs = evaluate(model, graph, list(dict.fromkeys([*model.features, trained.config.feature])))
     inverse = invert_decoder(model, graph, outputs.h)
     feature = trained.config.feature
     seen = Outputs(f=outputs.features[feature], h=outputs.h, pseudo=inverse.outputs, collapsed=outputs.collapsed)
@@ -270,15 +283,24 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
         "epsilon_nearest": inverse.nearest,
         "epsilon_late_gain": inverse.late_gain,
         "epsilon_refined_mass": inverse.refined_mass,
-        "four_L_lambda": 4 * L * _theory_lambda(trained.config, graph),
+        "four_L_lambda": 4 * L * _theory_lambda(trained, graph),
         **measured,
         "checks": [check.as_dict() for check in ledger(graph, seen)],
     }
 
 
-def _theory_lambda(config: TrainConfig, graph: MaskGraph) -> float:
+def _theory_lambda(trained: TrainedModel, graph: MaskGraph) -> float:
     """λ of the theory, whose L_MAE sums over the d target values that training takes the mean of."""
-    return graph.X2.shape[1] * config.lam if config.method == "u-mae" else 0.0
+    return int(graph.X2.shape[1]) * _trained_lam(trained)
+
+
+def _trained_lam(trained: TrainedModel) -> float:
+    """The weight of uniformity in the last step; 0 where it is not trained for."""
+    if not trained.config.uniform:
+        return 0.0
+    if isinstance(trained.config.lam, float):
+        return trained.config.lam
+    return float(trained.losses[-1, LAM]) if len(trained.losses) else 0.0
 
 
 def _baseline(plan: Plan, name: str) -> dict[str, Any]:
@@ -310,7 +332,7 @@ def _network_probes(trained: TrainedModel, split: Split) -> dict[str, float]:
 
     return {
         name: value
-        for kind in FEATURES
+        for kind in trained.model.features
         for name, value in _scores(split, kind, features(split.train, kind), features(split.test, kind), seed).items()
     }
 

@@ -60,6 +60,7 @@ class MaskGraph:
         M: (N1, N2) float64 CSR, sums to 1.
         visible: the views x1.
         target: the views x2.
+        targets: (V, s) float64, what each code is as a part of a target; None: its patch value.
     """
 
     images: CodedImages
@@ -68,6 +69,7 @@ class MaskGraph:
     M: sp.csr_array
     visible: Views
     target: Views
+    targets: NDArray[np.float64] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -151,15 +153,17 @@ class MaskGraph:
         Raises:
             InputError: codes without a codebook have no patch values.
         """
-        return self.codebook[self.codes2].reshape(len(self.p2), -1)
+        return self.target_values[self.codes2].reshape(len(self.p2), -1)
 
     @property
-    def codebook(self) -> NDArray[np.float64]:
-        """(V, s) float64, the patch value of each code.
+    def target_values(self) -> NDArray[np.float64]:
+        """(V, s) float64, what each code is as a part of a target: `targets`, or else its patch value.
 
         Raises:
             InputError: codes without a codebook have no patch values.
         """
+        if self.targets is not None:
+            return self.targets
         if self.images.codebook is None:
             raise InputError(
                 f"{self.images.name} has codes but no patch values, and this quantity is about values; "
@@ -223,7 +227,7 @@ def from_counts(images: CodedImages, masks: MaskSet, view: View, counts: Counts,
     for side in counts.sides:
         np.multiply(side.classes.several.data, unit, out=side.classes.several.data)
         sides.append(Views(side.place, side.alone, side.one_mask, side.classes))
-    return MaskGraph(images, masks, view, M, *sides)
+    return MaskGraph(images, masks, view, M, sides[0], sides[1])
 
 
 def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
@@ -249,7 +253,7 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
         by_mask = last.copy()
         by_mask[own.T.ravel()[::-1]] = np.repeat(np.arange(own.shape[1]), own.shape[0])[::-1]
         sides.append(Views(place, np.diff(R.indptr) == 1, by_mask == last, classes_of(class_mass)))
-    return MaskGraph(images, masks, view, M, *sides)
+    return MaskGraph(images, masks, view, M, sides[0], sides[1])
 
 
 def _joint_with_images(ids: NDArray[np.int64], vertices: int, images: CodedImages) -> sp.csr_array:

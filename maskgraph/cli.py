@@ -252,11 +252,20 @@ by any of it.
     parser.add_argument("--out", default="findings", metavar="DIR", help="where the pages are written (findings)")
 
 
+def _number_or_auto(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number or auto") from None
+
+
 def _train(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser = _command(
         commands,
         "train",
-        "train MAE or U-MAE, measure it on its graph, probe it",
+        "train MAE, U-MAE, SimMIM or U-SimMIM, measure it on its graph, probe it",
         """\
 Train a ViT masked autoencoder, measure every loss on the graph of its mask ratio, probe its features on held-out
 images, and hold the theorems to it. Killed or interrupted, it goes on where it was with --resume.
@@ -268,7 +277,7 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     )
     _add_data(parser)
     _add_graph(parser, max_masks=64)
-    parser.add_argument("--method", default="mae", metavar="METHOD", help="mae (default) or u-mae")
+    parser.add_argument("--method", default="mae", metavar="METHOD", help="mae (default), u-mae, simmim or u-simmim")
     parser.add_argument(
         "--mask-ratio",
         type=float,
@@ -283,15 +292,47 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (32)")
     parser.add_argument("--lr", type=float, default=1e-3, metavar="LR", help="peak learning rate of AdamW (1e-3)")
     parser.add_argument(
-        "--lambda",
-        dest="lam",
-        type=float,
-        default=0.01,
-        metavar="LAMBDA",
-        help="weight of the uniformity loss of u-mae (0.01, the paper's)",
+        "--accumulate", type=int, default=1, metavar="N", help="parts that a step's images are run in, for memory (1)"
+    )
+    parser.add_argument("--decoder-dim", type=int, metavar="D", help="width of MAE's decoder (the size's own)")
+    parser.add_argument("--decoder-depth", type=int, metavar="N", help="blocks of MAE's decoder (the size's own)")
+    parser.add_argument(
+        "--bottleneck",
+        type=int,
+        metavar="K",
+        help="let the decoder see one unit vector of dimension K and no token, as the theorems have it (none)",
     )
     parser.add_argument(
-        "--feature", default="cls", metavar="F", help="feature that is made uniform: cls (default) or mean"
+        "--target", default="pixels", metavar="T", help="pixels (default), or normalised: patch by patch"
+    )
+    parser.add_argument(
+        "--distance", default="auto", metavar="E", help="squared, absolute, or auto (default): the method's own"
+    )
+    parser.add_argument(
+        "--lambda",
+        dest="lam",
+        type=_number_or_auto,
+        default=0.01,
+        metavar="LAMBDA",
+        help="weight of the uniformity loss (0.01, the paper's); auto: 1/(4L), L measured as training goes on",
+    )
+    parser.add_argument(
+        "--feature",
+        default="cls",
+        metavar="F",
+        help="feature that is made uniform: cls (default), mean, tokens (all that the decoder reads) or bottleneck",
+    )
+    parser.add_argument(
+        "--final-norm", default="once", metavar="N", help="once (default), or twice as the reference code of U-MAE does"
+    )
+    parser.add_argument(
+        "--no-diagonal",
+        dest="diagonal",
+        action="store_false",
+        help="do not pair an image with itself in the uniformity loss, as the reference code does",
+    )
+    parser.add_argument(
+        "--queue", type=int, default=0, metavar="N", help="features of earlier batches as further negatives (0)"
     )
     parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu or cuda")
     parser.add_argument("--precision", default="auto", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")

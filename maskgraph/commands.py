@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -119,17 +120,18 @@ def verify(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """`maskgraph train`: one method at some mask ratios."""
-    from maskgraph.empirical.plan import plan_from
+    from maskgraph.empirical.config import TrainConfig
+    from maskgraph.empirical.plan import FILLED_IN, plan_from
 
     data = {key: value for key, value in vars(_source(options)).items() if value is not None}
     graph = {"mask_ratios": options.mask_ratio, "views": [options.view], "max_masks": options.max_masks}
-    taken = ("size", "epochs", "batch", "lr", "lam", "feature", "device", "precision", "view", "seeds")
-    settings = {name: getattr(options, name) for name in taken}
+    chosen = {field.name for field in fields(TrainConfig)} - FILLED_IN
+    settings = {name: value for name, value in vars(options).items() if name in chosen and value is not None}
     plan = plan_from(
         {
             "data": data,
             "graph": {**graph, "mask": options.mask},
-            "train": {**settings, "methods": [options.method]},
+            "train": {**settings, "seeds": options.seeds, "methods": [options.method]},
         }
     )
     return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
@@ -278,8 +280,9 @@ def _recorded_checks(run: Path) -> list[dict[str, Any]]:
 
 
 def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from maskgraph.empirical.config import TrainConfig
     from maskgraph.empirical.study import judge
-    from maskgraph.empirical.train import TrainConfig, untrained
+    from maskgraph.empirical.train import untrained
 
     if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):
         raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")

@@ -18,13 +18,13 @@ CHUNK = 2**22
 
 def target_energy(graph: MaskGraph) -> float:
     """E‖x2‖²."""
-    mean, variance = _mean_and_variance(graph, graph.codebook)
+    mean, variance = _mean_and_variance(graph, graph.target_values)
     return variance + float(mean @ mean)
 
 
 def target_variance(graph: MaskGraph) -> float:
     """Var(x2) = E‖x2 − E x2‖², the floor of a constant encoder whose decoder knows nothing else (Thm 3.6)."""
-    return _mean_and_variance(graph, graph.codebook)[1]
+    return _mean_and_variance(graph, graph.target_values)[1]
 
 
 def target_variance_given_mask(graph: MaskGraph) -> float:
@@ -82,7 +82,7 @@ def floors(graph: MaskGraph, k: int) -> Floors:
     if k < 1:
         raise InputError(f"dimension {k}; expected at least 1 (see --dim)")
     # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
-    values = graph.codebook
+    values = graph.target_values
     if values.shape[0] < values.shape[1]:
         values = np.asarray(np.linalg.qr(values.T, mode="r")).T
     mean, variance = _mean_and_variance(graph, values)

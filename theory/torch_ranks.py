@@ -7,11 +7,8 @@ entries each, and all run the solver on their rows; the others hold nothing else
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -20,25 +17,14 @@ import scipy.sparse as sp
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch.distributed.rendezvous import rendezvous
 
-from maskgraph.graphs.errors import InputError
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.goal import Goal
 from maskgraph.theory.krylov import ConvergenceError, top_eigenpairs
 from maskgraph.theory.products import Pair, Whole
-
-JOIN = timedelta(seconds=60)
-"""How long a process waits for the others to start."""
-
-IDLE = timedelta(days=7)
-"""How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once."""
+from maskgraph.theory.torch_group import RankLostError, join_group, others
 
 T = TypeVar("T")
-
-
-class RankLostError(ArithmeticError):
-    """Another process of the group ended in the middle of a solve."""
 
 
 class TorchRanks:
@@ -58,18 +44,7 @@ class TorchRanks:
         Raises:
             InputError: the variables are wrong, or the others did not come.
         """
-        backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") and dist.is_nccl_available() else "gloo"
-        try:
-            store, rank, self.count = next(rendezvous("env://", timeout=JOIN))
-            # What the processes before a restart left in the store leads to addresses where nobody is.
-            store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # type: ignore[attr-defined]
-            dist.init_process_group(backend, store=store, rank=rank, world_size=self.count, timeout=IDLE)
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(
-                f"the processes of this run did not come together within {JOIN.seconds} s ({reason}); start them with "
-                "torchrun --nproc-per-node P -m maskgraph bound ..., on every node with the same --rdzv-endpoint"
-            ) from error
+        rank, self.count = join_group(device, "-m maskgraph bound ...")
         self.first = rank == 0
         self._rank = rank
         self._cuts = [0] * (self.count + 1)
@@ -93,7 +68,7 @@ class TorchRanks:
                 "entries": [int(part.nnz) for part in parts],
             }
         )
-        with _others():
+        with others():
             for rank, part in enumerate(parts[1:], start=1):
                 for values in (part.indptr.astype(np.int64), part.indices.astype(np.int64), part.data):
                     dist.send(torch.from_numpy(np.ascontiguousarray(values)), rank)
@@ -106,7 +81,7 @@ class TorchRanks:
 
     def whole(self, values: Floats) -> Floats:
         """All rows of a tall array, on the first process; its own on others."""
-        with _others():
+        with others():
             if not self.first:
                 dist.send(torch.from_numpy(np.ascontiguousarray(values)), 0)
                 return values
@@ -119,14 +94,14 @@ class TorchRanks:
 
     def sum(self, values: T) -> T:
         """The sum over all processes, in place; the same bits on all."""
-        with _others():
+        with others():
             dist.all_reduce(torch.from_numpy(values) if isinstance(values, np.ndarray) else values)
         return values
 
     def agree(self, values: Floats) -> Floats:
         """The first process's values."""
         values = np.ascontiguousarray(values)
-        with _others():
+        with others():
             dist.broadcast(torch.from_numpy(values), 0)
         return values
 
@@ -144,7 +119,7 @@ class TorchRanks:
             rows = self._cuts[self._rank + 1] - self._cuts[self._rank]
             indptr, indices = (np.empty(length, np.int64) for length in (rows + 1, entries))
             data, known = np.empty(entries), np.empty(rows)
-            with _others():
+            with others():
                 for values in (indptr, indices, data, known):
                     dist.recv(torch.from_numpy(values), 0)
             part = sp.csr_array((data, indices, indptr), shape=(rows, task["columns"]))
@@ -164,27 +139,16 @@ class TorchRanks:
 
     def _tell(self, message: dict[str, Any] | None) -> None:
         text = np.frombuffer(json.dumps(message).encode(), np.uint8).copy()
-        with _others():
+        with others():
             dist.broadcast(torch.tensor([len(text)]), 0)
             dist.broadcast(torch.from_numpy(text), 0)
 
     def _hear(self) -> dict[str, Any] | None:
         length = torch.zeros(1, dtype=torch.int64)
-        with _others():
+        with others():
             dist.broadcast(length, 0)
             text = torch.zeros(int(length), dtype=torch.uint8)
             dist.broadcast(text, 0)
         message: dict[str, Any] | None = json.loads(text.numpy().tobytes())
         self._cuts = message["cuts"] if message else self._cuts
         return message
-
-
-@contextmanager
-def _others() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        raise RankLostError(
-            f"another process of this run has ended ({str(error).splitlines()[0][:120]}); run it again, or let "
-            "torchrun do so: --max-restarts 1"
-        ) from error

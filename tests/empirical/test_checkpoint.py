@@ -111,6 +111,19 @@ def test_ctrl_c_saves_the_last_step_and_resumes_to_the_same_bits(
     assert_same_bits(train(images(), SHORT, path), uninterrupted)
 
 
+@pytest.mark.parametrize("change", [{"queue": 6}, {"lam": "auto"}, {"method": "u-simmim"}, {"bottleneck": 8}])
+def test_all_that_a_step_leaves_behind_is_taken_up_again(
+    change: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, config = tmp_path / "model.safetensors", with_(SHORT, **change)
+    with monkeypatch.context() as patch:
+        stop_at(patch, torch.optim.AdamW, "step", 8, after=True)
+        with pytest.raises(KeyboardInterrupt):
+            train(images(), config, path, checkpoint_every=EVERY)
+    assert step_of(path) == EVERY
+    assert_same_bits(train(images(), config, path), train(images(), config))
+
+
 def test_ctrl_c_inside_an_update_keeps_the_checkpoint_before(
     uninterrupted: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -12,16 +13,21 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical import measure as measure_module
 from maskgraph.empirical.collapse import variance_shares
-from maskgraph.empirical.measure import FEATURES, GraphOutputs, evaluate, invert_decoder, measure
-from maskgraph.empirical.model import FeatureKind, MaskedAutoencoder, build_model, feature, model_config
-from maskgraph.empirical.study import judge
-from maskgraph.empirical.train import TrainConfig, train, untrained
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure
+from maskgraph.empirical.model import FeatureKind, MaskedModel, build_model, model_config
+from maskgraph.empirical.plan import plan_from
+from maskgraph.empirical.study import judge, study_graph
+from maskgraph.empirical.train import train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View, arrange, known_positions
 from maskgraph.theory.statements import STATEMENTS
+from tests.empirical import literal
 from tests.strategies import VIEWS
+
+FEATURES: tuple[FeatureKind, ...] = ("cls", "mean")
 
 CLOSE = 1e-9
 """Sums of at most a few hundred float64 terms of order 1 to 100."""
@@ -45,12 +51,12 @@ def graph(view: View, ratio: float = 0.5) -> MaskGraph:
     return mask_graph(data, mask_set(mask_distribution("uniform", data.grid, ratio)), view)
 
 
-def network(seed: int = 0) -> MaskedAutoencoder:
+def network(seed: int = 0) -> MaskedModel:
     return build_model(model_config("micro", (2, 3), 2), seed).eval()
 
 
 def by_hand(
-    model: MaskedAutoencoder,
+    model: MaskedModel,
     data: CodedImages,
     kept: NDArray[np.int64],
     dropped: NDArray[np.int64],
@@ -64,7 +70,7 @@ def by_hand(
     with torch.no_grad():
         h, tokens = model(patches, torch.as_tensor(positions.copy()), torch.as_tensor(slots.copy()))
     target = data.codebook[arrange(view, data.codes[row, dropped])].ravel()
-    features = {kind: feature(tokens, kind)[0].numpy().astype(float) for kind in FEATURES}
+    features = {kind: model.feature(tokens, kind)[0].numpy().astype(float) for kind in FEATURES}
     return h.flatten().numpy().astype(float), features, target
 
 
@@ -163,10 +169,10 @@ def test_a_constant_encoder_answers_the_mean_of_its_tokens(view: View) -> None:
     with torch.no_grad():
         for row, weight in enumerate(world.images.weights):
             for kept, dropped in sides:
-                at = torch.as_tensor(known_positions(view, kept[None], dropped[None])[0].copy())
+                at, slots = (torch.as_tensor(a.copy()) for a in known_positions(view, kept[None], dropped[None]))
                 codes = arrange(view, world.images.codes[row, kept])[None]
                 patches = torch.as_tensor(world.images.codebook[codes], dtype=torch.float32)
-                mean += float(weight) / len(sides) * model.encode(patches, at)
+                mean += float(weight) / len(sides) * model.encode(patches, at, slots)
         outputs = evaluate(model, world)
         for row in range(len(world.images.codes)):
             for mask, (kept, dropped) in enumerate(sides):
@@ -314,3 +320,54 @@ def test_a_model_that_knows_nothing_pays_the_variance() -> None:
     assert world.X2.shape[1] == 2
     assert found["L_MAE"] == pytest.approx(found["target_variance"], rel=1e-6)
     assert found["L_MAE_collapsed"] == pytest.approx(found["target_variance"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "u-simmim"},
+        {"method": "u-mae", "feature": "tokens"},
+        {"method": "u-mae", "bottleneck": 5, "feature": "bottleneck"},
+        {"method": "u-mae", "bottleneck": 5, "feature": "mean", "final_norm": "twice"},
+        {"method": "mae", "target": "normalised"},
+    ],
+)
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_kind_of_model_breaks_a_theorem(change: dict[str, Any], view: View) -> None:
+    data = images()
+    config = TrainConfig(mask_ratio=0.5, view=view, epochs=5, batch=3, device="cpu", **change)
+    world = graph(view)
+    if config.target == "normalised":
+        assert data.codebook is not None
+        values = np.array([literal.normalised(patch) for patch in data.codebook])
+        world = dataclasses.replace(world, targets=values)
+    found = judge(train(data, config), world)
+    assert len(found["checks"]) == len(STATEMENTS)
+    assert not [check for check in found["checks"] if check["verdict"] == "violated"]
+    assert f"{config.feature}.rankme" in found
+    assert found["L_MAE"] >= found["bayes_risk"] - CLOSE
+
+
+def test_with_all_tokens_as_its_feature_the_decoder_is_a_function_of_it() -> None:
+    """F7: the assumption on g can only be asked of a feature that the decoder sees all of."""
+    world, model = graph("sequence"), network()
+    outputs = evaluate(model, world, ["tokens"])
+    assert outputs.features["tokens"].shape == (len(world.p1), 4 * 64)
+    tokens = torch.as_tensor(outputs.features["tokens"].reshape(len(world.p1), 4, 64), dtype=torch.float32)
+    at, slots = torch.arange(3).expand(len(tokens), -1), torch.arange(3, 6).expand(len(tokens), -1)
+    with torch.no_grad():
+        again = model.decode(tokens, at, slots).flatten(1).numpy()
+    np.testing.assert_allclose(again, outputs.h, rtol=0, atol=FORWARD)
+
+
+def test_normalised_targets_are_those_of_the_graph() -> None:
+    """The study's graph holds models to what they were trained on; its spectrum is the same."""
+    plan = plan_from({"data": {"dataset": "digits"}, "train": {"target": "normalised"}})
+    data = images()
+    plain = study_graph(data, dataclasses.replace(plan, train=TrainConfig()), 0.5, "sequence")
+    world = study_graph(data, plan, 0.5, "sequence")
+    assert data.codebook is not None
+    values = np.array([literal.normalised(patch) for patch in data.codebook])
+    np.testing.assert_allclose(world.X2, values[world.codes2].reshape(len(world.p2), -1), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(world.M.toarray(), plain.M.toarray())
+    assert not np.allclose(world.X2, plain.X2)

@@ -216,7 +216,7 @@ def test_features_of_whole_images_see_all_patches(
     for row in range(7):
         with torch.no_grad():
             patches = torch.tensor(data.codebook[order[row]])[None]
-            tokens = model.encode(patches, torch.tensor(at)[None])[0]
+            tokens = model.encode(patches, torch.tensor(at)[None], torch.empty(1, 0, dtype=torch.int64))[0]
         wanted = tokens[0] if kind == "cls" else tokens[1:].mean(dim=0)
         np.testing.assert_allclose(whole[row], wanted.numpy(), rtol=0, atol=1e-10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from dataclasses import replace
@@ -12,21 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskgraph.empirical import train as train_module
+from maskgraph.empirical import state as state_module
 from maskgraph.empirical.checkpoint import read_checkpoint
-from maskgraph.empirical.model import MaskedAutoencoder, reconstruction_loss
-from maskgraph.empirical.train import (
-    TrainConfig,
-    TrainingDivergedError,
-    check_config,
-    resolve_device,
-    train,
-    untrained,
-)
+from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
+from maskgraph.empirical.model import MaskedAutoencoder
+from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
+from maskgraph.empirical.train import TrainingDivergedError, train, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
-from tests.empirical.toys import GRID, SHORT, assert_same_bits, images, with_
+from tests.empirical import literal
+from tests.empirical.toys import GRID, PATCH_DIM, SHORT, assert_same_bits, images, with_
 from tests.strategies import VIEWS
 
 PATCHES = GRID[0] * GRID[1]
@@ -46,12 +43,12 @@ class Spy:
             self.shown.append((arguments[0], arguments[1], arguments[2]))
             return forward(model, *arguments)
 
-        def judged(reconstruction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        def judged(h: Tensor, target: Tensor, weights: Tensor, batch: int, distance: Distance) -> Tensor:
             self.judged.append((target, weights))
-            return reconstruction_loss(reconstruction, target, weights)
+            return reconstruction_share(h, target, weights, batch, distance)
 
         monkeypatch.setattr(MaskedAutoencoder, "forward", seen)
-        monkeypatch.setattr(train_module, "reconstruction_loss", judged)
+        monkeypatch.setattr(state_module, "reconstruction_share", judged)
 
 
 def codes_of(values: Tensor, data: CodedImages) -> list[list[int]]:
@@ -127,15 +124,103 @@ def test_ten_images_are_learnt_by_heart() -> None:
     values = data.codebook[data.codes]
     mean_predictor = float(values.var(axis=0).mean())
     found = train(data, TrainConfig(mask_ratio=0.5, batch=10, epochs=1000, lr=3e-3, device="cpu")).losses
-    assert found.shape == (1000, 2)
+    assert found.shape == (1000, 3)
     assert found[:5, 0].mean() > mean_predictor
     assert found[-20:, 0].mean() < mean_predictor / 20
+
+
+@pytest.mark.parametrize("change", [{"method": "simmim"}, {"bottleneck": 16}, {"target": "normalised"}])
+def test_every_kind_of_model_learns(change: dict[str, object]) -> None:
+    """The mean error of the last steps is below four fifths of the first ones'."""
+    found = train(images(), with_(SHORT, lr=3e-3, batch=10, epochs=150, **{"method": "mae", **change})).losses
+    assert found[-20:, 0].mean() < 0.8 * found[:5, 0].mean()
+
+
+def test_normalised_targets_are_asked_for_and_pixels_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    spies = []
+    for target in ("normalised", "pixels"):
+        with monkeypatch.context() as patch:
+            spies.append(Spy(patch))
+            train(images(), with_(SHORT, target=target))
+    for (patches, *_), (other, *_) in zip(spies[0].shown, spies[1].shown, strict=True):
+        assert torch.equal(patches, other)
+    for (found, _), (pixels, _) in zip(spies[0].judged, spies[1].judged, strict=True):
+        wanted = np.array([[literal.normalised(patch) for patch in row] for row in pixels.double().numpy()])
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "distance", "error"),
+    [
+        ("u-mae", "auto", "squared"),
+        ("u-simmim", "auto", "absolute"),
+        ("mae", "absolute", "absolute"),
+        ("simmim", "squared", "squared"),
+    ],
+)
+def test_methods_keep_the_distance_that_they_were_published_with(method: str, distance: str, error: str) -> None:
+    assert with_(SHORT, method=method, distance=distance).error == error
+
+
+class Everyones:
+    """What the uniformity of each step was told of the whole batch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[Everyone] = []
+
+        def noted(z: Tensor, weights: Tensor, rows: slice, everyone: Everyone) -> Tensor:
+            self.seen.append(everyone)
+            return uniformity_share(z, weights, rows, everyone)
+
+        monkeypatch.setattr(state_module, "uniformity_share", noted)
+
+
+def test_the_queue_holds_the_latest_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Everyones(monkeypatch)
+    train(images(), with_(SHORT, queue=7))
+    assert [(one.batch, len(one.z)) for one in noted.seen[:5]] == [(4, 4), (4, 8), (2, 9), (4, 11), (4, 11)]
+    for before, after in itertools.pairwise(noted.seen):
+        for name in ("z", "weights"):
+            assert torch.equal(getattr(after, name)[after.batch :], getattr(before, name)[:7])
+    assert not any(one.z.requires_grad for one in noted.seen)
+
+
+def test_features_are_normalised_twice_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Everyones(monkeypatch)
+    runs = [train(images(), with_(SHORT, final_norm=norm, epochs=1, lr=0.0)) for norm in ("once", "twice")]
+    once, twice = noted.seen[0].z, noted.seen[3].z
+    # A layer normalised at initialisation has no scale of its own: once more only divides by √(variance + 1e-6).
+    torch.testing.assert_close(once, twice, rtol=1e-4, atol=1e-5)
+    moved = [train(images(), with_(SHORT, final_norm=norm)) for norm in ("once", "twice")]
+    assert not torch.equal(moved[0].model.head.weight, moved[1].model.head.weight)
+    assert len(runs) == 2
+
+
+def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def noted(f: Tensor, h: Tensor, x: Tensor) -> Tensor:
+        asked.append((f, h, x))
+        return largest_ratio(f, h, x)
+
+    monkeypatch.setattr(state_module, "largest_ratio", noted)
+    found = train(images(), with_(SHORT, lam="auto", epochs=20)).losses[:, 2]
+    assert len(asked) == math.ceil(60 / 25)
+    for index, (f, h, x) in enumerate(asked):
+        pairs = itertools.combinations(range(len(f)), 2)
+        f, h = f.double(), h.double()
+        least = max(float((f[i] - f[j]).square().sum() / (h[i] - h[j]).square().sum()) for i, j in pairs)
+        assert x.shape == (len(f), 3 * PATCH_DIM)
+        assert h.shape == (len(f), 3 * PATCH_DIM)
+        np.testing.assert_allclose(f.norm(dim=1).numpy(), 1, rtol=1e-6)
+        np.testing.assert_allclose(found[25 * index : 25 * (index + 1)], 1 / (4 * least * 9), rtol=1e-3)
 
 
 def test_u_mae_spreads_the_features_that_mae_leaves_alike() -> None:
     data = images()
     mae, u_mae = (train(data, with_(SHORT, method=m, lam=1.0, epochs=40)).losses for m in ("mae", "u-mae"))
-    np.testing.assert_array_equal(mae[0], u_mae[0])
+    np.testing.assert_array_equal(mae[0, :2], u_mae[0, :2])
+    assert (mae[:, 2].max(), u_mae[:, 2].min()) == (0, 1)
     assert u_mae[-20:, 1].mean() < 0.5 < mae[-20:, 1].mean()
 
 
@@ -148,7 +233,21 @@ def test_mae_does_not_depend_on_the_weight_of_uniformity() -> None:
     assert_same_bits(*(train(images(), with_(SHORT, method="mae", lam=lam)) for lam in (0.0, 0.7)))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"feature": "mean"}, {"lam": 0.2}, {"mask_kind": "block"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"feature": "mean"},
+        {"lam": 0.2},
+        {"mask_kind": "block"},
+        {"queue": 5},
+        {"diagonal": False},
+        {"feature": "tokens"},
+        {"bottleneck": 8},
+        {"bottleneck": 8, "feature": "bottleneck"},
+        {"distance": "absolute"},
+    ],
+)
 def test_what_the_configuration_says_changes_the_model(change: dict[str, object]) -> None:
     one, other = train(images(), SHORT), train(images(), with_(SHORT, **change))
     assert not torch.equal(one.model.head.weight, other.model.head.weight)
@@ -215,11 +314,11 @@ def test_progress_is_told_at_intervals_and_at_the_end() -> None:
 def test_divergence_has_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def breaking(*arguments: Tensor) -> Tensor:
+    def breaking(h: Tensor, target: Tensor, weights: Tensor, batch: int, distance: Distance) -> Tensor:
         calls.append(0)
-        return reconstruction_loss(*arguments) * (math.nan if len(calls) == 6 else 1)
+        return reconstruction_share(h, target, weights, batch, distance) * (math.nan if len(calls) == 6 else 1)
 
-    monkeypatch.setattr(train_module, "reconstruction_loss", breaking)
+    monkeypatch.setattr(state_module, "reconstruction_share", breaking)
     with pytest.raises(TrainingDivergedError, match=r"u-mae at mask ratio 0.5, seed 0 is not finite at step 5; try"):
         train(images(), SHORT)
 
@@ -249,7 +348,7 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "simclr"}, r"unknown method 'simclr'; expected one of mae, u-mae"),
+        ({"method": "simclr"}, r"unknown method 'simclr'; expected one of mae, u-mae, simmim, u-simmim"),
         ({"mask_ratio": 1.0}, r"mask ratio 1 is outside \(0, 1\)"),
         ({"mask_ratio": math.nan}, r"mask ratio nan is outside"),
         ({"mask_kind": "stripes"}, r"unknown mask distribution 'stripes'; expected one of uniform, block, grid"),
@@ -260,6 +359,18 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"device": "tpu"}, r"unknown device 'tpu'; expected auto, cpu or cuda"),
         ({"epochs": 0}, r"epochs 0; expected at least 1"),
         ({"batch": 0}, r"batch 0; expected at least 1"),
+        ({"accumulate": 0}, r"accumulate 0; expected at least 1"),
+        ({"accumulate": 5}, r"accumulate 5 parts of 4 images; expected at most batch"),
+        ({"queue": -1}, r"queue -1; expected at least 0"),
+        ({"target": "edges"}, r"unknown target 'edges'; expected pixels or normalised"),
+        ({"distance": "huber"}, r"unknown distance 'huber'; expected auto, squared or absolute"),
+        ({"final_norm": "never"}, r"unknown final_norm 'never'; expected once or twice"),
+        ({"feature": "bottleneck"}, r"feature bottleneck of a model without one; set bottleneck to its dimension"),
+        ({"bottleneck": 0}, r"bottleneck 0; expected a dimension of at least 1"),
+        ({"method": "simmim", "bottleneck": 8}, r"a bottleneck needs a decoder behind it"),
+        ({"decoder_dim": 33}, r"decoder width 33 over 2 heads"),
+        ({"diagonal": False, "batch": 1}, r"batches of one image have no pairs without the diagonal"),
+        ({"lam": "often"}, r"lam 'often'; expected a number or auto"),
         ({"seed": -1}, r"seed -1; expected at least 0"),
         ({"lam": -0.5}, r"lam -0.5; expected a number of at least 0"),
         ({"lr": math.inf}, r"lr inf; expected"),
@@ -279,6 +390,12 @@ def test_cuda_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(InputError, match=r"device cuda, but PyTorch sees no CUDA device here; use --device auto"):
         resolve_device("cuda")
     assert resolve_device("auto") == torch.device("cpu")
+
+
+def test_normalised_targets_of_one_value_are_refused() -> None:
+    data = make_coded_images("thin", np.arange(6)[None] % 2, np.array([0]), codebook=np.array([[0.0], [1.0]]))
+    with pytest.raises(InputError, match=r"normalised targets of patches of one value are all 0; use target pixels"):
+        train(data, with_(SHORT, target="normalised"))
 
 
 def test_codes_without_values_are_refused() -> None:

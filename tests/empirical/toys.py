@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 
-from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_config
-from maskgraph.empirical.train import TrainConfig, TrainedModel
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.model import MaskedModel, build_model, model_config
+from maskgraph.empirical.train import TrainedModel
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 
 GRID = (2, 3)
@@ -16,6 +18,9 @@ PATCH_DIM = 3
 
 SHORT = TrainConfig(method="u-mae", mask_ratio=0.5, lam=0.1, epochs=6, batch=4, device="cpu")
 """18 steps on `images()`, the third of each epoch on a batch of 2."""
+
+GROUPED = dataclasses.replace(SHORT, diagonal=False, queue=3, lam=0.5)
+"""The same with all that parts of a batch must know of each other."""
 
 
 def images(count: int = 10, seed: int = 0) -> CodedImages:
@@ -27,9 +32,9 @@ def images(count: int = 10, seed: int = 0) -> CodedImages:
     return make_coded_images("toy", codes, np.arange(count) % 2, rng.uniform(0.2, 1, count), codebook, GRID)
 
 
-def double_model(seed: int = 0) -> MaskedAutoencoder:
+def double_model(changes: Mapping[str, object] | None = None, seed: int = 0) -> MaskedModel:
     """A micro model in float64, every parameter moved off the zeros and ones of its initialisation."""
-    model = build_model(model_config("micro", GRID, PATCH_DIM), seed).double()
+    model = build_model(model_config("micro", GRID, PATCH_DIM, **(changes or {})), seed).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,0 +1,171 @@
+"""How one model is trained: every choice that the reference codes leave ambiguous is a named field here."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from maskgraph.empirical.model import Family, FeatureKind, ModelConfig, check_feature, model_config
+from maskgraph.empirical.objective import Distance, Target
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import MaskKind, mask_distribution
+from maskgraph.graphs.views import View, check_view
+
+Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How one model is trained; every default is the recipe that converges on digits.
+
+    Attributes:
+        method: mae or simmim; u-mae or u-simmim: the same + lam·uniformity.
+        mask_ratio: share of patches masked.
+        mask_kind: distribution of the masks; each image of each step gets a fresh one.
+        view: what the model may know of positions.
+        size: micro, tiny, base or large.
+        decoder_dim: width of MAE's decoder; None for the size's own.
+        decoder_depth: its blocks; None for the size's own.
+        bottleneck: k where MAE's decoder sees one unit vector of dimension k and no token; None for the standard one.
+        target: pixels, or normalised: each patch less its mean, over its standard deviation.
+        distance: squared or absolute error; auto is what each method was published with, squared for MAE, absolute
+            for SimMIM.
+        feature: the feature that is made uniform, and that the theorems are held to: cls (the reference code's), mean,
+            tokens (all that the decoder reads, so that h = g∘f holds for it) or bottleneck.
+        final_norm: once; or twice, as the reference code of U-MAE does when it normalises its features again.
+        diagonal: whether an image is paired with itself in the uniformity loss. The reference code does; without it
+            the loss is an unbiased estimate of L_unif.
+        queue: features of earlier batches that serve as further negatives, without gradient.
+        lam: weight of uniformity beside the reconstruction loss per target value (the paper's 0.01); auto: 1/(4L), the
+            λ that Thm 4.2 is printed for, with the L measured as training goes on.
+        epochs: passes over the images.
+        batch: images a step.
+        accumulate: parts that a step's images are run in, one after the other, with the same gradient.
+        lr: peak learning rate.
+        weight_decay: on weight matrices only.
+        warmup: share of the steps in which the learning rate rises.
+        seed: of initialisation, order and masks.
+        device: auto, cpu or cuda.
+        precision: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16.
+    """
+
+    method: Method = "mae"
+    mask_ratio: float = 0.75
+    mask_kind: MaskKind = "uniform"
+    view: View = "positional"
+    size: str = "micro"
+    decoder_dim: int | None = None
+    decoder_depth: int | None = None
+    bottleneck: int | None = None
+    target: Target = "pixels"
+    distance: Distance | Literal["auto"] = "auto"
+    feature: FeatureKind = "cls"
+    final_norm: Literal["once", "twice"] = "once"
+    diagonal: bool = True
+    queue: int = 0
+    lam: float | Literal["auto"] = 0.01
+    epochs: int = 50
+    batch: int = 32
+    accumulate: int = 1
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+
+    @property
+    def family(self) -> Family:
+        """The architecture of the method."""
+        return "simmim" if self.method.endswith("simmim") else "mae"
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the method adds the uniformity loss."""
+        return self.method.startswith("u-")
+
+    @property
+    def error(self) -> Distance:
+        """The distance that is trained on."""
+        if self.distance == "auto":
+            return "absolute" if self.family == "simmim" else "squared"
+        return self.distance
+
+    def model(self, grid: tuple[int, int], patch_dim: int) -> ModelConfig:
+        """The architecture for images of such patches.
+
+        Raises:
+            InputError: sizes that make no model, or normalised targets of patches of one value.
+        """
+        if self.target == "normalised" and patch_dim < 2:
+            raise InputError(
+                "normalised targets of patches of one value are all 0; use target pixels or larger patches"
+            )
+        return model_config(
+            self.size,
+            grid,
+            patch_dim,
+            family=self.family,
+            decoder_dim=self.decoder_dim,
+            decoder_depth=self.decoder_depth,
+            bottleneck=self.bottleneck,
+            reads=self.feature if self.feature in ("cls", "mean") else None,
+        )
+
+
+def check_config(config: TrainConfig) -> None:
+    """Raise InputError naming the first value of a configuration that cannot be trained."""
+    _check_named(config)
+    check_view(config.view)
+    check_feature(config.feature)
+    if config.feature == "bottleneck" and config.bottleneck is None:
+        raise InputError("feature bottleneck of a model without one; set bottleneck to its dimension, such as 64")
+    config.model((1, 2), 2)
+    mask_distribution(config.mask_kind, (1, 2), config.mask_ratio)
+    resolve_device(config.device)
+    for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0), ("seed", 0)):
+        if getattr(config, name) < least:
+            raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")
+    if config.accumulate > config.batch:
+        raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")
+    for name in ("lam", "lr", "weight_decay"):
+        value = getattr(config, name)
+        if value != "auto" and not 0 <= value < math.inf:
+            raise InputError(f"{name} {value:g}; expected a number of at least 0")
+    if not 0 <= config.warmup < 1:
+        raise InputError(f"warmup {config.warmup:g}; expected a share of the steps in [0, 1), such as 0.05")
+    if not config.diagonal and config.batch + config.queue < 2:
+        raise InputError("batches of one image have no pairs without the diagonal; raise batch or queue")
+
+
+def _check_named(config: TrainConfig) -> None:
+    if config.method not in get_args(Method):
+        raise InputError(f"unknown method {config.method!r}; expected one of {', '.join(get_args(Method))}")
+    choices = {
+        "precision": ("auto", "fp32", "bf16"),
+        "target": get_args(Target),
+        "distance": ("auto", *get_args(Distance)),
+        "final_norm": ("once", "twice"),
+    }
+    for name, known in choices.items():
+        if (value := getattr(config, name)) not in known:
+            raise InputError(f"unknown {name} {value!r}; expected {', '.join(known[:-1])} or {known[-1]}")
+    if isinstance(config.lam, str) and config.lam != "auto":
+        raise InputError(f"lam {config.lam!r}; expected a number or auto, which is 1/(4L)")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that auto, cpu or cuda stands for on this machine.
+
+    Raises:
+        InputError: another name, or cuda where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {name!r}; expected auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device cuda, but PyTorch sees no CUDA device here; use --device auto or cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")

@@ -1,0 +1,244 @@
+"""Everything of a training that changes from step to step, and the step.
+
+Randomness is a function of (seed, epoch) and (seed, step) alone, and a batch is the same however many processes and
+parts share it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.data import Batch, TrainingSet
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.model import build_model
+from maskgraph.empirical.objective import (
+    Everyone,
+    largest_ratio,
+    normalise_patches,
+    reconstruction_share,
+    uniformity_share,
+    unit,
+)
+from maskgraph.graphs.masks import MaskDistribution, mask_distribution
+
+BETAS = (0.9, 0.95)
+
+LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
+"""With lam auto: steps between two measurements of L, and the most images whose pairs it is measured on."""
+
+RECONSTRUCTION, UNIFORMITY, LAM = range(3)
+"""Columns of the losses."""
+
+Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""The rows of a batch, and the patches of each that are kept and dropped."""
+
+
+class State:
+    """A model, its optimiser, its losses so far, its memory queue and its λ.
+
+    Attributes:
+        model: what is trained.
+        steps: how many there will be.
+        step: how many were made.
+        whole: whether the last step was made to its end.
+        losses: (steps, 3) float32: this process's share of reconstruction per target value and of uniformity, and lam.
+    """
+
+    def __init__(self, data: TrainingSet, config: TrainConfig, device: torch.device, group: Group) -> None:
+        self.data, self.config, self.device, self.group = data, config, device, group
+        self.model = build_model(config.model(data.grid, data.patch_dim), config.seed).to(device).train()
+        self.network = group.parallel(self.model)
+        self.masks = mask_distribution(config.mask_kind, data.grid, config.mask_ratio)
+        self.optimiser = _optimiser(self.model, config)
+        self.batches = math.ceil(len(data) / config.batch)
+        self.steps, self.step = self.batches * config.epochs, 0
+        self.whole = True
+        self.losses = torch.zeros(self.steps, 3, device=device)
+        self.lipschitz = torch.zeros((), device=device)
+        self.queue, self.queue_weights = torch.empty(0, 0, device=device), torch.empty(0, device=device)
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
+
+    def advance(self) -> None:
+        """One step."""
+        config, draw = self.config, self._draw()
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.lr * schedule(self.step, self.steps, config.warmup)
+        lam = self._lam(draw)
+        self.optimiser.zero_grad(set_to_none=True)
+        shares, everyone = self._backward(draw, lam)
+        self.whole = False
+        self.optimiser.step()
+        self.losses[self.step, :LAM] = shares
+        if self.group.rank == 0:
+            self.losses[self.step, LAM] = lam
+        if config.queue:
+            self.queue, self.queue_weights = everyone.z[: config.queue], everyone.weights[: config.queue]
+        self.step += 1
+        self.whole = True
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, under the names that `load` looks for; the same on every process."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
+        memory = {"queue": self.queue, "queue_weights": self.queue_weights} if self.config.queue else {}
+        return {**tensors, **memory, "losses": self.total(), "lipschitz": self.lipschitz}
+
+    def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take up the tensors of a checkpoint made after `step` steps."""
+        self.step = step
+        # One process holds what all did so far: the shares add up to it.
+        if self.group.rank == 0:
+            self.losses.copy_(tensors["losses"])
+        self.lipschitz = tensors["lipschitz"].to(self.device)
+        if self.config.queue:
+            self.queue, self.queue_weights = (tensors[name].to(self.device) for name in ("queue", "queue_weights"))
+        self.model.load_state_dict(model_tensors(tensors))
+        for name, parameter in self.model.named_parameters():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
+                    # The fused AdamW keeps all of its state, the step count too, where the parameter is.
+                    self.optimiser.state[parameter][key] = stored.to(self.device)
+
+    def total(self) -> Tensor:
+        """(steps, 3) losses of whole batches."""
+        return self.group.sum(self.losses)
+
+    def _draw(self) -> Draw:
+        epoch, index = divmod(self.step, self.batches)
+        if self._order[0] != epoch:
+            shuffle = np.random.default_rng([self.config.seed, 1, epoch])
+            self._order = (epoch, shuffle.permutation(len(self.data)))
+        rows = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
+        return (rows, *_drawn(self.masks, np.random.default_rng([self.config.seed, 2, self.step]), len(rows)))
+
+    def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
+        """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
+        config, size = self.config, len(draw[0])
+        cuts = _cuts(size, self.group.count)
+        parts = [
+            slice(*ends)
+            for ends in pairwise(_cuts(cuts[self.group.rank + 1] - cuts[self.group.rank], config.accumulate))
+        ]
+        mine = [slice(cuts[self.group.rank] + p.start, cuts[self.group.rank] + p.stop) for p in parts]
+        batches = [self.data.batch(*(array[rows] for array in draw)) for rows in mine]
+        everyone, found, shares = None, [], torch.zeros(2, device=self.device)
+        if config.uniform and len(batches) > 1:
+            # Features first, without gradient: a part's gradient hangs on the features of the others.
+            with torch.no_grad():
+                everyone = self._everyone([self._run(self.model, batch)[1] for batch in batches], batches, cuts)
+        for rows, batch in zip(mine, batches, strict=True):
+            with self._synchronised(rows is mine[-1]):
+                reconstruction, z = self._run(self.network, batch)
+                target = normalise_patches(batch.target) if config.target == "normalised" else batch.target
+                first = reconstruction_share(reconstruction.float(), target, batch.weights, size, config.error)
+                loss, second = first, torch.zeros_like(first)
+                if config.uniform:
+                    everyone = everyone or self._everyone([z], batches, cuts)
+                    second = uniformity_share(z, batch.weights, rows, everyone)
+                    loss = first + lam * second
+                # Processes average their gradients; shares add up.
+                with self.group.working():
+                    (self.group.count * loss).backward()
+            found.append(z.detach())
+            shares += torch.stack([first.detach(), second.detach()])
+        if everyone is None:
+            everyone = self._everyone(found, batches, cuts)
+            for z, batch, rows in zip(found, batches, mine, strict=True):
+                shares[UNIFORMITY] += uniformity_share(z, batch.weights, rows, everyone)
+        return shares, everyone
+
+    def _run(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Reconstruction (b, n2, s) and unit features (b, D)."""
+        with self._autocast():
+            reconstruction, tokens = network(batch.visible, batch.positions, batch.slots)
+            tokens = self.model.norm(tokens) if self.config.final_norm == "twice" else tokens
+            return reconstruction, unit(self.model.feature(tokens, self.config.feature))
+
+    def _everyone(self, found: list[Tensor], batches: list[Batch], cuts: list[int]) -> Everyone:
+        lengths = np.diff(cuts).tolist()
+        z = self.group.gather(torch.cat(found), lengths)
+        weights = self.group.gather(torch.cat([batch.weights for batch in batches]), lengths)
+        queued = len(self.queue) > 0
+        return Everyone(
+            torch.cat([z, self.queue]) if queued else z,
+            torch.cat([weights, self.queue_weights]) if queued else weights,
+            len(z),
+            self.config.diagonal,
+        )
+
+    def _lam(self, draw: Draw) -> Tensor:
+        """Weight of uniformity beside the loss per target value: λ of the theory over d."""
+        if not self.config.uniform:
+            return torch.zeros((), device=self.device)
+        if self.config.lam != "auto":
+            return torch.tensor(self.config.lam, device=self.device)
+        rows, kept, dropped = (array[:LIPSCHITZ_IMAGES] for array in draw)
+        if self.step % LIPSCHITZ_EVERY == 0:
+            # One mask for all: the assumption is about outputs that answer at the same places.
+            batch = self.data.batch(rows, kept[:1].repeat(len(rows), 0), dropped[:1].repeat(len(rows), 0))
+            with torch.no_grad():
+                h, z = self._run(self.model, batch)
+            self.lipschitz = largest_ratio(z, h.float().flatten(1), batch.visible.flatten(1))
+        d = dropped.shape[1] * self.data.patch_dim
+        usable = (self.lipschitz > 0) & torch.isfinite(self.lipschitz)
+        return torch.where(usable, 1 / (4 * d * self.lipschitz), 0.0)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        wanted = self.config.precision
+        if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _synchronised(self, last: bool) -> AbstractContextManager[Any]:
+        """Gradients of several parts are summed up before they are shared."""
+        if isinstance(self.network, nn.parallel.DistributedDataParallel) and not last:
+            return self.network.no_sync()
+        return nullcontext()
+
+
+def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The model's own of a checkpoint's tensors."""
+    return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine to zero."""
+    rising = warmup * steps
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
+
+
+def _cuts(size: int, parts: int) -> list[int]:
+    """Ends of `parts` parts of nearly one size; none is empty where there is enough for all."""
+    return [size * part // parts for part in range(parts + 1)]
+
+
+def _drawn(masks: MaskDistribution, rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    kept = masks.sample(rng, size)
+    is_dropped = np.ones((size, masks.patches), dtype=bool)
+    np.put_along_axis(is_dropped, kept, False, axis=1)
+    return kept, np.nonzero(is_dropped)[1].reshape(size, -1)
+
+
+def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    def matching(matrix: bool) -> Iterator[Tensor]:
+        return (p for name, p in model.named_parameters() if (p.ndim == 2 and name.endswith("weight")) == matrix)
+
+    groups = [
+        {"params": list(matching(True)), "weight_decay": config.weight_decay},
+        {"params": list(matching(False)), "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS, fused=True)

@@ -1,0 +1,42 @@
+"""What the processes of a group run in the tests that they train as one: `python -m tests.empirical.in_parts ...`.
+
+Arguments: METHOD, images a batch, the checkpoint, and optionally the step at which the last process kills itself. The
+gradients of the last step go to a file beside the checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from maskgraph.empirical.group import TorchGroup
+from maskgraph.empirical.train import train
+from tests.empirical.toys import GROUPED, images, with_
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    path = Path(sys.argv[3])
+    config = with_(GROUPED, method=sys.argv[1], batch=int(sys.argv[2]), epochs=1 if sys.argv[2] == "10" else 6)
+    group = TorchGroup(torch.device("cpu"))
+    if len(sys.argv) > 4 and group.rank == group.count - 1:
+        calls: list[int] = []
+        step = torch.optim.AdamW.step
+
+        def dying(optimiser: torch.optim.AdamW) -> None:
+            """Die instead of making the step that was asked for."""
+            calls.append(0)
+            if len(calls) == int(sys.argv[4]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            step(optimiser)
+
+        vars(torch.optim)["AdamW"].step = dying
+    found = train(images(), config, path, checkpoint_every=5, group=group)
+    if group.rank == 0:
+        last = {name: p.grad for name, p in found.model.named_parameters() if p.grad is not None}
+        save_file(last, path.with_suffix(".gradients"))
+    print(f"{group.rank} of {group.count}: {len(found.losses)} steps")

@@ -1,0 +1,121 @@
+"""Parts of a batch, one after the other or in several processes, train as the whole does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.state import State
+from maskgraph.empirical.train import load_model, train, training_set
+from maskgraph.graphs.errors import InputError
+from tests.empirical.toys import GROUPED, images, with_
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+
+PATIENCE = 100
+"""Seconds that processes have on a busy machine."""
+
+GRADIENT = 1e-6
+"""Of float32 gradients summed in another order, relative to the largest: some ten roundings of 2⁻²⁴."""
+
+DRIFT = 1e-4
+"""Of losses after 18 steps, relative: Adam divides a gradient by its own size, so that the rounding of one that is zero
+(the bias of an attention's keys) moves its parameter as far as any other, which a loss hardly sees."""
+
+
+def gradients(accumulate: int, method: str, **changes: object) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Of the first step's loss, and the loss itself, in so many parts."""
+    config = with_(GROUPED, method=method, accumulate=accumulate, batch=10, **changes)
+    state = State(training_set(images(), config, CPU), config, CPU, Group())
+    state.advance()
+    # The step has moved the parameters and left the gradients.
+    return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}, state.losses[0]
+
+
+@pytest.mark.parametrize("method", ["mae", "u-mae", "simmim", "u-simmim"])
+@pytest.mark.parametrize("accumulate", [2, 3, 10])
+def test_parts_of_a_batch_give_its_gradient(method: str, accumulate: int) -> None:
+    whole, loss = gradients(1, method)
+    parts, other = gradients(accumulate, method)
+    assert whole.keys() == parts.keys()
+    scale = max(float(value.abs().max()) for value in whole.values())
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=GRADIENT * scale, msg=name)
+    torch.testing.assert_close(other, loss, rtol=GRADIENT, atol=0)
+
+
+def test_uniformity_within_parts_alone_would_be_another_gradient() -> None:
+    """The test above would see nothing if the gradient were all reconstruction."""
+    with_uniformity, _ = gradients(3, "u-mae")
+    without, _ = gradients(3, "mae")
+    change = max(float((with_uniformity[name] - without[name]).abs().max()) for name in without)
+    assert change > 1e3 * GRADIENT * max(float(value.abs().max()) for value in without.values())
+
+
+def processes(*arguments: str, count: int = 2, status: int = 0) -> list[str]:
+    """Run a group of processes and give what each printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.empirical.in_parts", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+    ended = [process.communicate(timeout=PATIENCE) for process in started]
+    codes = [process.returncode for process in started]
+    assert codes[0] == status, ended[0][1]
+    return [out + err for out, err in ended]
+
+
+@pytest.mark.parametrize(("method", "count"), [("u-mae", 2), ("u-simmim", 3)])
+def test_processes_have_the_loss_and_the_gradient_of_one(method: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    assert processes(method, "10", str(path), count=count) == [f"{rank} of {count}: 1 steps\n" for rank in range(count)]
+    wanted, loss = gradients(1, method, epochs=1)
+    found = load_file(path.with_suffix(".gradients"))
+    scale = max(float(value.abs().max()) for value in wanted.values())
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=GRADIENT * scale, msg=name)
+    np.testing.assert_allclose(load_model(path).losses[0], loss.numpy(), rtol=GRADIENT)
+
+
+@pytest.mark.parametrize(("method", "count"), [("u-mae", 2), ("u-simmim", 3)])
+def test_processes_train_as_one_does(method: str, count: int, tmp_path: Path) -> None:
+    """Batches of 4, 4 and 2 images: with three processes one has no image of the last."""
+    path, alone = tmp_path / "model.safetensors", train(images(), with_(GROUPED, method=method))
+    assert processes(method, "4", str(path), count=count) == [f"{rank} of {count}: 18 steps\n" for rank in range(count)]
+    np.testing.assert_allclose(load_model(path).losses, alone.losses, rtol=DRIFT)
+
+
+def test_a_lost_process_is_named_and_what_was_stored_goes_on_with_another_number(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    said = processes("u-mae", "4", str(path), "8", status=1)
+    assert "RankLostError: another process of this run has ended" in said[0]
+    assert len(load_model(path).losses) == 5
+    np.testing.assert_allclose(train(images(), GROUPED, path).losses, train(images(), GROUPED).losses, rtol=DRIFT)
+
+
+def test_more_processes_than_images_of_a_batch_are_refused() -> None:
+    group = Group()
+    group.count = 5
+    with pytest.raises(InputError, match=r"5 processes for batches of 4 images; expected at most as many"):
+        train(images(), GROUPED, group=group)

@@ -1,0 +1,66 @@
+"""Joining the processes that `torchrun` started, and noticing that one of them has ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
+
+from maskgraph.graphs.errors import InputError
+
+JOIN = timedelta(seconds=60)
+"""How long a process waits for the others to start."""
+
+IDLE = timedelta(days=7)
+"""How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once."""
+
+
+class RankLostError(ArithmeticError):
+    """Another process of the group ended in the middle of common work."""
+
+
+def join_group(device: str, command: str) -> tuple[int, int]:
+    """Join the processes that the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) describes.
+
+    Args:
+        device: where their tensors are.
+        command: what torchrun was to start, for the message.
+
+    Returns:
+        this process's rank, and how many there are.
+
+    Raises:
+        InputError: the variables are wrong, or the others did not come.
+    """
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") and dist.is_nccl_available() else "gloo"
+    try:
+        store, rank, count = next(rendezvous("env://", timeout=JOIN))
+        # What the processes before a restart left in the store leads to addresses where nobody is.
+        store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=IDLE)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the processes of this run did not come together within {JOIN.seconds} s ({reason}); start them with "
+            f"torchrun --nproc-per-node P {command}, on every node with the same --rdzv-endpoint"
+        ) from error
+    return rank, count
+
+
+@contextmanager
+def others() -> Iterator[None]:
+    """Within it, the end of another process is a RankLostError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise RankLostError(
+            f"another process of this run has ended ({str(error).splitlines()[0][:120]}); run it again, or let "
+            "torchrun do so: --max-restarts 1"
+        ) from error
