@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.idx import read_idx
-
-FASHION_MNIST_DIRS = (Path("/usr/share/datasets/fashion-mnist"), Path("data/fashion-mnist"))
-"""Where Fashion-MNIST's IDX files are looked for when no directory is given (the first is Debian's)."""
+from maskgraph.graphs.stored import STORED, Stored, load_stored
 
 SMALLEST_WEIGHT = 1e-100
 """Least positive weight relative to the largest: masses are divided by square roots and squared further on."""
 
-DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7}
-"""Patch side in pixels where the user names none: both give 16 patches an image."""
+DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7, "cifar10": 4, "cifar100": 4}
+"""Patch side in pixels where the user names none: 16 patches an image, 64 for CIFAR."""
 
 
 @dataclass(frozen=True)
@@ -141,28 +138,37 @@ def make_coded_images(
 
 
 def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Images | CodedImages:
-    """Load `digits`, `fashion-mnist` or a .npz file (a class mixture: `synthetic.load_mixture`).
+    """Load one of `STORED` or a .npz file (a class mixture: `synthetic.load_mixture`).
 
     Args:
         name: the dataset's name or the path of a .npz file. The .npz holds `labels` (N,), optional `weights`
             (N,), and either `pixels` (N, H, W[, C]) or `codes` (N, n) with an optional `codebook` (V, s).
-        data_dir: where Fashion-MNIST's IDX files lie; searched in `FASHION_MNIST_DIRS` when None.
-        held_out: the dataset's own test part instead of its training part (Fashion-MNIST only).
+        data_dir: where the dataset's files lie, see `load_stored`.
+        held_out: the dataset's own test part instead of its training part (`HAS_TEST` only).
 
     Raises:
         InputError: an unknown name, a missing, truncated or malformed file, or bad arrays.
     """
-    if name == "digits":
-        return _digits()
-    if name == "fashion-mnist":
-        return _fashion_mnist(data_dir, "t10k" if held_out else "train")
+    if name in STORED:
+        return images_of(load_stored(name, data_dir, held_out))
     if name.endswith(".npz"):
         return _npz(Path(name))
     kind = ", which is a directory" if name and Path(name).is_dir() else ""
     raise InputError(
-        f"unknown dataset {name!r}{kind}; expected digits, fashion-mnist, mixture[:key=value,...] or the path of a "
+        f"unknown dataset {name!r}{kind}; expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a "
         ".npz file"
     )
+
+
+def images_of(stored: Stored, rows: NDArray[np.int64] | None = None) -> Images:
+    """The images at `rows` (all when None) in float64; the others stay bytes, an eighth of the memory."""
+    count = len(stored.labels)
+    # Divided by their sum rather than set to 1 / len(rows): to the last bit what `take_images` makes of all of them.
+    weights = np.full(count, 1.0 / count)
+    pixels, labels = stored.pixels, stored.labels
+    if rows is not None:
+        pixels, labels, weights = pixels[rows], labels[rows], weights[rows] / weights[rows].sum()
+    return Images(stored.name, pixels / float(stored.full), labels, weights, stored.classes, drawn=True)
 
 
 def take(images: CodedImages, rows: NDArray[np.int64]) -> CodedImages:
@@ -192,26 +198,6 @@ def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[N
         test.append(rows[: min(max(1, round(held_out * len(rows))), len(rows) - 1)])
     held = np.sort(np.concatenate(test))
     return np.setdiff1d(np.arange(len(labels)), held), held
-
-
-def _digits() -> Images:
-    from sklearn.datasets import load_digits  # slow to import, and wanted here only
-
-    data = load_digits()
-    return make_images("digits", data.images / 16.0, data.target)
-
-
-def _fashion_mnist(data_dir: Path | None, part: str) -> Images:
-    directories = FASHION_MNIST_DIRS if data_dir is None else (data_dir,)
-    for directory in directories:
-        if directory.is_dir():
-            pixels = read_idx(directory / f"{part}-images-idx3-ubyte")
-            labels = read_idx(directory / f"{part}-labels-idx1-ubyte")
-            return make_images("fashion-mnist", pixels / 255.0, labels)
-    raise InputError(
-        f"Fashion-MNIST's IDX files were looked for in {', '.join(map(str, directories))} and no such "
-        "directory exists; give theirs with --data-dir (on Debian: apt install dataset-fashion-mnist)"
-    )
 
 
 def _npz(path: Path) -> Images | CodedImages:

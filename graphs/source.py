@@ -12,6 +12,7 @@ from maskgraph.graphs.datasets import (
     DEFAULT_PATCH,
     CodedImages,
     Images,
+    images_of,
     load,
     split_rows,
     take,
@@ -19,6 +20,7 @@ from maskgraph.graphs.datasets import (
 )
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
+from maskgraph.graphs.stored import HAS_TEST, STORED, load_stored
 from maskgraph.graphs.synthetic import load_mixture
 
 
@@ -27,7 +29,7 @@ class Source:
     """What to load and how to code it.
 
     Attributes:
-        dataset: digits, fashion-mnist, mixture[:n=8,eta=0.3,classes=2] or the path of a .npz file.
+        dataset: one of `STORED`, mixture[:n=8,eta=0.3,classes=2] or the path of a .npz file.
         patch: side of a patch in pixels; None for the dataset's own, and for data that is already codes.
         codebook: kind of codebook for pixels; None for k-means, and for data that is already codes.
         codes: number of codes; None for 4, and for data that is already codes.
@@ -92,7 +94,7 @@ def load_split(source: Source, held_out: float) -> Split:
     if isinstance(data, CodedImages):
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
         return Split(take(data, train_rows), take(data, test_rows), None, None)
-    if source.dataset == "fashion-mnist":
+    if source.dataset in HAS_TEST:
         train, test = data, load(source.dataset, _directory(source), held_out=True)
         assert isinstance(test, Images)
     else:
@@ -121,21 +123,30 @@ def _load(source: Source) -> Images | CodedImages:
     if source.dataset.partition(":")[0] == "mixture":
         data: Images | CodedImages = load_mixture(source.dataset, source.images, source.seed)
     else:
-        data = _some(load(source.dataset, _directory(source)), source)
+        data = _some(source)
     if isinstance(data, CodedImages) and (source.patch, source.codebook, source.codes) != (None, None, None):
         raise InputError(f"{source.dataset} is made of codes already; leave out --patch, --codebook and --codes")
     return data
 
 
-def _some(data: Images | CodedImages, source: Source) -> Images | CodedImages:
-    if source.images is None or source.images == len(data.labels):
+def _some(source: Source) -> Images | CodedImages:
+    if source.dataset in STORED:
+        stored = load_stored(source.dataset, _directory(source))
+        return images_of(stored, _rows(source, len(stored.labels)))
+    data = load(source.dataset, _directory(source))
+    rows = _rows(source, len(data.labels))
+    if rows is None:
         return data
-    if source.images > len(data.labels):
-        raise InputError(
-            f"images {source.images} exceeds the {len(data.labels)} images of {source.dataset}; lower --images"
-        )
-    rows = np.sort(np.random.default_rng(source.seed).permutation(len(data.labels))[: source.images])
     return take_images(data, rows) if isinstance(data, Images) else take(data, rows)
+
+
+def _rows(source: Source, count: int) -> NDArray[np.int64] | None:
+    """Sorted rows of the images to draw; None for all of them."""
+    if source.images is None or source.images == count:
+        return None
+    if source.images > count:
+        raise InputError(f"images {source.images} exceeds the {count} images of {source.dataset}; lower --images")
+    return np.sort(np.random.default_rng(source.seed).permutation(count)[: source.images])
 
 
 def _patch(source: Source) -> int:

@@ -20,7 +20,7 @@ from maskgraph.theory.ranks import processes, rank
 
 OK, VIOLATED, BAD_INPUT, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
-DATASETS = "digits, fashion-mnist, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
+DATASETS = "digits, fashion-mnist, cifar10, cifar100, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -379,7 +379,9 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "A .npz holds labels (N,) integers, optional weights (N,), and either pixels (N, H, W[, C]), taken as they "
         "are, or codes (N, n) integers with an optional codebook (V, s) of patch values.",
     )
-    group.add_argument("--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7)")
+    group.add_argument(
+        "--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7, cifar 4)"
+    )
     group.add_argument(
         "--codebook", metavar="KIND", help="how patches become codes: kmeans (default), threshold, exact"
     )
@@ -387,7 +389,9 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "--codes", type=int, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
     )
     group.add_argument("--images", type=int, metavar="N", help="draw N of the images (all)")
-    group.add_argument("--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files lie")
+    group.add_argument(
+        "--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
+    )
     group.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from maskgraph.graphs import datasets
+from maskgraph.graphs import stored
 from maskgraph.graphs.datasets import (
     CodedImages,
     Images,
@@ -243,10 +243,10 @@ def test_fashion_mnist(tmp_path: Path, part: str, held_out: bool, gz: bool) -> N
 
 
 def test_fashion_mnist_is_searched_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(stored, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path))
     write_fashion(tmp_path)
     assert isinstance(load("fashion-mnist"), Images)
-    monkeypatch.setattr(datasets, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path / "neither"))
+    monkeypatch.setattr(stored, "FASHION_MNIST_DIRS", (tmp_path / "none", tmp_path / "neither"))
     with pytest.raises(InputError, match=r"looked for in .*none, .*neither and no such directory exists; .*--data-dir"):
         load("fashion-mnist")
 
