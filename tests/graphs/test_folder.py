@@ -1,0 +1,278 @@
+"""Image folders: which images are listed under which label, and what a file becomes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import list_folder, read_image
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def touch(root: Path, *names: str) -> None:
+    """Make empty files, and the folders that they lie in."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def flat(side: int, *colour: int) -> NDArray[np.uint8]:
+    """A square of one colour."""
+    return np.broadcast_to(np.array(colour, dtype=np.uint8), (side, side, len(colour)))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes; `val` has both."""
+    touch(tmp_path, "train/cat/b.JPEG", "train/cat/a.png", "train/cat/c.webp", "train/ant/z.bmp", "train/ant/B.jpg")
+    touch(tmp_path, "val/cat/1.jpeg", "val/ant/0.png")
+    return tmp_path
+
+
+def test_listing(root: Path) -> None:
+    train = list_folder(root, "train")
+    assert (train.root, train.classes) == (root, ("ant", "cat"))
+    expected = ["train/ant/B.jpg", "train/ant/z.bmp", "train/cat/a.png", "train/cat/b.JPEG", "train/cat/c.webp"]
+    assert list(train.paths) == expected
+    assert train.labels.dtype == np.int64
+    assert train.labels.tolist() == [0, 0, 1, 1, 1]
+    val = list_folder(root, "val")
+    assert (val.classes, list(val.paths)) == (("ant", "cat"), ["val/ant/0.png", "val/cat/1.jpeg"])
+    assert val.labels.tolist() == [0, 1]
+
+
+def test_listing_does_not_depend_on_the_order_of_the_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = list_folder(root, "train").paths
+    scandir = os.scandir
+
+    class Reversed(list[os.DirEntry[str]]):
+        def __enter__(self) -> Reversed:
+            return self
+
+        def __exit__(self, *raised: object) -> None:
+            pass
+
+    for flipped in (False, True):
+        monkeypatch.setattr(os, "scandir", lambda path, f=flipped: Reversed(sorted(scandir(path), key=str, reverse=f)))
+        assert list_folder(root, "train").paths == listed
+
+
+def test_what_is_no_image_is_left_alone(root: Path) -> None:
+    before = list_folder(root, "train")
+    touch(root, "train/cat/notes.txt", "train/cat/._a.png", "train/.cache/x.png", "train/README.png", "train/cat/jpg")
+    touch(root, "train/cat/folder.png/deep.png")
+    after = list_folder(root, "train")
+    assert (after.classes, after.paths) == (before.classes, before.paths)
+
+
+def test_val_need_not_have_every_class(root: Path) -> None:
+    (root / "val/ant/0.png").unlink()
+    (root / "val/ant").rmdir()
+    val = list_folder(root, "val")
+    assert (val.classes, val.labels.tolist()) == (("ant", "cat"), [1])
+
+
+def test_train_alone_can_be_listed(root: Path) -> None:
+    for name in ("val/ant/0.png", "val/cat/1.jpeg"):
+        (root / name).unlink()
+        (root / name).parent.rmdir()
+    (root / "val").rmdir()
+    assert len(list_folder(root, "train").paths) == 5
+    with pytest.raises(InputError, match=r"has no folder val; expected .*val/CLASS/ with the images"):
+        list_folder(root, "val")
+
+
+def test_class_that_is_a_link(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    touch(elsewhere, "dog.png")
+    (root / "train/dog").symlink_to(elsewhere)
+    assert "train/dog/dog.png" in list_folder(root, "train").paths
+
+
+@pytest.mark.parametrize("target", [".", "..", "loop", "../../"])
+def test_links_in_a_circle_are_passed_over(root: Path, target: str) -> None:
+    before = list_folder(root, "train")
+    (root / "train/loop").symlink_to(target)
+    (root / "train/cat/loop").symlink_to("..")
+    after = list_folder(root, "train")
+    assert (after.classes, after.paths) == (before.classes, before.paths)
+
+
+def test_bad_folders(root: Path) -> None:
+    with pytest.raises(InputError, match=r"absent is no folder; expected one that holds train/CLASS/ and val/CLASS/"):
+        list_folder(root / "absent", "train")
+    with pytest.raises(InputError, match=r"a.png is no folder"):
+        list_folder(root / "train/cat/a.png", "train")
+    with pytest.raises(InputError, match=r"cat has no folder train"):
+        list_folder(root / "train/cat", "train")
+    touch(root, "val/elk/0.png", "val/fox/0.png")
+    with pytest.raises(InputError, match=r"val has the class 'elk', which .*train lacks; add it or remove it"):
+        list_folder(root, "val")
+
+
+def test_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path, "train/a.png")
+    with pytest.raises(InputError, match=r"train holds no classes; expected a folder of images for each class"):
+        list_folder(tmp_path, "train")
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_class_without_images(root: Path, part: str) -> None:
+    touch(root, "train/bee/1.png", "val/bee/1.png", f"{part}/bee/notes.txt")
+    (root / part / "bee/1.png").unlink()
+    with pytest.raises(InputError, match=rf"class .*{part}/bee has no images; expected files that end with .jpg, .jpe"):
+        list_folder(root, "train" if part == "train" else "val")
+
+
+def test_folder_that_may_not_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(InputError, match=r"train cannot be listed \(Permission denied\); check its permissions"):
+        list_folder(root, "train")
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 64])
+@pytest.mark.parametrize("shape", [(40, 40), (40, 90), (90, 40), (5, 9), (1, 1), (300, 301)])
+def test_one_colour_stays_itself(tmp_path: Path, shape: tuple[int, int], size: int) -> None:
+    for suffix in ("png", "bmp"):
+        Image.new("RGB", shape, (200, 100, 50)).save(tmp_path / f"a.{suffix}")
+        pixels = read_image(tmp_path / f"a.{suffix}", size)
+        assert pixels.dtype == np.uint8
+        assert np.array_equal(pixels, flat(size, 200, 100, 50))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_lossy_formats(tmp_path: Path, suffix: str) -> None:
+    Image.new("RGB", (50, 30), (200, 100, 50)).save(tmp_path / f"a.{suffix}", quality=95)
+    difference = read_image(tmp_path / f"a.{suffix}", 16).astype(int) - [200, 100, 50]
+    assert np.abs(difference).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 90, (90, 90, 90)),
+        ("LA", (90, 10), (90, 90, 90)),
+        ("1", 1, (255, 255, 255)),
+        ("RGBA", (10, 200, 30, 7), (10, 200, 30)),
+        ("RGBA", (10, 200, 30, 0), (10, 200, 30)),
+    ],
+)
+def test_other_kinds_of_pixels(
+    tmp_path: Path, mode: str, colour: int | tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    Image.new(mode, (20, 30), colour).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png", 8), flat(8, *expected))
+
+
+@pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80"])
+def test_palette(tmp_path: Path, transparency: int | bytes | None) -> None:
+    image = Image.new("P", (20, 30), 1)
+    image.putpalette([1, 2, 3, 250, 128, 7])
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    image.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as saved:
+        assert saved.mode == "P"
+        assert ("transparency" in saved.info) == (transparency is not None)
+    assert np.array_equal(read_image(tmp_path / "a.png", 8), flat(8, 250, 128, 7))
+
+
+def test_jpeg_in_inks(tmp_path: Path) -> None:
+    Image.new("CMYK", (20, 30), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    assert np.abs(read_image(tmp_path / "a.jpg", 8).astype(int) - RED).max() <= 4
+
+
+@pytest.mark.parametrize("lying", [False, True])
+def test_the_middle_of_a_wide_and_of_a_high_image(tmp_path: Path, lying: bool) -> None:
+    # 32 x 96 at size 28: the shorter side is 32 already, nothing is resized, and rows 2-30, columns 34-62 are kept.
+    pixels = np.zeros((32, 96, 3), dtype=np.uint8)
+    pixels[:, :34], pixels[:, 34:48], pixels[:, 48:62], pixels[:, 62:] = RED, GREEN, BLUE, RED
+    pixels[:2], pixels[30:] = RED, RED
+    expected = np.zeros((28, 28, 3), dtype=np.uint8)
+    expected[:, :14], expected[:, 14:] = GREEN, BLUE
+    if not lying:
+        pixels, expected = pixels.transpose(1, 0, 2), expected.transpose(1, 0, 2)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png", 28), expected)
+
+
+@pytest.mark.parametrize("factor", [2, 5])
+def test_the_middle_of_an_image_that_shrinks(tmp_path: Path, factor: int) -> None:
+    pixels = np.zeros((64 * factor, 96 * factor, 3), dtype=np.uint8)
+    pixels[:, : 48 * factor], pixels[:, 48 * factor :] = GREEN, BLUE
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    shown = read_image(tmp_path / "a.png", 56)
+    # The edge between the colours stays in the middle; a bicubic filter reaches two pixels to either side of it.
+    assert np.array_equal(shown[:, :26], flat(56, *GREEN)[:, :26])
+    assert np.array_equal(shown[:, 30:], flat(56, *BLUE)[:, 30:])
+    assert (shown[:, 26:30] == shown[0, 26:30]).all()
+
+
+def test_shrinking_averages_and_does_not_pick(tmp_path: Path) -> None:
+    board = np.indices((256, 256)).sum(axis=0) % 2 * 255
+    Image.fromarray(board.astype(np.uint8)).save(tmp_path / "a.png")
+    assert np.abs(read_image(tmp_path / "a.png", 28).astype(int) - 127.5).max() < 2
+
+
+def test_bicubic_overshoots_where_bilinear_does_not(tmp_path: Path) -> None:
+    steps = np.repeat(np.array([[64, 192]], dtype=np.uint8), 32, axis=1)
+    Image.fromarray(np.repeat(steps, 64, axis=0)).save(tmp_path / "a.png")
+    shown = read_image(tmp_path / "a.png", 112)
+    assert shown.min() < 64
+    assert shown.max() > 192
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp"])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.9])
+def test_truncated_image(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(InputError, match=rf"a.{suffix} cannot be read as an image \(.*replace or remove it") as caught:
+        read_image(path, 16)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" + b"\xff" * 99, b"BM" + b"\0" * 9])
+def test_file_that_is_no_image(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(InputError, match=r"a.png cannot be read as an image"):
+        read_image(tmp_path / "a.png", 16)
+
+
+def test_image_that_does_not_exist(tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    for name in ("absent.png", "loop.png", ""):
+        with pytest.raises(InputError, match=r"cannot be read as an image"):
+            read_image(tmp_path / name, 16)
+
+
+def test_format_of_another_name(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9), RED).save(tmp_path / "a.JPEG", format="PNG")
+    assert np.array_equal(read_image(tmp_path / "a.JPEG", 4), flat(4, *RED))
+    Image.new("RGB", (9, 9), RED).save(tmp_path / "b.png", format="TIFF")
+    with pytest.raises(InputError, match=r"b.png cannot be read as an image"):
+        read_image(tmp_path / "b.png", 4)
+
+
+def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full((9, 9), 40_000, dtype=np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a.png has pixels of kind I;?1?6?; expected 8 bits a channel: convert it"):
+        read_image(tmp_path / "a.png", 4)
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_size_below_one(tmp_path: Path, size: int) -> None:
+    with pytest.raises(InputError, match=f"image size {size}; expected a side of at least 1 pixel"):
+        read_image(tmp_path / "a.png", size)
