@@ -8,7 +8,6 @@ import io
 import secrets
 import shutil
 import tarfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -156,7 +155,7 @@ def _unpack(release: Release, archive: Path, wanted: set[str]) -> dict[str, byte
                     content = members.extractfile(member)
                     if content is not None and (path := PurePosixPath(member.name)) in paths:
                         files[paths[path]] = content.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+    except (OSError, tarfile.TarError) as error:
         raise InputError(f"{archive} cannot be read as a .tar.gz ({error}); fetch {release.url} again") from error
     if missing := sorted(wanted - set(files)):
         raise InputError(f"{archive} lacks {missing[0]} in {release.folder}; fetch {release.url} again")

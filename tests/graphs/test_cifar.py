@@ -121,6 +121,17 @@ def test_archive_that_is_no_archive_for_all_its_checksum(
         read_cifar("cifar10", archive, held_out=True)
 
 
+def test_folder_in_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = plant(monkeypatch, "cifar10")
+    (tmp_path / planted.release.archive).mkdir()
+    with pytest.raises(InputError, match=r"cifar-10-binary.tar.gz cannot be read as a .tar.gz \(.*Is a directory"):
+        read_cifar("cifar10", tmp_path, held_out=False)
+    (planted.extract(tmp_path / "out") / "data_batch_2.bin").unlink()
+    (tmp_path / "out/data_batch_2.bin").mkdir()
+    with pytest.raises(InputError, match=r"data_batch_2.bin cannot be read \(Is a directory\); extract"):
+        read_cifar("cifar10", tmp_path / "out", held_out=False)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("file", ["data_batch_3.bin", "batches.meta.txt"])
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, packed: bool) -> None:
@@ -146,10 +157,11 @@ def test_directory_that_holds_neither_is_not_fetched_into(tmp_path: Path) -> Non
 
 
 class Server(HTTPServer):
-    """Answers every request with `content`, after promising `promised` bytes."""
+    """Answers every request with `content`, after `status` and a promise of `promised` bytes."""
 
     content = b""
     promised = 0
+    status = 200
     asked = 0
 
 
@@ -158,7 +170,10 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked += 1
-        self.send_response(200)
+        if self.server.status == 0:
+            self.wfile.write(b"no status at all\r\n\r\n")
+            return
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(self.server.promised))
         self.end_headers()
         self.wfile.write(self.server.content)
@@ -215,6 +230,14 @@ def test_short_download_leaves_nothing_behind(planted: Planted, server: Server, 
     assert not list(Path("data/cifar10").iterdir())
     server.content, server.promised = whole, len(whole)
     check(planted, "cifar10", None, held_out=False)
+
+
+@pytest.mark.parametrize(("status", "message"), [(404, "HTTP Error 404"), (503, "HTTP Error 503"), (0, "no status")])
+def test_server_that_refuses(planted: Planted, server: Server, status: int, message: str) -> None:
+    server.status = status
+    with pytest.raises(InputError, match=rf"http://127.* cannot be fetched into data/cifar10 \({message}"):
+        read_cifar("cifar10", None, held_out=False)
+    assert not list(Path("data/cifar10").iterdir())
 
 
 def test_interrupted_download_leaves_nothing_behind(
