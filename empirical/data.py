@@ -56,13 +56,18 @@ class TrainingSet(Protocol):
         """A fingerprint of all that a model sees of them."""
         ...
 
-    def batch(self, rows: Rows, kept: Rows, dropped: Rows) -> Batch:
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        """What chance has to say about the augmentation of `size` images, a row each."""
+        ...
+
+    def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: NDArray[np.float64]) -> Batch:
         """Images under masks.
 
         Args:
             rows: (B,) which images.
             kept: (B, n1) patches that are shown, ascending.
             dropped: (B, n2) the others, ascending.
+            draws: (B, ·) as `draw` gives them.
         """
         ...
 
@@ -97,7 +102,11 @@ class CodedSet:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def batch(self, rows: Rows, kept: Rows, dropped: Rows) -> Batch:
+    def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
+        """Nothing: vertices are not augmented."""
+        return np.empty((size, 0))
+
+    def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: NDArray[np.float64]) -> Batch:
         """Images under masks, their patches in the order of the vertex (see `TrainingSet.batch`)."""
         codes = self.images.codes[rows]
         visible, target = (arrange(self.view, np.take_along_axis(codes, side, axis=1)) for side in (kept, dropped))

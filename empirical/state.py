@@ -39,8 +39,8 @@ LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 RECONSTRUCTION, UNIFORMITY, LAM = range(3)
 """Columns of the losses."""
 
-Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-"""The rows of a batch, and the patches of each that are kept and dropped."""
+Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+"""The rows of a batch, the patches of each that are kept and dropped, and what chance says of its augmentation."""
 
 
 class State:
@@ -121,7 +121,8 @@ class State:
             shuffle = np.random.default_rng([self.config.seed, 1, epoch])
             self._order = (epoch, shuffle.permutation(len(self.data)))
         rows = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
-        return (rows, *_drawn(self.masks, np.random.default_rng([self.config.seed, 2, self.step]), len(rows)))
+        masks, augmentation = (np.random.default_rng([self.config.seed, use, self.step]) for use in (2, 4))
+        return (rows, *_drawn(self.masks, masks, len(rows)), self.data.draw(augmentation, len(rows)))
 
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
@@ -132,7 +133,7 @@ class State:
             for ends in pairwise(_cuts(cuts[self.group.rank + 1] - cuts[self.group.rank], config.accumulate))
         ]
         mine = [slice(cuts[self.group.rank] + p.start, cuts[self.group.rank] + p.stop) for p in parts]
-        batches = [self.data.batch(*(array[rows] for array in draw)) for rows in mine]
+        batches = [self.data.batch(draw[0][rows], draw[1][rows], draw[2][rows], draw[3][rows]) for rows in mine]
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
         if config.uniform and len(batches) > 1:
             # Features first, without gradient: a part's gradient hangs on the features of the others.
@@ -184,10 +185,12 @@ class State:
             return torch.zeros((), device=self.device)
         if self.config.lam != "auto":
             return torch.tensor(self.config.lam, device=self.device)
-        rows, kept, dropped = (array[:LIPSCHITZ_IMAGES] for array in draw)
+        rows, kept, dropped, draws = draw
         if self.step % LIPSCHITZ_EVERY == 0:
             # One mask for all: the assumption is about outputs that answer at the same places.
-            batch = self.data.batch(rows, kept[:1].repeat(len(rows), 0), dropped[:1].repeat(len(rows), 0))
+            first = slice(min(len(rows), LIPSCHITZ_IMAGES))
+            kept, dropped = (side[:1].repeat(first.stop, 0) for side in (kept, dropped))
+            batch = self.data.batch(rows[first], kept, dropped, draws[first])
             with torch.no_grad():
                 h, z = self._run(self.model, batch)
             self.lipschitz = largest_ratio(z, h.float().flatten(1), batch.visible.flatten(1))

@@ -21,9 +21,13 @@ from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
+from maskgraph.empirical.pixels import Pixels, PixelSet
 from maskgraph.empirical.state import RECONSTRUCTION, State, model_tensors
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
+
+Images = CodedImages | Pixels
+"""What a model can be trained on."""
 
 Progress = Callable[[int, int, float], None]
 """Called with (step, steps, loss per target value)."""
@@ -49,7 +53,7 @@ class TrainedModel:
 
 
 def train(
-    images: CodedImages,
+    images: Images,
     config: TrainConfig,
     path: Path | None = None,
     progress: Progress | None = None,
@@ -59,7 +63,7 @@ def train(
     """Train one model, or go on where its checkpoint stopped.
 
     Args:
-        images: with a codebook; the model sees the patch values that the graph sees.
+        images: coded, with a codebook, and the model sees the patch values that the graph sees; or pixels as they are.
         config: how.
         path: its checkpoint; None keeps none. One that is finished is returned as it is. A checkpoint may be gone on
             with by another number of processes.
@@ -68,7 +72,7 @@ def train(
         group: the processes that train it together, each with its part of every batch; None: this one alone.
 
     Raises:
-        InputError: a configuration that cannot be trained, images without values, a checkpoint of another model,
+        InputError: a configuration that cannot be trained, codes without values, a checkpoint of another model,
             or one that cannot be read or written.
         TrainingDivergedError: the loss became NaN or infinite.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
@@ -106,16 +110,20 @@ def train(
     return TrainedModel(state.model.eval(), config, state.total().cpu().numpy())
 
 
-def training_set(images: CodedImages, config: TrainConfig, device: torch.device) -> TrainingSet:
+def training_set(images: Images, config: TrainConfig, device: torch.device) -> TrainingSet:
     """What a configuration trains on.
 
     Raises:
-        InputError: images without values.
+        InputError: codes without values, or pixels under a view without positions.
     """
-    return CodedSet(images, config.view, device)
+    if isinstance(images, CodedImages):
+        return CodedSet(images, config.view, device)
+    if config.view != "positional":
+        raise InputError(f"view {config.view} of {images.name}'s pixels; expected positional: others are of codes")
+    return PixelSet(images, device)
 
 
-def check_checkpoint(path: Path, images: CodedImages, config: TrainConfig) -> None:
+def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
         data = training_set(images, config, torch.device("cpu"))
@@ -135,7 +143,7 @@ def load_model(path: Path) -> TrainedModel:
     return TrainedModel(model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy())
 
 
-def untrained(images: CodedImages, config: TrainConfig) -> TrainedModel:
+def untrained(images: Images, config: TrainConfig) -> TrainedModel:
     """The model of a configuration before its first step: the random network among the baselines.
 
     Raises:

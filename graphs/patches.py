@@ -43,19 +43,24 @@ def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
         InputError: a patch size that does not divide the image, or that leaves a single patch.
     """
     images, height, width, channels = pixels.shape
+    check_patch(patch, height, width)
+    rows, columns = height // patch, width // patch
+    cut = pixels.reshape(images, rows, patch, columns, patch, channels).transpose(0, 1, 3, 2, 4, 5)
+    return cut.reshape(images, rows * columns, patch * patch * channels)
+
+
+def check_patch(patch: int, height: int, width: int) -> None:
+    """Raise InputError for a patch size that does not divide an image, or that leaves a single patch."""
     if patch < 1 or height % patch or width % patch:
         raise InputError(
             f"patch size {patch} does not divide the {height}x{width} image; "
             f"choose one of {_divisors(height, width)} with --patch"
         )
-    rows, columns = height // patch, width // patch
-    if rows * columns < 2:
+    if (height // patch) * (width // patch) < 2:
         raise InputError(
             f"patch size {patch} leaves one patch of the {height}x{width} image and masking needs at least two; "
             f"choose one of {_divisors(height, width)} with --patch"
         )
-    cut = pixels.reshape(images, rows, patch, columns, patch, channels).transpose(0, 1, 3, 2, 4, 5)
-    return cut.reshape(images, rows * columns, patch * patch * channels)
 
 
 def fit_codebook(

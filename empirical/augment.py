@@ -1,0 +1,127 @@
+"""Random resized crops and flips, drawn for a whole batch at once and made where the images are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskgraph.graphs.errors import InputError
+
+TRIES = 10
+"""Crops that are tried before the middle of the image is taken, as torchvision's RandomResizedCrop has it."""
+
+ASPECT = (3 / 4, 4 / 3)
+"""Least and largest ratio of width to height of a crop."""
+
+Draws = NDArray[np.float64]
+"""(B, 4·TRIES + 1) independent uniform numbers in [0, 1), whatever the sizes of the images will be."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to an image before it is masked.
+
+    Attributes:
+        crop: least and largest share of the image's area that is cut out and enlarged; None: no crop.
+        flip: whether every second image is mirrored, left to right.
+    """
+
+    crop: tuple[float, float] | None = None
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        """See that the shares are shares."""
+        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+            low, high = self.crop
+            raise InputError(f"crop from {low:g} to {high:g} of the area; expected 0 < least <= largest <= 1")
+
+    def draw(self, rng: np.random.Generator, size: int) -> Draws:
+        """What chance has to say about `size` images; no columns where nothing is random."""
+        return rng.random((size, 4 * TRIES + 1 if self.crop is not None or self.flip else 0))
+
+    def boxes(self, draws: Draws, height: int, width: int) -> NDArray[np.float64]:
+        """The parts of images that are cut out.
+
+        Args:
+            draws: as `draw` gives them, of B images.
+            height: of these images, in pixels.
+            width: likewise.
+
+        Returns:
+            (B, 4) left, top, width and height in whole pixels.
+        """
+        whole = np.tile([0.0, 0.0, width, height], (len(draws), 1))
+        if self.crop is None:
+            return whole
+        area, aspect, x, y = np.split(draws[:, : 4 * TRIES], 4, axis=1)
+        wanted = height * width * (self.crop[0] + area * (self.crop[1] - self.crop[0]))
+        ratio = np.exp(math.log(ASPECT[0]) + aspect * math.log(ASPECT[1] / ASPECT[0]))
+        w, h = np.rint(np.sqrt(wanted * ratio)), np.rint(np.sqrt(wanted / ratio))
+        fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+        first = fits.argmax(axis=1)
+        rows = np.arange(len(draws))
+        w, h, x, y = (values[rows, first] for values in (w, h, x, y))
+        cut = np.stack([np.floor(x * (width - w + 1)), np.floor(y * (height - h + 1)), w, h], axis=1)
+        return np.where(fits[rows, first][:, None], cut, _middle(height, width))
+
+    def mirrored(self, draws: Draws) -> NDArray[np.bool_]:
+        """(B,) whether each image is mirrored."""
+        return draws[:, -1] < 0.5 if self.flip else np.zeros(len(draws), dtype=bool)
+
+    def apply(self, images: Tensor, draws: Draws) -> Tensor:
+        """Crop, enlarge by bicubic interpolation to the size it was, mirror.
+
+        Args:
+            images: (B, C, H, W) of a floating type.
+            draws: as `draw` gives them.
+
+        Returns:
+            (B, C, H, W) on the same device.
+        """
+        if self.crop is None and not self.flip:
+            return images
+        height, width = images.shape[2:]
+        left, top, w, h = self.boxes(draws, height, width).T
+        across = _interpolation(left, w, width)
+        across[self.mirrored(draws)] = across[self.mirrored(draws), ::-1]
+        rows, columns = (
+            torch.as_tensor(matrix, dtype=images.dtype, device=images.device)[:, None]
+            for matrix in (_interpolation(top, h, height), across)
+        )
+        return rows @ images @ columns.mT
+
+
+def _interpolation(start: NDArray[np.float64], length: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Matrices that enlarge a part of a line to all of it, bicubic with a = -1/2 (Keys 1981), as Pillow has it.
+
+    What is beyond the part has no weight, and the others sum to 1.
+
+    Args:
+        start: (B,) first pixel of each part.
+        length: (B,) its pixels, at most `size`.
+        size: pixels of the line.
+
+    Returns:
+        (B, size, size) from the pixels of the line to those of the enlarged part.
+    """
+    place = start[:, None] + (np.arange(size) + 0.5) * (length / size)[:, None]
+    pixel = np.arange(size)
+    distance = np.abs(pixel + 0.5 - place[:, :, None])
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+    weight = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    within = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
+    weight *= within[:, None]
+    return np.asarray(weight / weight.sum(axis=2, keepdims=True))
+
+
+def _middle(height: int, width: int) -> list[float]:
+    """The largest box in the middle whose ratio of sides is allowed."""
+    w = min(width, round(height * ASPECT[1]))
+    h = min(height, round(width / ASPECT[0]))
+    return [(width - w) // 2, (height - h) // 2, w, h]

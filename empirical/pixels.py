@@ -1,0 +1,138 @@
+"""Images as they are, in bytes on the device that trains, cropped and flipped there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskgraph.empirical.augment import Augmentation, Draws
+from maskgraph.empirical.data import Batch, Rows
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.patches import check_patch
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images to train on or to judge by.
+
+    Attributes:
+        name: what the user asked for.
+        pixels: (N, H, W, C) uint8; `pixels / full` runs from 0 to 1. Square, H = W.
+        full: the byte that stands for 1.
+        labels: (N,) int64 in 0..K-1.
+        patch: side of a patch in pixels; divides H.
+        mean: (C,) float64, taken from the images before a model sees them.
+        std: (C,) float64, positive; they are divided by it then.
+        augmentation: what is done to them in training.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    full: int
+    labels: NDArray[np.int64]
+    patch: int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """See that the images can be cut into patches."""
+        height, width = self.pixels.shape[1:3]
+        if height != width:
+            raise InputError(
+                f"{self.name} has images of {height}x{width} pixels; expected square ones: pad or cut them"
+            )
+        check_patch(self.patch, height, width)
+
+
+def channel_statistics(pixels: NDArray[np.uint8], full: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(C,) mean and standard deviation of the channels of (N, H, W, C) bytes over `full`; 1 where a channel is flat."""
+    mean, std = [], []
+    for channel in range(pixels.shape[3]):
+        # Exact: at most 2⁶³/255² pixels.
+        counts = np.bincount(pixels[..., channel].ravel(), minlength=256).astype(np.float64)
+        values = np.arange(256) / full
+        mean.append(counts @ values / counts.sum())
+        spread = np.sqrt(counts @ (values - mean[-1]) ** 2 / counts.sum())
+        std.append(spread if spread > 0 else 1.0)
+    return np.array(mean), np.array(std)
+
+
+class PixelSet:
+    """Images that live on a device as one tensor of bytes."""
+
+    def __init__(self, images: Pixels, device: torch.device) -> None:
+        self.images, self.device = images, device
+        _, height, width, channels = images.pixels.shape
+        self.grid = (height // images.patch, width // images.patch)
+        self.patch_dim = images.patch**2 * channels
+        self._pixels = torch.as_tensor(images.pixels, device=device).permute(0, 3, 1, 2).contiguous()
+        self._scale = _normaliser(images.mean, images.std, images.full, device)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images.pixels)
+
+    def digest(self) -> str:
+        """A fingerprint of pixels, normalisation, patch and augmentation."""
+        images = self.images
+        digest = hashlib.sha256(repr((images.full, images.patch, images.augmentation)).encode())
+        for array in (images.pixels, images.mean, images.std):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def draw(self, rng: np.random.Generator, size: int) -> Draws:
+        """What chance has to say about the augmentation of `size` images."""
+        return self.images.augmentation.draw(rng, size)
+
+    def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
+        """Images under masks (see `TrainingSet.batch`)."""
+        images = self.images.augmentation.apply(self._images(rows), draws)
+        return masked(patchified(images, self.images.patch), kept, dropped)
+
+    def whole(self, rows: Rows) -> Tensor:
+        """(B, n, s) all patches of images as they are, without augmentation."""
+        return patchified(self._images(rows), self.images.patch)
+
+    def _images(self, rows: Rows) -> Tensor:
+        factor, shift = self._scale
+        return self._pixels[torch.as_tensor(rows, device=self.device)] * factor + shift
+
+
+def masked(patches: Tensor, kept: Rows, dropped: Rows) -> Batch:
+    """Patches (B, n, s) under masks: shown, asked for, and where they are.
+
+    Args:
+        patches: all of each image, in raster order.
+        kept: (B, n1).
+        dropped: (B, n2).
+    """
+    at, slots = (torch.as_tensor(side, device=patches.device) for side in (kept, dropped))
+    visible, target = (patches.gather(1, side[:, :, None].expand(-1, -1, patches.shape[2])) for side in (at, slots))
+    return Batch(visible, target, at, slots, torch.ones(len(patches), device=patches.device))
+
+
+def patchified(images: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) to (B, n, s): patches in raster order, the values of each by row, column and channel."""
+    batch, channels, height, width = images.shape
+    cut = images.reshape(batch, channels, height // patch, patch, width // patch, patch).permute(0, 2, 4, 3, 5, 1)
+    return cut.reshape(batch, -1, patch * patch * channels)
+
+
+def _normaliser(
+    mean: Sequence[float] | NDArray[np.float64],
+    std: Sequence[float] | NDArray[np.float64],
+    full: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Factor and shift, (C, 1, 1) float32 each: bytes times the one plus the other are what a model sees."""
+    m, s = np.asarray(mean), np.asarray(std)
+    factor, shift = 1 / (full * s), -m / s
+    as_column = [torch.as_tensor(v, dtype=torch.float32, device=device)[:, None, None] for v in (factor, shift)]
+    return as_column[0], as_column[1]

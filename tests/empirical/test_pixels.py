@@ -1,0 +1,116 @@
+"""Pixels as they are: cut as graphs cut them, masked where they should be, augmented anew in every step."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.data import Batch
+from maskgraph.empirical.pixels import Pixels, PixelSet, channel_statistics
+from maskgraph.empirical.train import train
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.patches import patchify
+from maskgraph.graphs.stored import load_stored
+from tests.empirical.test_checkpoint import stop_at
+from tests.empirical.toys import assert_same_bits
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(mask_ratio=0.5, epochs=4, batch=5, device="cpu")
+AUGMENTED = Augmentation((0.3, 1.0), flip=True)
+
+
+def pixels(augmentation: Augmentation | None = None, channels: int = 3) -> Pixels:
+    """Twelve random images of 8x8 pixels in patches of 4x4."""
+    values = np.random.default_rng(0).integers(256, size=(12, 8, 8, channels), dtype=np.uint8)
+    mean, std = channel_statistics(values, 255)
+    return Pixels("noise", values, 255, np.arange(12) % 3, 4, mean, std, augmentation or Augmentation())
+
+
+def seen(images: Pixels) -> NDArray[np.float64]:
+    """(N, n, s) what a model sees of images without augmentation, by the graph's own patches."""
+    return patchify((images.pixels / images.full - images.mean) / images.std, images.patch)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_are_centred_and_scaled(channels: int) -> None:
+    images = pixels(channels=channels)
+    values = images.pixels / 255
+    np.testing.assert_allclose(images.mean, values.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(images.std, values.std(axis=(0, 1, 2)), rtol=1e-12)
+    flat = np.zeros((2, 4, 4, 1), dtype=np.uint8)
+    assert channel_statistics(flat, 255)[1] == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_shows_kept_patches_and_asks_for_the_others(channels: int) -> None:
+    images = pixels(channels=channels)
+    data, wanted = PixelSet(images, CPU), seen(images)
+    assert (data.grid, data.patch_dim, len(data)) == ((2, 2), 16 * channels, 12)
+    rows, kept, dropped = np.array([3, 7]), np.array([[0, 2], [1, 3]]), np.array([[1, 3], [0, 2]])
+    found = data.batch(rows, kept, dropped, data.draw(np.random.default_rng(0), 2))
+    for index, row in enumerate(rows):
+        # Bytes times a rounded factor: two roundings of 2⁻²⁴ at values below 2.
+        np.testing.assert_allclose(found.visible[index], wanted[row, kept[index]], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found.target[index], wanted[row, dropped[index]], rtol=0, atol=1e-6)
+    assert found.positions.tolist() == kept.tolist()
+    assert found.slots.tolist() == dropped.tolist()
+    assert found.weights.tolist() == [1, 1]
+    np.testing.assert_allclose(data.whole(rows), wanted[rows], rtol=0, atol=1e-6)
+
+
+def test_every_step_crops_anew_and_a_seed_is_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[Batch] = []
+    batch = PixelSet.batch
+
+    def noted(*arguments: object) -> Batch:
+        batches.append(batch(*arguments))  # type: ignore[arg-type]
+        return batches[-1]
+
+    monkeypatch.setattr(PixelSet, "batch", noted)
+    first = train(pixels(AUGMENTED), dataclasses.replace(CONFIG, batch=12))
+    assert_same_bits(first, train(pixels(AUGMENTED), dataclasses.replace(CONFIG, batch=12)))
+    assert len(batches) == 8
+    means = {round(float(one.visible.double().sum() + one.target.double().sum()), 3) for one in batches[:4]}
+    assert len(means) == 4, "whole images are of one sum, and crops are not"
+
+
+def test_an_interrupted_run_with_crops_goes_on_in_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images = tmp_path / "model.safetensors", pixels(AUGMENTED)
+    with monkeypatch.context() as patch:
+        stop_at(patch, torch.optim.AdamW, "step", 8, after=True)
+        with pytest.raises(KeyboardInterrupt):
+            train(images, CONFIG, path, checkpoint_every=5)
+    assert_same_bits(train(images, CONFIG, path), train(images, CONFIG))
+    with pytest.raises(InputError, match="is a checkpoint of another model"):
+        train(pixels(), CONFIG, path)
+
+
+def test_digits_are_learnt_from_their_pixels() -> None:
+    stored = load_stored("digits")
+    mean, std = channel_statistics(stored.pixels[:200], stored.full)
+    images = Pixels("digits", stored.pixels[:200], stored.full, stored.labels[:200], 2, mean, std)
+    found = train(images, TrainConfig(mask_ratio=0.5, epochs=20, batch=20, lr=3e-3, device="cpu")).losses
+    # Standardised pixels: answering their mean costs 1.
+    assert found[:5, 0].mean() > 1
+    assert found[-10:, 0].mean() < 0.75
+
+
+def test_images_that_cannot_be_cut_are_refused() -> None:
+    good = pixels()
+    with pytest.raises(InputError, match=r"noise has images of 6x8 pixels; expected square ones: pad or cut them"):
+        dataclasses.replace(good, pixels=good.pixels[:, :6])
+    with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
+        dataclasses.replace(good, patch=3)
+    with pytest.raises(InputError, match=r"patch size 8 leaves one patch"):
+        dataclasses.replace(good, patch=8)
+    with pytest.raises(InputError, match=r"view bag of noise's pixels; expected positional"):
+        train(good, dataclasses.replace(CONFIG, view="bag"))
