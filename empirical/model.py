@@ -144,6 +144,19 @@ class MaskedModel(nn.Module):
         """
         raise NotImplementedError
 
+    def layers(self, patches: Tensor, positions: Tensor) -> list[Tensor]:
+        """Tokens (B, 1 + T, dim) after every block, the last of them normalised as `encode` does it; no mask tokens.
+
+        Args:
+            patches: (B, T, s).
+            positions: (B, T).
+        """
+        x, found = self._embedded(patches, positions), []
+        for block in self.blocks:
+            x = block(x)
+            found.append(x)
+        return [*found[:-1], self.norm(x)]
+
     def forward(self, patches: Tensor, positions: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
         """(reconstruction (B, n2, s), tokens (B, 1 + T', dim))."""
         tokens = self.encode(patches, positions, slots)

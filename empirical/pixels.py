@@ -93,14 +93,15 @@ class PixelSet:
 
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
-        images = self.images.augmentation.apply(self._images(rows), draws)
+        images = self.images.augmentation.apply(self.images_at(rows), draws)
         return masked(patchified(images, self.images.patch), kept, dropped)
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""
-        return patchified(self._images(rows), self.images.patch)
+        return patchified(self.images_at(rows), self.images.patch)
 
-    def _images(self, rows: Rows) -> Tensor:
+    def images_at(self, rows: Rows) -> Tensor:
+        """(B, C, H, W) float32, centred and scaled, without augmentation."""
         factor, shift = self._scale
         return self._pixels[torch.as_tensor(rows, device=self.device)] * factor + shift
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskKind, mask_distribution
@@ -18,16 +17,6 @@ from maskgraph.graphs.views import View, check_view
 
 FILLED_IN = {"method", "mask_ratio", "mask_kind", "seed"}
 """Fields of a TrainConfig that a study sets for each model."""
-
-WANTED = {
-    "float | Lit": 'a number or "auto"',
-    "float": "a number",
-    "int": "an integer",
-    "bool": "true or false",
-    "str": "a string",
-    "tuple[float": "a list of numbers",
-}
-"""What TOML calls the types of the fields; other tuples and literals are (lists of) strings."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +103,7 @@ def read_plan(path: Path) -> Plan:
     Raises:
         InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run.
     """
-    try:
-        table = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); expected a study in TOML") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from error
-    return plan_from(table)
+    return plan_from(read_toml(path, "study"))
 
 
 def plan_from(table: dict[str, Any]) -> Plan:
@@ -129,10 +112,7 @@ def plan_from(table: dict[str, Any]) -> Plan:
     Raises:
         InputError: an unknown table or key, a value of another type, or one that cannot be run.
     """
-    if unknown := sorted(set(table) - {"data", "graph", "train"}):
-        raise InputError(f"unknown table {unknown[0]!r} in the study; expected [data], [graph] and [train]")
-    if wrong := [name for name, part in table.items() if not isinstance(part, dict)]:
-        raise InputError(f"the study sets {wrong[0]} to a value; expected the table [{wrong[0]}]")
+    check_tables(table, ("data", "graph", "train"), "study")
     data, graph, train = (dict(table.get(name, {})) for name in ("data", "graph", "train"))
     if "dataset" not in data:
         raise InputError('the study names no dataset; add dataset = "digits" under [data]')
@@ -141,12 +121,12 @@ def plan_from(table: dict[str, Any]) -> Plan:
     own = {key: train.pop(key) for key in ("methods", "seeds") if key in train}
     if "held_out" in data:
         own["held_out"] = data.pop("held_out")
-    values = _typed(Plan, "train", own, set())
+    values = typed(Plan, "train", own)
     return check_plan(
         Plan(
-            source=Source(**_typed(Source, "data", data, {"held_out"})),
-            graph=GraphPlan(**_typed(GraphPlan, "graph", graph, set())),
-            train=TrainConfig(**_typed(TrainConfig, "train", train, {"methods", "seeds"})),
+            source=Source(**typed(Source, "data", data, {"held_out"})),
+            graph=GraphPlan(**typed(GraphPlan, "graph", graph)),
+            train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds"}, FILLED_IN)),
             **values,
         )
     )
@@ -170,52 +150,3 @@ def _set(part: Source | TrainConfig) -> dict[str, Any]:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _typed(kind: type, name: str, values: dict[str, Any], beside: set[str]) -> dict[str, Any]:
-    """Values with lists as tuples, and integers as floats where a number is wanted.
-
-    Args:
-        kind: the dataclass they are fields of.
-        name: of their table.
-        values: as TOML gives them.
-        beside: keys of the table that belong elsewhere, for the message.
-
-    Raises:
-        InputError: a key that does not exist or a value of another type.
-    """
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    result = {}
-    for key, value in values.items():
-        if key not in fields:
-            known = sorted((set(fields) - FILLED_IN if kind is TrainConfig else set(fields)) | beside)
-            close = difflib.get_close_matches(key, known, 1)
-            meant = f"did you mean {close[0]}? " if close else ""
-            raise InputError(f"[{name}] sets {key!r}, which does not exist; {meant}it may hold {', '.join(known)}")
-        wanted, given = str(fields[key].type), value
-        if isinstance(value, list):
-            value = tuple(value)
-        if wanted.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not _fits(wanted, value):
-            other = "a list of strings" if wanted.startswith("tuple") else "a string"
-            said = next((words for start, words in WANTED.items() if wanted.startswith(start)), other)
-            raise InputError(f"[{name}] sets {key} to {given!r}; expected {said}")
-        result[key] = value
-    return result
-
-
-def _fits(wanted: str, value: object) -> bool:
-    if wanted.startswith("tuple"):
-        number = "float" in wanted
-        return isinstance(value, tuple) and all(
-            isinstance(item, int | float) and not isinstance(item, bool) if number else isinstance(item, str)
-            for item in value
-        )
-    if wanted.startswith("float"):
-        return isinstance(value, float) or ("Literal" in wanted and isinstance(value, str))
-    if wanted == "bool":
-        return isinstance(value, bool)
-    if wanted.startswith("int"):
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, str)

@@ -22,15 +22,12 @@ from maskgraph.empirical.data import CodedSet, TrainingSet
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
 from maskgraph.empirical.pixels import Pixels, PixelSet
-from maskgraph.empirical.state import RECONSTRUCTION, State, model_tensors
+from maskgraph.empirical.state import State, model_tensors
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 
 Images = CodedImages | Pixels
 """What a model can be trained on."""
-
-Progress = Callable[[int, int, float], None]
-"""Called with (step, steps, loss per target value)."""
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -52,11 +49,15 @@ class TrainedModel:
     losses: NDArray[np.float32]
 
 
+Watch = Callable[[TrainedModel, int], None]
+"""Called with a model as far as it is trained, in evaluation mode, and the number of steps that there will be."""
+
+
 def train(
     images: Images,
     config: TrainConfig,
     path: Path | None = None,
-    progress: Progress | None = None,
+    watch: Watch | None = None,
     checkpoint_every: int = 500,
     group: Group | None = None,
 ) -> TrainedModel:
@@ -67,7 +68,8 @@ def train(
         config: how.
         path: its checkpoint; None keeps none. One that is finished is returned as it is. A checkpoint may be gone on
             with by another number of processes.
-        progress: told every `checkpoint_every` steps and at the end.
+        watch: shown the model every `checkpoint_every` steps and at the end, after the checkpoint was written; in every
+            process of a group.
         checkpoint_every: steps between two checkpoints.
         group: the processes that train it together, each with its part of every batch; None: this one alone.
 
@@ -99,15 +101,16 @@ def train(
                 if path is not None:
                     _store(state, path, meta)
                 saved = state.step
-                if progress is not None:
-                    progress(state.step, state.steps, float(state.total()[step, RECONSTRUCTION]))
+                if watch is not None:
+                    watch(_trained(state), state.steps)
+                    state.model.train()
     except KeyboardInterrupt:
         # Half an update is no step: then the last whole checkpoint stays the one to go on from.
         if path is not None and state.step > saved and state.whole and group.count == 1:
             _check_finite(state)
             _store(state, path, meta)
         raise
-    return TrainedModel(state.model.eval(), config, state.total().cpu().numpy())
+    return _trained(state)
 
 
 def training_set(images: Images, config: TrainConfig, device: torch.device) -> TrainingSet:
@@ -152,6 +155,10 @@ def untrained(images: Images, config: TrainConfig) -> TrainedModel:
     data = training_set(images, config, torch.device("cpu"))
     model = build_model(config.model(data.grid, data.patch_dim), config.seed)
     return TrainedModel(model.eval(), config, np.empty((0, 3), dtype=np.float32))
+
+
+def _trained(state: State) -> TrainedModel:
+    return TrainedModel(state.model.eval(), state.config, state.total()[: state.step].cpu().numpy())
 
 
 def _check_finite(state: State) -> None:

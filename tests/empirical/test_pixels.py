@@ -19,18 +19,11 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import patchify
 from maskgraph.graphs.stored import load_stored
 from tests.empirical.test_checkpoint import stop_at
-from tests.empirical.toys import assert_same_bits
+from tests.empirical.toys import assert_same_bits, pixels
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(mask_ratio=0.5, epochs=4, batch=5, device="cpu")
 AUGMENTED = Augmentation((0.3, 1.0), flip=True)
-
-
-def pixels(augmentation: Augmentation | None = None, channels: int = 3) -> Pixels:
-    """Twelve random images of 8x8 pixels in patches of 4x4."""
-    values = np.random.default_rng(0).integers(256, size=(12, 8, 8, channels), dtype=np.uint8)
-    mean, std = channel_statistics(values, 255)
-    return Pixels("noise", values, 255, np.arange(12) % 3, 4, mean, std, augmentation or Augmentation())
 
 
 def seen(images: Pixels) -> NDArray[np.float64]:

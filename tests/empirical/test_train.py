@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskgraph.empirical import state as state_module
@@ -18,7 +19,7 @@ from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.model import MaskedAutoencoder
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
-from maskgraph.empirical.train import TrainingDivergedError, train, untrained
+from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, train, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
@@ -305,10 +306,17 @@ def test_bf16_trains_close_to_fp32() -> None:
 
 
 def test_progress_is_told_at_intervals_and_at_the_end() -> None:
-    told: list[tuple[int, int, float]] = []
-    found = train(images(), SHORT, progress=lambda *news: told.append(news), checkpoint_every=8)
-    assert [(step, steps) for step, steps, _ in told] == [(8, 18), (16, 18), (18, 18)]
-    assert [loss for _, _, loss in told] == [float(found.losses[step - 1, 0]) for step, _, _ in told]
+    told: list[tuple[NDArray[np.float32], int, bool]] = []
+
+    def watch(trained: TrainedModel, steps: int) -> None:
+        told.append((trained.losses, steps, trained.model.training))
+
+    found = train(images(), SHORT, watch=watch, checkpoint_every=8)
+    assert [(len(losses), steps) for losses, steps, _ in told] == [(8, 18), (16, 18), (18, 18)]
+    assert not any(training for _, _, training in told)
+    for losses, _, _ in told:
+        np.testing.assert_array_equal(losses, found.losses[: len(losses)])
+    assert_same_bits(found, train(images(), SHORT))
 
 
 def test_divergence_has_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:

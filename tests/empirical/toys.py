@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
+from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.train import TrainedModel
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 
@@ -54,3 +56,10 @@ def assert_same_bits(a: TrainedModel, b: TrainedModel) -> None:
     for name, value in left.items():
         assert torch.equal(value, right[name]), name
     np.testing.assert_array_equal(a.losses, b.losses)
+
+
+def pixels(augmentation: Augmentation | None = None, channels: int = 3, count: int = 12) -> Pixels:
+    """Random images of 8x8 pixels in patches of 4x4, of three classes."""
+    values = np.random.default_rng(0).integers(256, size=(count, 8, 8, channels), dtype=np.uint8)
+    mean, std = channel_statistics(values, 255)
+    return Pixels("noise", values, 255, np.arange(count) % 3, 4, mean, std, augmentation or Augmentation())

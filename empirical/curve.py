@@ -1,0 +1,67 @@
+"""The curve of a training while it runs: losses, and a probe on images that are not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from maskgraph.empirical.records import read_json, write_json
+from maskgraph.empirical.state import LAM, RECONSTRUCTION, UNIFORMITY
+from maskgraph.empirical.train import TrainedModel
+
+
+class Curve:
+    """Points of a training in a JSON file, and where TensorBoard is installed in its event files too.
+
+    Each point holds `step`, `epoch`, the mean `reconstruction`, `uniformity` and `lam` since the point before, and
+    what the probe says.
+    """
+
+    def __init__(self, path: Path, events: Path) -> None:
+        """Take up the points that are there.
+
+        Args:
+            path: the JSON file.
+            events: folder of TensorBoard's files.
+
+        Raises:
+            InputError: a file that is not JSON.
+        """
+        self.path = path
+        self.points: list[dict[str, Any]] = read_json(path) if path.exists() else []
+        self._events = events
+        self._writer: Any = None
+
+    def add(self, trained: TrainedModel, epoch: float, probed: dict[str, float]) -> None:
+        """Add a point; points from here on, of a run that was cut off after them, are dropped.
+
+        Args:
+            trained: as far as it is.
+            epoch: how many passes over the images that is.
+            probed: scores by name.
+        """
+        step = len(trained.losses)
+        self.points = [point for point in self.points if point["step"] < step]
+        mean = trained.losses[self.points[-1]["step"] if self.points else 0 :].mean(axis=0)
+        columns = {"reconstruction": RECONSTRUCTION, "uniformity": UNIFORMITY, "lam": LAM}
+        losses = {name: float(mean[column]) for name, column in columns.items()}
+        self.points.append({"step": step, "epoch": epoch, **losses, **probed})
+        write_json(self.path, self.points)
+        self._tell(step, {**losses, **probed})
+
+    def close(self) -> None:
+        """Finish TensorBoard's files."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _tell(self, step: int, scalars: dict[str, float]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        if self._writer is None:
+            # Of a run that goes on from a checkpoint TensorBoard forgets what came after it.
+            self._writer = SummaryWriter(str(self._events), purge_step=step)
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()

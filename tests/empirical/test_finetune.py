@@ -1,0 +1,81 @@
+"""Fine-tuning: what moves, how fast, and that it learns labels that the frozen features do not hold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
+from maskgraph.empirical.model import MaskedModel, build_model, model_config
+from maskgraph.empirical.readout import whole_features
+from maskgraph.graphs.errors import InputError
+from tests.empirical.toys import pixels
+
+
+def network() -> MaskedModel:
+    return build_model(model_config("micro", (2, 2), 48), 0).eval()
+
+
+def test_learning_rates_decay_from_the_head_down() -> None:
+    scales = layer_scales(Classifier(network(), 3, "mean"), 0.5)
+    assert scales["classify.weight"] == scales["model.norm.bias"] == 1
+    assert scales["model.blocks.1.fc1.weight"] == 0.5
+    assert scales["model.blocks.0.fc1.weight"] == 0.25
+    assert scales["model.embed.weight"] == scales["model.cls"] == 0.125
+    assert not [name for name in scales if "decoder" in name or "mask_token" in name or "head" in name]
+
+
+def test_a_first_step_moves_each_part_by_its_own_rate() -> None:
+    """Adam's first step moves a parameter by its learning rate, whatever the gradient."""
+    model, images = network(), pixels()
+    how = FineTune(epochs=1, batch=12, lr=1e-3, layer_decay=0.5, weight_decay=0.0, warmup=0.0)
+    tuned = fine_tune(model, images, 3, how)
+    for name, scale in layer_scales(tuned, 0.5).items():
+        if name.startswith("model."):
+            moved = (tuned.get_parameter(name) - model.get_parameter(name[6:])).abs().max()
+            # Less by Adam's eps of 1e-8 beside gradients of some 1e-6: the classifier starts near zero.
+            assert float(moved.detach()) == pytest.approx(1e-3 * scale, rel=5e-2), name
+    before = dict(model.named_parameters())
+    for name in ("decoder_embed.weight", "mask_token", "head.weight"):
+        assert torch.equal(tuned.model.get_parameter(name), before[name])
+
+
+@pytest.mark.parametrize("feature", ["cls", "mean"])
+def test_it_learns_labels_by_heart_and_leaves_the_model_alone(feature: str) -> None:
+    model = network()
+    images = dataclasses.replace(pixels(count=40), labels=np.random.default_rng(1).integers(4, size=40))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    how = FineTune(feature=feature, epochs=40, batch=20, lr=2e-3, smoothing=0.0, seed=3)
+    tuned = fine_tune(model, images, 4, how)
+    assert (predictions(tuned, images) == images.labels).mean() == 1
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    again = fine_tune(model, images, 4, how)
+    for one, other in zip(tuned.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_predictions_are_those_of_the_linear_layer() -> None:
+    images, model = pixels(), network()
+    classifier = Classifier(model, 3, "mean")
+    features = whole_features(model, images, ["mean"])["mean"]
+    probe = LogisticRegression().fit(features, images.labels)
+    with torch.no_grad():
+        classifier.classify.weight.copy_(torch.as_tensor(probe.coef_))
+        classifier.classify.bias.copy_(torch.as_tensor(probe.intercept_))
+    np.testing.assert_array_equal(predictions(classifier, images, batch=5), probe.predict(features))
+
+
+def test_what_cannot_be_tuned_is_refused() -> None:
+    with pytest.raises(InputError, match=r"label 2 of noise; expected 0 to 1"):
+        fine_tune(network(), pixels(), 2, FineTune())
+    with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
+        FineTune(feature="max")
+    with pytest.raises(InputError, match=r"layer_decay 0; expected a factor"):
+        FineTune(layer_decay=0.0)
+    with pytest.raises(InputError, match=r"epochs 0 and batch 1; expected at least 1"):
+        FineTune(epochs=0, batch=1)

@@ -1,0 +1,76 @@
+"""Features of whole images, blocks and masked views are those of the model run image by image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskgraph.empirical import readout
+from maskgraph.empirical.model import MaskedModel, build_model, model_config
+from maskgraph.empirical.pixels import PixelSet
+from maskgraph.empirical.readout import layer_features, pixel_vectors, view_features, whole_features
+from maskgraph.graphs.masks import mask_distribution
+from tests.empirical.toys import pixels
+
+FORWARD = 2e-5
+"""Two float32 forward passes of one input in batches of other sizes: a few hundred ulp at outputs of order 1."""
+
+VARIANTS: dict[str, dict[str, object]] = {"mae": {}, "simmim": {"family": "simmim"}, "bottleneck": {"bottleneck": 5}}
+
+
+def network(variant: str) -> MaskedModel:
+    return build_model(model_config("micro", (2, 2), 48, **VARIANTS[variant]), 0).eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_features_of_whole_images(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readout, "BATCH", 5)
+    images, model = pixels(), network(variant)
+    found = whole_features(model, images, model.features)
+    layers = layer_features(model, images)
+    assert list(found) == list(model.features)
+    assert len(layers) == model.config.depth
+    data, at = PixelSet(images, torch.device("cpu")), torch.arange(4)[None]
+    for row in range(12):
+        with torch.no_grad():
+            tokens = model.encode(data.whole(np.array([row])), at, at[:, :0])
+            for kind in model.features:
+                wanted = model.feature(tokens, kind)[0].numpy()
+                np.testing.assert_allclose(found[kind][row], wanted, rtol=0, atol=FORWARD)
+            x = model.embed(data.whole(np.array([row]))) + model.encoder_positions[at]
+            x = torch.cat([model.cls[None, None], x], dim=1)
+            for index, block in enumerate(model.blocks):
+                x = block(x)
+                last = model.norm(x) if index + 1 == len(model.blocks) else x
+                np.testing.assert_allclose(layers[index]["cls"][row], last[0, 0], rtol=0, atol=FORWARD)
+                np.testing.assert_allclose(layers[index]["mean"][row], last[0, 1:].mean(dim=0), rtol=0, atol=FORWARD)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_features_of_masked_views(variant: str) -> None:
+    images, model, masks = pixels(), network(variant), mask_distribution("uniform", (2, 2), 0.5)
+    found = view_features(model, images, masks, 40, 3, "mean")
+    assert found.shape == (12, 40, 64)
+    np.testing.assert_array_equal(found, view_features(model, images, masks, 40, 3, "mean"))
+    data = PixelSet(images, torch.device("cpu"))
+    possible = []
+    for kept in masks.enumerate():
+        dropped = np.setdiff1d(np.arange(4), kept)
+        at, slots = (torch.as_tensor(side).expand(12, -1) for side in (kept, dropped))
+        with torch.no_grad():
+            patches = data.whole(np.arange(12))
+            possible.append(model.feature(model.encode(patches[:, kept], at, slots), "mean").numpy())
+    stacked = np.stack(possible, axis=1)
+    distance = np.abs(found[:, :, None] - stacked[:, None]).max(axis=3)
+    assert distance.min(axis=2).max() < FORWARD
+    # 480 draws of one of six masks: 80 expected of each, standard deviation 8.2; five of them.
+    assert np.abs(np.bincount(distance.argmin(axis=2).ravel(), minlength=6) - 80).max() < 5 * 8.2
+
+
+def test_pixels_as_features() -> None:
+    images = pixels()
+    found = pixel_vectors(images).reshape(12, 8, 8, 3)
+    np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, rtol=1e-12)
+    np.testing.assert_allclose(found[3, 2, 1] * images.std + images.mean, images.pixels[3, 2, 1] / 255, rtol=1e-12)
