@@ -60,6 +60,10 @@ class TrainingSet(Protocol):
         """What chance has to say about the augmentation of `size` images, a row each."""
         ...
 
+    def prepare(self, rows: Rows, draws: NDArray[np.float64]) -> None:
+        """Begin whatever takes long of a batch that will be asked for next."""
+        ...
+
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: NDArray[np.float64]) -> Batch:
         """Images under masks.
 
@@ -105,6 +109,9 @@ class CodedSet:
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """Nothing: vertices are not augmented."""
         return np.empty((size, 0))
+
+    def prepare(self, rows: Rows, draws: NDArray[np.float64]) -> None:
+        """Nothing: all images are here."""
 
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: NDArray[np.float64]) -> Batch:
         """Images under masks, their patches in the order of the vertex (see `TrainingSet.batch`)."""

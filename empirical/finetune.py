@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.model import MaskedModel
-from maskgraph.empirical.pixels import Pixels, PixelSet, patchified
+from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import schedule
+from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.errors import InputError
 
 
@@ -75,7 +76,7 @@ class Classifier(nn.Module):
         return out
 
 
-def fine_tune(model: MaskedModel, train: Pixels, classes: int, how: FineTune) -> Classifier:
+def fine_tune(model: MaskedModel, train: Pixels | Stream, classes: int, how: FineTune) -> Classifier:
     """Fine-tune a copy of a model.
 
     Args:
@@ -96,7 +97,7 @@ def fine_tune(model: MaskedModel, train: Pixels, classes: int, how: FineTune) ->
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(how.seed)
         classifier = Classifier(copy.deepcopy(model), classes, how.feature).to(device).train()
-    data, labels = PixelSet(train, device), torch.as_tensor(train.labels, device=device)
+    data, labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
     optimiser = torch.optim.AdamW(_groups(classifier, how), lr=how.lr, betas=(0.9, 0.999))
     batches = -(-len(data) // how.batch)
     for step in range(steps := batches * how.epochs):
@@ -106,7 +107,7 @@ def fine_tune(model: MaskedModel, train: Pixels, classes: int, how: FineTune) ->
         for group in optimiser.param_groups:
             group["lr"] = how.lr * group["scale"] * schedule(step, steps, how.warmup)
         draws = data.draw(np.random.default_rng([how.seed, 7, step]), len(rows))
-        patches = patchified(train.augmentation.apply(data.images_at(rows), draws), train.patch)
+        patches = data.augmented(rows, draws)
         wanted = labels[torch.as_tensor(rows, device=device)]
         loss = functional.cross_entropy(classifier(patches), wanted, label_smoothing=how.smoothing)
         optimiser.zero_grad(set_to_none=True)
@@ -115,9 +116,11 @@ def fine_tune(model: MaskedModel, train: Pixels, classes: int, how: FineTune) ->
     return classifier.eval()
 
 
-def predictions(classifier: Classifier, images: Pixels, batch: int = 512) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def predictions(
+    classifier: Classifier, images: Pixels | Stream, batch: int = 512
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """(N,) int64, the class that each whole image is given."""
-    data = PixelSet(images, next(classifier.parameters()).device)
+    data = image_set(images, next(classifier.parameters()).device)
     found = []
     with torch.no_grad():
         for start in range(0, len(data), batch):

@@ -73,7 +73,7 @@ class PixelSet:
         self.grid = (height // images.patch, width // images.patch)
         self.patch_dim = images.patch**2 * channels
         self._pixels = torch.as_tensor(images.pixels, device=device).permute(0, 3, 1, 2).contiguous()
-        self._scale = _normaliser(images.mean, images.std, images.full, device)
+        self._scale = normaliser(images.mean, images.std, images.full, device)
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -91,17 +91,23 @@ class PixelSet:
         """What chance has to say about the augmentation of `size` images."""
         return self.images.augmentation.draw(rng, size)
 
+    def prepare(self, rows: Rows, draws: Draws) -> None:
+        """Nothing: all images are here."""
+
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
-        images = self.images.augmentation.apply(self.images_at(rows), draws)
-        return masked(patchified(images, self.images.patch), kept, dropped)
+        return masked(self.augmented(rows, draws), kept, dropped)
+
+    def augmented(self, rows: Rows, draws: Draws) -> Tensor:
+        """(B, n, s) all patches of images as they are trained on."""
+        images = self.images.augmentation.apply(self._images(rows), draws)
+        return patchified(images, self.images.patch)
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""
-        return patchified(self.images_at(rows), self.images.patch)
+        return patchified(self._images(rows), self.images.patch)
 
-    def images_at(self, rows: Rows) -> Tensor:
-        """(B, C, H, W) float32, centred and scaled, without augmentation."""
+    def _images(self, rows: Rows) -> Tensor:
         factor, shift = self._scale
         return self._pixels[torch.as_tensor(rows, device=self.device)] * factor + shift
 
@@ -126,7 +132,7 @@ def patchified(images: Tensor, patch: int) -> Tensor:
     return cut.reshape(batch, -1, patch * patch * channels)
 
 
-def _normaliser(
+def normaliser(
     mean: Sequence[float] | NDArray[np.float64],
     std: Sequence[float] | NDArray[np.float64],
     full: int,

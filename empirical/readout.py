@@ -11,7 +11,8 @@ from torch import Tensor
 
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.model import FeatureKind, MaskedModel
-from maskgraph.empirical.pixels import Pixels, PixelSet, masked
+from maskgraph.empirical.pixels import Pixels, masked
+from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.masks import MaskDistribution, make_mask_set
 
 BATCH = 512
@@ -19,7 +20,9 @@ BATCH = 512
 Features = NDArray[np.float64]
 
 
-def whole_features(model: MaskedModel, images: Pixels, kinds: Sequence[FeatureKind]) -> dict[FeatureKind, Features]:
+def whole_features(
+    model: MaskedModel, images: Pixels | Stream, kinds: Sequence[FeatureKind]
+) -> dict[FeatureKind, Features]:
     """(N, D) of each kind for images that are shown whole, without augmentation.
 
     Args:
@@ -35,7 +38,7 @@ def whole_features(model: MaskedModel, images: Pixels, kinds: Sequence[FeatureKi
     return dict(zip(kinds, _read(model, images, read), strict=True))
 
 
-def layer_features(model: MaskedModel, images: Pixels) -> list[dict[FeatureKind, Features]]:
+def layer_features(model: MaskedModel, images: Pixels | Stream) -> list[dict[FeatureKind, Features]]:
     """Cls and mean features (N, dim) of whole images after every block, the last one's normalised."""
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
@@ -49,7 +52,7 @@ def layer_features(model: MaskedModel, images: Pixels) -> list[dict[FeatureKind,
 
 
 def view_features(
-    model: MaskedModel, images: Pixels, masks: MaskDistribution, views: int, seed: int, kind: FeatureKind
+    model: MaskedModel, images: Pixels | Stream, masks: MaskDistribution, views: int, seed: int, kind: FeatureKind
 ) -> Features:
     """(N, q, D) features of images under q masks each, drawn independently from `seed`.
 
@@ -62,7 +65,7 @@ def view_features(
         kind: the feature.
     """
     rng = np.random.default_rng([seed, 5])
-    data, parts = PixelSet(images, _device(model)), []
+    data, parts = image_set(images, _device(model)), []
     for rows in _batches(len(data)):
         patches = data.whole(rows)
         for_image = []
@@ -82,8 +85,10 @@ def pixel_vectors(images: Pixels) -> Features:
     return np.asarray(values.reshape(len(values), -1))
 
 
-def _read(model: MaskedModel, images: Pixels, read: Callable[[Tensor, Tensor], Sequence[Tensor]]) -> list[Features]:
-    data = PixelSet(images, _device(model))
+def _read(
+    model: MaskedModel, images: Pixels | Stream, read: Callable[[Tensor, Tensor], Sequence[Tensor]]
+) -> list[Features]:
+    data = image_set(images, _device(model))
     at = torch.arange(data.grid[0] * data.grid[1], device=data.device)
     parts = []
     with torch.no_grad():

@@ -66,11 +66,12 @@ class State:
         self.losses = torch.zeros(self.steps, 3, device=device)
         self.lipschitz = torch.zeros((), device=device)
         self.queue, self.queue_weights = torch.empty(0, 0, device=device), torch.empty(0, device=device)
+        self._next: tuple[int, Draw | None] = -1, None
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
 
     def advance(self) -> None:
         """One step."""
-        config, draw = self.config, self._draw()
+        config, draw = self.config, self._take()
         for group in self.optimiser.param_groups:
             group["lr"] = config.lr * schedule(self.step, self.steps, config.warmup)
         lam = self._lam(draw)
@@ -115,24 +116,36 @@ class State:
         """(steps, 3) losses of whole batches."""
         return self.group.sum(self.losses)
 
-    def _draw(self) -> Draw:
-        epoch, index = divmod(self.step, self.batches)
+    def _take(self) -> Draw:
+        """What this step draws, once what the next one needs is on its way."""
+        known, draw = self._next
+        if draw is None or known != self.step:
+            draw = self._draw(self.step)
+        if self.step + 1 < self.steps:
+            following = self._draw(self.step + 1)
+            self._next = self.step + 1, following
+            for rows in self._mine(len(following[0])):
+                self.data.prepare(following[0][rows], following[3][rows])
+        return draw
+
+    def _mine(self, size: int) -> list[slice]:
+        """The parts of a batch that this process runs, one after the other."""
+        first, last = _cuts(size, self.group.count)[self.group.rank :][:2]
+        return [slice(first + low, first + high) for low, high in pairwise(_cuts(last - first, self.config.accumulate))]
+
+    def _draw(self, step: int) -> Draw:
+        epoch, index = divmod(step, self.batches)
         if self._order[0] != epoch:
             shuffle = np.random.default_rng([self.config.seed, 1, epoch])
             self._order = (epoch, shuffle.permutation(len(self.data)))
         rows = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
-        masks, augmentation = (np.random.default_rng([self.config.seed, use, self.step]) for use in (2, 4))
+        masks, augmentation = (np.random.default_rng([self.config.seed, use, step]) for use in (2, 4))
         return (rows, *_drawn(self.masks, masks, len(rows)), self.data.draw(augmentation, len(rows)))
 
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
         config, size = self.config, len(draw[0])
-        cuts = _cuts(size, self.group.count)
-        parts = [
-            slice(*ends)
-            for ends in pairwise(_cuts(cuts[self.group.rank + 1] - cuts[self.group.rank], config.accumulate))
-        ]
-        mine = [slice(cuts[self.group.rank] + p.start, cuts[self.group.rank] + p.stop) for p in parts]
+        cuts, mine = _cuts(size, self.group.count), self._mine(size)
         batches = [self.data.batch(draw[0][rows], draw[1][rows], draw[2][rows], draw[3][rows]) for rows in mine]
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
         if config.uniform and len(batches) > 1:

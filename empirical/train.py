@@ -21,12 +21,13 @@ from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
-from maskgraph.empirical.pixels import Pixels, PixelSet
+from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
+from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 
-Images = CodedImages | Pixels
+Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
 
 
@@ -123,7 +124,7 @@ def training_set(images: Images, config: TrainConfig, device: torch.device) -> T
         return CodedSet(images, config.view, device)
     if config.view != "positional":
         raise InputError(f"view {config.view} of {images.name}'s pixels; expected positional: others are of codes")
-    return PixelSet(images, device)
+    return image_set(images, device)
 
 
 def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:

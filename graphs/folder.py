@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -82,6 +83,34 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
     Raises:
         InputError: a size below 1, or a file that is missing, truncated, no image, or of more than 8 bits a channel.
     """
+    return np.asarray(_middle(_opened(path, size), size))
+
+
+def read_crop(
+    path: Path, size: int, box: Callable[[int, int], Sequence[float] | NDArray[np.float64]]
+) -> NDArray[np.uint8]:
+    """Read a part of an image, in RGB, resized by an antialiased bicubic filter.
+
+    Args:
+        path: the image.
+        size: side of the answer.
+        box: called with the image's height and width; left, top, width and height of the part, in whole pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        InputError: see `read_image`.
+    """
+    from PIL.Image import Resampling
+
+    image = _opened(path, size)
+    left, top, width, height = (int(value) for value in box(image.height, image.width))
+    part = image.crop((left, top, left + width, top + height))
+    return np.asarray(part.resize((size, size), Resampling.BICUBIC))
+
+
+def _opened(path: Path, size: int) -> Image:
     from PIL import Image  # slow to import, and wanted here only
 
     if size < 1:
@@ -94,7 +123,7 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
         raise InputError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
     if mode.startswith("I"):
         raise InputError(f"{path} has pixels of kind {mode}; expected 8 bits a channel: convert it")
-    return np.asarray(_middle(pixels, size))
+    return pixels
 
 
 def _classes(root: Path, part: Part) -> tuple[str, ...]:

@@ -1,0 +1,233 @@
+"""Images that do not fit into memory: read by workers one step ahead of the training."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from maskgraph.empirical.augment import Augmentation, Draws
+from maskgraph.empirical.data import Batch, Rows
+from maskgraph.empirical.pixels import Pixels, PixelSet, masked, normaliser, patchified
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import Folder, read_crop, read_image
+from maskgraph.graphs.patches import check_patch
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the channels of ImageNet, as every published model takes them."""
+
+
+class Reader(Protocol):
+    """Where images come from; called from several threads at once."""
+
+    def whole(self, row: int) -> NDArray[np.uint8]:
+        """(size, size, C) the image as it is judged."""
+        ...
+
+    def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
+        """(size, size, C) the image as it is trained on; `draws` is (1, ·), as `Augmentation.draw` gives them."""
+        ...
+
+    def digest(self) -> str:
+        """A fingerprint of what is read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Images to train on or to judge by, read when they are needed.
+
+    Attributes:
+        name: what the user asked for.
+        reader: where they come from.
+        labels: (N,) int64 in 0..K-1.
+        size: side of an image in pixels.
+        channels: C.
+        patch: side of a patch; divides the size.
+        mean: (C,), taken from the images before a model sees them.
+        std: (C,), positive; they are divided by it then.
+        augmentation: what is done to them in training.
+        workers: threads that read.
+    """
+
+    name: str
+    reader: Reader
+    labels: NDArray[np.int64]
+    size: int
+    channels: int
+    patch: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    workers: int = 4
+
+    def __post_init__(self) -> None:
+        """See that the images can be cut into patches and be read."""
+        check_patch(self.patch, self.size, self.size)
+        if self.workers < 1:
+            raise InputError(f"workers {self.workers}; expected at least 1")
+        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
+            raise InputError(
+                f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
+            )
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """The images of a folder, cropped while they are read: a crop is of the image as it is on disk.
+
+    Attributes:
+        folder: its images by name.
+        size: side of the answer in pixels.
+    """
+
+    folder: Folder
+    size: int
+
+    def whole(self, row: int) -> NDArray[np.uint8]:
+        """The middle of the image (see `read_image`)."""
+        return read_image(self.folder.root / self.folder.paths[row], self.size)
+
+    def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
+        """A crop of the image (see `read_crop`), or its middle where none is asked for."""
+        path = self.folder.root / self.folder.paths[row]
+        if augmentation.crop is None:
+            image = read_image(path, self.size)
+        else:
+            image = read_crop(path, self.size, lambda height, width: augmentation.boxes(draws, height, width)[0])
+        return np.ascontiguousarray(image[:, ::-1]) if augmentation.mirrored(draws)[0] else image
+
+    def digest(self) -> str:
+        """A fingerprint of names, labels and size: a million images are not read to see that they are the same."""
+        digest = hashlib.sha256(repr((self.size, self.folder.classes)).encode())
+        digest.update("\0".join(self.folder.paths).encode())
+        digest.update(self.folder.labels.tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class DatasetReader:
+    """Any torch dataset whose items are (image, label), or images.
+
+    An image is an array or a tensor of bytes, (H, W, C) or as a tensor (C, H, W), or of floats in [0, 1]; or a Pillow
+    image. All are of one size. A dataset that augments by itself needs no `Augmentation`.
+
+    Attributes:
+        dataset: what is indexed; from several threads at once.
+    """
+
+    dataset: Any
+
+    def whole(self, row: int) -> NDArray[np.uint8]:
+        """The image as the dataset gives it."""
+        item = self.dataset[row]
+        return as_bytes(item[0] if isinstance(item, tuple | list) else item)
+
+    def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
+        """A crop of it, enlarged to the size it was."""
+        image = torch.as_tensor(self.whole(row)).permute(2, 0, 1)[None].float()
+        changed = augmentation.apply(image, draws)[0].permute(1, 2, 0)
+        return np.asarray(changed.round().clamp(0, 255).to(torch.uint8).numpy())
+
+    def digest(self) -> str:
+        """A fingerprint of its first and its last image and of how many there are."""
+        digest = hashlib.sha256(str(len(self.dataset)).encode())
+        for row in (0, len(self.dataset) - 1):
+            digest.update(np.ascontiguousarray(self.whole(row)).tobytes())
+        return digest.hexdigest()
+
+
+def as_bytes(image: Any) -> NDArray[np.uint8]:
+    """(H, W, C) uint8 of an image in any of the forms that `DatasetReader` takes.
+
+    Raises:
+        InputError: another form, or floats outside of [0, 1].
+    """
+    array = np.asarray(image.permute(1, 2, 0) if isinstance(image, Tensor) and image.ndim == 3 else image)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3:
+        raise InputError(f"an image of the dataset has shape {array.shape}; expected (H, W, C), or a tensor (C, H, W)")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" or not (array.min() >= 0 and array.max() <= 1):
+        raise InputError(
+            f"an image of the dataset has dtype {array.dtype} and values up to {array.max():g}; expected bytes, or "
+            "floats from 0 to 1: leave the normalisation to maskgraph"
+        )
+    return np.asarray(np.rint(array * 255), dtype=np.uint8)
+
+
+class StreamSet:
+    """Images that are read by threads, those of the next batch while this one is trained on."""
+
+    def __init__(self, images: Stream, device: torch.device) -> None:
+        self.images, self.device = images, device
+        side = images.size // images.patch
+        self.grid, self.patch_dim = (side, side), images.patch**2 * images.channels
+        self._scale = normaliser(images.mean, images.std, 255, device)
+        self._pool = ThreadPoolExecutor(images.workers)
+        self._coming: list[tuple[Rows, list[Future[NDArray[np.uint8]]]]] = []
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.images.labels)
+
+    def digest(self) -> str:
+        """A fingerprint of what is read and of how it is normalised, cut and augmented."""
+        images = self.images
+        how = (images.size, images.patch, images.mean, images.std, images.augmentation, images.reader.digest())
+        return hashlib.sha256(repr(how).encode()).hexdigest()
+
+    def draw(self, rng: np.random.Generator, size: int) -> Draws:
+        """What chance has to say about the augmentation of `size` images."""
+        return self.images.augmentation.draw(rng, size)
+
+    def prepare(self, rows: Rows, draws: Draws) -> None:
+        """Begin to read a batch that will be asked for."""
+        self._coming.append((rows, self._read(rows, draws)))
+
+    def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
+        """Images under masks (see `TrainingSet.batch`)."""
+        return masked(self.augmented(rows, draws), kept, dropped)
+
+    def augmented(self, rows: Rows, draws: Draws) -> Tensor:
+        """(B, n, s) all patches of images as they are trained on."""
+        if self._coming and np.array_equal(self._coming[0][0], rows):
+            reading = self._coming.pop(0)[1]
+        else:
+            # What was prepared is of another step: a run that was resumed, or a measurement between two steps.
+            reading = self._read(rows, draws)
+        return patchified(self._arrived([future.result() for future in reading]), self.images.patch)
+
+    def whole(self, rows: Rows) -> Tensor:
+        """(B, n, s) all patches of images as they are judged."""
+        read = list(self._pool.map(self.images.reader.whole, rows.tolist()))
+        return patchified(self._arrived(read), self.images.patch)
+
+    def _read(self, rows: Rows, draws: Draws) -> list[Future[NDArray[np.uint8]]]:
+        reader, augmentation = self.images.reader, self.images.augmentation
+        return [
+            self._pool.submit(reader.cut, row, augmentation, draws[index : index + 1])
+            for index, row in enumerate(rows.tolist())
+        ]
+
+    def _arrived(self, read: list[NDArray[np.uint8]]) -> Tensor:
+        wanted = (self.images.size, self.images.size, self.images.channels)
+        for image in read:
+            if image.shape != wanted:
+                raise InputError(f"an image of {self.images.name} has shape {image.shape}; expected {wanted} for all")
+        stacked = torch.as_tensor(np.stack(read)) if read else torch.empty((0, *wanted), dtype=torch.uint8)
+        factor, shift = self._scale
+        return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2) * factor + shift
+
+
+def image_set(images: Pixels | Stream, device: torch.device) -> PixelSet | StreamSet:
+    """Images in the form that batches are made of."""
+    return PixelSet(images, device) if isinstance(images, Pixels) else StreamSet(images, device)

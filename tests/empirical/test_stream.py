@@ -1,0 +1,159 @@
+"""Images that are read while a network trains: the same bits as from memory, and crops of what lies on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import TensorDataset
+
+from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.stream import DatasetReader, FolderReader, Stream, StreamSet, as_bytes
+from maskgraph.empirical.train import train
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import list_folder, read_image
+from tests.empirical.test_checkpoint import stop_at
+from tests.empirical.toys import assert_same_bits, pixels
+
+CPU = torch.device("cpu")
+CONFIG = TrainConfig(method="u-mae", mask_ratio=0.5, epochs=4, batch=5, device="cpu")
+
+
+def stream_of(images: Pixels, **changes: Any) -> Stream:
+    """The same images as items of a torch dataset."""
+    dataset = TensorDataset(torch.as_tensor(images.pixels).permute(0, 3, 1, 2), torch.as_tensor(images.labels))
+    mean, std = tuple(images.mean.tolist()), tuple(images.std.tolist())
+    stream = Stream("noise", DatasetReader(dataset), images.labels, 8, images.pixels.shape[3], images.patch, mean, std)
+    return dataclasses.replace(stream, **changes)
+
+
+@pytest.mark.parametrize("change", [{}, {"accumulate": 2}, {"lam": "auto"}, {"method": "simmim"}])
+def test_reading_trains_to_the_bits_of_memory(change: dict[str, Any]) -> None:
+    config = dataclasses.replace(CONFIG, **change)
+    assert_same_bits(train(stream_of(pixels()), config), train(pixels(), config))
+
+
+def test_an_interrupted_run_goes_on_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, images = tmp_path / "model.safetensors", stream_of(pixels(), augmentation=Augmentation((0.3, 1.0), flip=True))
+    with monkeypatch.context() as patch:
+        stop_at(patch, torch.optim.AdamW, "step", 8, after=True)
+        with pytest.raises(KeyboardInterrupt):
+            train(images, CONFIG, path, checkpoint_every=5)
+    assert_same_bits(train(images, CONFIG, path), train(images, CONFIG))
+    with pytest.raises(InputError, match="is a checkpoint of another model"):
+        train(stream_of(pixels()), CONFIG, path)
+
+
+def test_a_batch_is_read_while_the_one_before_is_trained_on() -> None:
+    asked: list[int] = []
+
+    class Noting(DatasetReader):
+        def whole(self, row: int) -> NDArray[np.uint8]:
+            asked.append(row)
+            return super().whole(row)
+
+    images = stream_of(pixels())
+    data = StreamSet(dataclasses.replace(images, reader=Noting(images.reader.dataset)), CPU)  # type: ignore[attr-defined]
+    rows, draws = np.array([3, 1]), np.empty((2, 0))
+    data.prepare(rows, draws)
+    kept, dropped = np.array([[0, 1], [0, 1]]), np.array([[2, 3], [2, 3]])
+    found = data.batch(rows, kept, dropped, draws)
+    assert sorted(asked) == [1, 3], "each image once"
+    whole = data.whole(rows)
+    assert torch.equal(torch.cat([found.visible, found.target], dim=1), whole)
+
+
+def folder(tmp_path: Path) -> FolderReader:
+    """Two images that are not square, each of one class."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for part in ("train", "val"):
+            (tmp_path / part / name).mkdir(parents=True)
+            values = rng.integers(256, size=(40, 60, 3), dtype=np.uint8)
+            Image.fromarray(values).save(tmp_path / part / name / "one.png")
+    return FolderReader(list_folder(tmp_path, "train"), 16)
+
+
+def test_a_folder_is_cropped_as_it_lies_on_disk(tmp_path: Path) -> None:
+    reader, augmentation = folder(tmp_path), Augmentation((0.2, 1.0), flip=True)
+    draws = augmentation.draw(np.random.default_rng(0), 20)
+    flipped = augmentation.mirrored(draws)
+    assert 0 < flipped.sum() < 20
+    for index in range(20):
+        row = index % 2
+        found = reader.cut(row, augmentation, draws[index : index + 1])
+        image = Image.open(tmp_path / reader.folder.paths[row])
+        left, top, w, h = augmentation.boxes(draws[index : index + 1], 40, 60)[0].astype(int).tolist()
+        wanted = np.asarray(image.crop((left, top, left + w, top + h)).resize((16, 16), Image.Resampling.BICUBIC))
+        np.testing.assert_array_equal(found, wanted[:, ::-1] if flipped[index] else wanted)
+
+
+def test_without_a_crop_a_folder_gives_the_middle(tmp_path: Path) -> None:
+    reader = folder(tmp_path)
+    middle = read_image(tmp_path / "train" / "b" / "one.png", 16)
+    np.testing.assert_array_equal(reader.whole(1), middle)
+    np.testing.assert_array_equal(reader.cut(1, Augmentation(), np.empty((1, 0))), middle)
+
+
+def test_a_folder_is_trained_on(tmp_path: Path) -> None:
+    reader = folder(tmp_path)
+    images = Stream("folder", reader, reader.folder.labels, 16, 3, 4, augmentation=Augmentation((0.2, 1.0)))
+    config = dataclasses.replace(CONFIG, batch=2, epochs=3)
+    first = train(images, config)
+    assert np.isfinite(first.losses).all()
+    assert_same_bits(first, train(images, config))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((2, 2, 3), 51, dtype=np.uint8),
+        np.full((2, 2, 3), 0.2),
+        torch.full((3, 2, 2), 0.2),
+        torch.full((3, 2, 2), 51, dtype=torch.uint8),
+        Image.fromarray(np.full((2, 2, 3), 51, dtype=np.uint8)),
+    ],
+)
+def test_images_come_in_many_forms(image: Any) -> None:
+    found = as_bytes(image)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.full((2, 2, 3), 51))
+
+
+def test_a_grey_image_has_one_channel() -> None:
+    assert as_bytes(np.zeros((2, 3), dtype=np.uint8)).shape == (2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros(3, dtype=np.uint8), r"has shape \(3,\); expected \(H, W, C\)"),
+        (np.full((2, 2, 1), 1.5), r"dtype float64 and values up to 1.5; expected bytes, or floats from 0 to 1"),
+        (np.full((2, 2, 1), np.nan), r"expected bytes, or floats"),
+        (np.zeros((2, 2, 1), dtype=np.int64), r"dtype int64 and values up to 0; expected bytes"),
+    ],
+)
+def test_images_in_other_forms_are_refused(image: NDArray[Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        as_bytes(image)
+
+
+def test_what_cannot_be_streamed_is_refused() -> None:
+    images = stream_of(pixels())
+    with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
+        dataclasses.replace(images, patch=3)
+    with pytest.raises(InputError, match=r"workers 0; expected at least 1"):
+        dataclasses.replace(images, workers=0)
+    with pytest.raises(InputError, match=r"of 3 channels; expected one each, std above 0"):
+        dataclasses.replace(images, std=(1.0, 1.0))
+    other = dataclasses.replace(images, size=12)
+    with pytest.raises(InputError, match=r"an image of noise has shape \(8, 8, 3\); expected \(12, 12, 3\) for all"):
+        train(other, CONFIG)
