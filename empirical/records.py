@@ -92,7 +92,7 @@ def read_study(run: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or one of something else.
     """
-    return _read_object(run / "study.json", ("plan", "machine"))
+    return read_object(run / "study.json", ("plan", "machine"))
 
 
 def read_bounds(run: Path) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def read_bounds(run: Path) -> pd.DataFrame:
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
     graph = read_study(run)["plan"]["graph"]
-    table = pd.DataFrame([_read_object(file, ("view", "hop", "mask_ratio", "bounds", "unseen")) for file in files])
+    table = pd.DataFrame([read_object(file, ("view", "hop", "mask_ratio", "bounds", "unseen")) for file in files])
     missing = [
         f"{view} {hop} {ratio}"
         for view in graph["views"]
@@ -134,10 +134,15 @@ def read_records(run: Path) -> pd.DataFrame:
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
-    return pd.DataFrame([_read_object(file, ("method", "mask_ratio", "seed", "checks")) for file in files])
+    return pd.DataFrame([read_object(file, ("method", "mask_ratio", "seed", "checks")) for file in files])
 
 
-def _read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON object that holds certain keys.
+
+    Raises:
+        InputError: no such file, or one of something else.
+    """
     value = read_json(path)
     if not isinstance(value, dict) or not set(keys) <= set(value):
         raise InputError(f"{path} does not hold {', '.join(keys)}; delete it and run again with --resume")

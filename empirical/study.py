@@ -11,32 +11,27 @@ A study lives in one directory, every file written atomically, so that it resume
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-import platform
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from functools import lru_cache
-from importlib.metadata import version
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.measure import evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.objective import normalise_patches
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
-from maskgraph.empirical.records import read_study, write_json
+from maskgraph.empirical.records import write_json
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, untrained
+from maskgraph.empirical.workers import in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
@@ -79,14 +74,16 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
     _check_ratios(plan, split.train)
-    _claim(plan, directory, resume, device)
+    claim(directory / "study.json", plan_table(plan), resume, device)
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
     jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(directory, job))]
     if device.type == "cuda":
         workers = 1
     spent, total = 0.0, sum(COST[job[0]] for job in jobs)
-    for done, job in enumerate(_in_processes(plan, directory, jobs, min(workers, max(len(jobs), 1))), start=1):
+    do = partial(_do, plan_table(plan), directory)
+    for done, job in enumerate(in_processes(do, jobs, min(workers, max(len(jobs), 1))), start=1):
+        assert job is not None
         spent += COST[job[0]]
         report(done, len(jobs), job[1], spent / total)
 
@@ -141,67 +138,6 @@ def _check_ratios(plan: Plan, images: CodedImages) -> None:
                 f"mask ratios {kept[count]:g} and {ratio:g} both keep {count} of {images.patches} patches; drop one"
             )
         kept[count] = ratio
-
-
-def _claim(plan: Plan, directory: Path, resume: bool, device: torch.device) -> None:
-    """Write study.json, or see that the one that is there is of the same plan."""
-    path = directory / "study.json"
-    table = plan_table(plan)
-    if path.exists():
-        if not resume:
-            raise InputError(f"{directory} holds a study already; add --resume to finish it, or choose another --out")
-        if differing := _differences(read_study(directory)["plan"], table):
-            raise InputError(
-                f"{directory} holds another study ({differing}); choose another --out, or delete that directory"
-            )
-        return
-    packages = ("numpy", "scipy", "torch", "scikit-learn")
-    machine = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
-        "versions": {name: version(name) for name in packages},
-    }
-    write_json(path, {"plan": table, "machine": machine})
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{name}.{key} is {old.get(name, {}).get(key)!r} there and {new.get(name, {}).get(key)!r} here"
-        for name in sorted(set(old) | set(new))
-        for key in sorted(set(old.get(name, {})) | set(new.get(name, {})))
-        if old.get(name, {}).get(key) != new.get(name, {}).get(key)
-    )
-
-
-def _in_processes(plan: Plan, directory: Path, jobs: list[Job], workers: int) -> Iterator[Job]:
-    """Do the jobs and yield each as it ends. Models on one thread each: two such processes outrun one on two."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    try:
-        pending: dict[Future[None], Job] = {pool.submit(_do, plan_table(plan), directory, job): job for job in jobs}
-        while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                job = pending.pop(future)
-                future.result()
-                yield job
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        # A parent that is killed closes nothing: its workers would wait for work for ever.
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _do(table: dict[str, Any], directory: Path, job: Job) -> None:

@@ -7,7 +7,8 @@ ends in the same bits on the same machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet
+from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
 from maskgraph.empirical.pixels import Pixels
@@ -76,7 +78,7 @@ def train(
 
     Raises:
         InputError: a configuration that cannot be trained, codes without values, a checkpoint of another model,
-            or one that cannot be read or written.
+            or one that cannot be read or written; a batch that does not fit into memory.
         TrainingDivergedError: the loss became NaN or infinite.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes train, the checkpoint before stays.
@@ -88,6 +90,7 @@ def train(
     device = resolve_device(config.device)
     data = training_set(images, config, device)
     meta = _meta(data, config)
+    check_footprint(config.model(data.grid, data.patch_dim), config, device, group.count)
     state = State(data, config, device, group)
     if path is not None:
         _restore(state, path, meta)
@@ -96,7 +99,8 @@ def train(
     saved = state.step
     try:
         for step in range(state.step, state.steps):
-            state.advance()
+            with _room(config, device):
+                state.advance()
             if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
                 _check_finite(state)
                 if path is not None:
@@ -112,6 +116,18 @@ def train(
             _store(state, path, meta)
         raise
     return _trained(state)
+
+
+@contextmanager
+def _room(config: TrainConfig, device: torch.device) -> Iterator[None]:
+    """Say what to do where memory ran out although the estimate before the first step said that it would not."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"{device.type} ran out of memory on {config.batch} images in {config.accumulate} parts "
+            f"({str(error).splitlines()[0]}); add --resume and --accumulate {2 * config.accumulate}"
+        ) from error
 
 
 def training_set(images: Images, config: TrainConfig, device: torch.device) -> TrainingSet:

@@ -33,7 +33,7 @@ MEASURED = (
     "four_L_lambda",
 )
 
-PREFIXES = ("cls", "mean", "pixels")
+PREFIXES = ("cls", "mean", "tokens", "bottleneck", "pixels")
 SHOWN = (
     *("linear", "knn", "few_shot", "L_unif", "lipschitz", "lipschitz_two_sided", "lipschitz_mean", "rankme"),
     "participation_ratio",

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from maskgraph.empirical.records import write_atomically
 
-METHOD_COLOURS = {"mae": "#0072b2", "u-mae": "#d55e00"}
-METHOD_NAMES = {"mae": "MAE", "u-mae": "U-MAE"}
+METHOD_COLOURS = {"mae": "#0072b2", "u-mae": "#d55e00", "simmim": "#009e73", "u-simmim": "#cc79a7"}
+METHOD_NAMES = {"mae": "MAE", "u-mae": "U-MAE", "simmim": "SimMIM", "u-simmim": "U-SimMIM"}
 CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#999999")
 THEORY_STYLES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 4)))
 THEORY_MARKS = ("x", "+", "1", "2", "3", "4")

@@ -1,0 +1,59 @@
+"""Independent pieces of work in processes of one thread each: two such processes outrun one on two threads."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from typing import TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+
+Job = TypeVar("Job")
+
+
+def in_processes(
+    do: Callable[[Job], None], jobs: Sequence[Job], workers: int, every: float | None = None
+) -> Iterator[Job | None]:
+    """Do the jobs and yield each as it ends.
+
+    Args:
+        do: a function of a module, or a partial of one.
+        jobs: what it is called with.
+        workers: processes.
+        every: seconds after which None is yielded where no job has ended; None: never.
+
+    Raises:
+        Exception: whatever a job raised; those that run are waited for.
+    """
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        pending: dict[Future[None], Job] = {pool.submit(do, job): job for job in jobs}
+        while pending:
+            done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
+            if not done:
+                yield None
+            for future in done:
+                job = pending.pop(future)
+                future.result()
+                yield job
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        # A parent that is killed closes nothing: its workers would wait for work for ever.
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -1,0 +1,113 @@
+"""The memory of a training step: the formula against what autograd saves, and refusals that name what would fit."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from maskgraph.empirical import footprint
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.footprint import STATE, TRANSIENT, activation_bytes, check_footprint, parameter_count
+from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, model_config
+from maskgraph.empirical.state import State
+from maskgraph.empirical.train import train
+from maskgraph.graphs.errors import InputError
+from tests.empirical.toys import SHORT, images, with_
+
+SHAPES = {
+    "tiny at 32 pixels": (model_config("tiny", (8, 8), 48), 16),
+    "tiny at 28 pixels, half kept": (model_config("tiny", (7, 7), 16), 25),
+    "base at 224 pixels": (model_config("base", (14, 14), 768), 49),
+    "base with SimMIM": (model_config("base", (14, 14), 768, family="simmim"), 98),
+    "base with a bottleneck": (model_config("base", (14, 14), 768, bottleneck=64), 49),
+}
+
+
+def saved(shape: ModelConfig, kept: int, count: int) -> int:
+    """Bytes that autograd keeps of so many images, on a device that computes nothing."""
+    patches = shape.grid[0] * shape.grid[1]
+    with torch.device("meta"):
+        model = MaskedAutoencoder(shape) if shape.family == "mae" else SimMIM(shape)
+        shown = torch.empty(count, kept, shape.patch_dim)
+        at, slots = (torch.zeros(count, number, dtype=torch.int64) for number in (kept, patches - kept))
+    own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    seen: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            seen[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        reconstruction, tokens = model(shown, at, slots)
+    assert reconstruction.requires_grad
+    assert tokens.requires_grad
+    return sum(seen.values())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_activations_are_what_autograd_saves(name: str) -> None:
+    shape, kept = SHAPES[name]
+    counted = saved(shape, kept, 2) - saved(shape, kept, 1)
+    estimate = activation_bytes(shape, kept, half=False)
+    # Above, so that what fits by the formula fits; by less than half, so that little that fits is refused.
+    assert counted <= TRANSIENT * estimate
+    assert 0.95 * counted <= estimate <= 1.5 * counted
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_parameters_are_counted_but_for_the_few(name: str) -> None:
+    shape, _ = SHAPES[name]
+    with torch.device("meta"):
+        model = MaskedAutoencoder(shape) if shape.family == "mae" else SimMIM(shape)
+    assert parameter_count(shape) == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.02)
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, cpu = model_config("base", (14, 14), 768), torch.device("cpu")
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 8 * 2**30)
+    config = TrainConfig(size="base", batch=4096, device="cpu")
+    with pytest.raises(
+        InputError, match=r"4096 images at a time need about .* GiB of memory and 8 GiB are free;"
+    ) as told:
+        check_footprint(shape, config, cpu, 1)
+    found = re.search(r"; (\d+) would fit: lower --batch, or keep it with --accumulate (\d+)", str(told.value))
+    assert found is not None
+    fit, parts = map(int, found.groups())
+    image = TRANSIENT * activation_bytes(shape, 49, half=False)
+    assert (
+        STATE * parameter_count(shape) + fit * image <= 8 * 2**30 < STATE * parameter_count(shape) + (fit + 1) * image
+    )
+    check_footprint(shape, with_(config, batch=fit), cpu, 1)
+    check_footprint(shape, with_(config, accumulate=parts), cpu, 1)
+    check_footprint(shape, config, cpu, parts)
+    with pytest.raises(InputError, match="would fit"):
+        check_footprint(shape, with_(config, accumulate=parts - 1), cpu, 1)
+
+
+def test_a_model_that_does_not_fit_at_all_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 2**20)
+    monkeypatch.setattr(State, "advance", lambda _: pytest.fail("training was begun"))
+    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller --size"):
+        train(images(), SHORT)
+
+
+def test_memory_that_runs_out_all_the_same_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: State) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nlong report")
+
+    monkeypatch.setattr(State, "advance", full)
+    with pytest.raises(
+        InputError, match=r"cpu ran out of memory on 4 images in 2 parts .*; add --resume and --acc.* 4$"
+    ):
+        train(images(), with_(SHORT, accumulate=2))
+
+
+def test_bfloat16_takes_less() -> None:
+    shape, kept = SHAPES["base at 224 pixels"]
+    assert np.isclose(activation_bytes(shape, kept, half=True), 0.75 * activation_bytes(shape, kept, half=False))
