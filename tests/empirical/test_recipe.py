@@ -1,0 +1,127 @@
+"""Recipes: read and checked at the door, parts that are never mixed, and those that come with maskgraph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from maskgraph.empirical.recipe import load_parts, read_recipe, recipe_from, recipe_names, recipe_table
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.stored import HAS_TEST, load_stored
+from tests.graphs.cifar_archive import plant
+
+DIGITS: dict[str, Any] = {"data": {"dataset": "digits", "patch": 2}}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_that_come_along_are_recipes(name: str) -> None:
+    recipe = read_recipe(name)
+    assert recipe_from(recipe_table(recipe)) == recipe
+    assert len(recipe.runs()) == len(recipe.methods) * recipe.seeds
+    assert len({(config.method, config.seed) for config in recipe.runs()}) == len(recipe.runs())
+
+
+def test_a_recipe_is_its_tables(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        '[data]\ndataset = "cifar10"\npatch = 4\ncrop = [0.2, 1]\nflip = true\n'
+        '[train]\nmethods = ["u-simmim"]\nseeds = 2\nmask_ratio = 0.6\nlam = "auto"\ndiagonal = false\n'
+        '[judge]\nprobes = ["knn"]\nlayers = false\n'
+    )
+    recipe = read_recipe(str(path))
+    assert (recipe.data.dataset, recipe.data.crop, recipe.data.flip) == ("cifar10", (0.2, 1), True)
+    assert [(config.method, config.seed) for config in recipe.runs()] == [("u-simmim", 0), ("u-simmim", 1)]
+    assert (recipe.train.mask_ratio, recipe.train.lam, recipe.train.diagonal) == (0.6, "auto", False)
+    assert (recipe.judge.probes, recipe.judge.layers) == (("knn",), False)
+
+
+def rows_of(pixels: np.ndarray[Any, Any]) -> set[bytes]:
+    return {image.tobytes() for image in pixels}
+
+
+def test_digits_are_parted_into_three_that_share_no_image() -> None:
+    recipe = recipe_from({"data": {**DIGITS["data"], "validation": 0.2, "held_out": 0.25}})
+    parts = load_parts(recipe.data, None)
+    stored = load_stored("digits")
+    pieces = [rows_of(part.pixels) for part in (parts.train, parts.validation, parts.test)]
+    assert sum(len(part.labels) for part in (parts.train, parts.validation, parts.test)) == len(stored.labels)
+    assert not pieces[0] & pieces[1]
+    assert not pieces[0] & pieces[2]
+    assert not pieces[1] & pieces[2]
+    assert set.union(*pieces) == rows_of(stored.pixels)
+    assert len(parts.test.labels) / len(stored.labels) == pytest.approx(0.25, abs=0.01)
+    assert len(parts.validation.labels) / len(stored.labels) == pytest.approx(0.2 * 0.75, abs=0.01)
+    values = parts.train.pixels / parts.train.full
+    for part in (parts.train, parts.validation, parts.test):
+        np.testing.assert_allclose(part.mean, values.mean(axis=(0, 1, 2)))
+        np.testing.assert_allclose(part.std, values.std(axis=(0, 1, 2)))
+    again = load_parts(recipe.data, None)
+    np.testing.assert_array_equal(again.test.labels, parts.test.labels)
+
+
+def test_a_test_part_of_its_own_is_used_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    planted = plant(monkeypatch, "cifar10", images=30)
+    planted.extract(tmp_path)
+    data = recipe_from({"data": {"dataset": "cifar10", "patch": 8, "flip": True, "validation": 0.5}}).data
+    parts = load_parts(data, tmp_path)
+    assert "cifar10" in HAS_TEST
+    np.testing.assert_array_equal(parts.test.pixels, planted.pixels[True])
+    np.testing.assert_array_equal(parts.test.labels, planted.labels[True])
+    assert rows_of(parts.train.pixels) | rows_of(parts.validation.pixels) == rows_of(planted.pixels[False])
+    assert parts.train.augmentation.flip
+    assert not parts.validation.augmentation.flip
+    assert not parts.test.augmentation.flip
+
+
+def test_some_images_are_drawn_from_the_training_part() -> None:
+    data = recipe_from({"data": {**DIGITS["data"], "images": 500}}).data
+    parts = load_parts(data, None)
+    assert sum(len(part.labels) for part in (parts.train, parts.validation, parts.test)) == 500
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({}, r"the recipe names no dataset; add it under \[data\]"),
+        ({"data": {"dataset": "digits"}}, r"the recipe names no patch; add it under \[data\]"),
+        ({**DIGITS, "graph": {}}, r"unknown table 'graph' in the recipe; expected \[data\], \[train\] and \[judge\]"),
+        (
+            {**DIGITS, "train": {"seed": 1}},
+            r"\[train\] sets seed, which a recipe fills in itself; use methods and seeds",
+        ),
+        ({**DIGITS, "train": {"epoch": 1}}, r"\[train\] sets 'epoch', which does not exist; did you mean epochs"),
+        ({**DIGITS, "train": {"lam": "often"}}, r"lam 'often'; expected a number or auto"),
+        ({**DIGITS, "train": {"diagonal": 1}}, r"\[train\] sets diagonal to 1; expected true or false"),
+        ({**DIGITS, "train": {"view": "bag"}}, r"view bag; networks on pixels know positions"),
+        ({**DIGITS, "train": {"methods": []}}, r"methods \[\]; name at least one, and each once"),
+        ({**DIGITS, "train": {"methods": ["dino"]}}, r"unknown method 'dino'; expected some of mae, u-mae"),
+        ({**DIGITS, "train": {"seeds": 0}}, r"seeds 0; expected at least 1"),
+        ({**DIGITS, "judge": {"probes": ["svm"]}}, r"unknown probe 'svm'; expected some of ridge, sgd, knn, few-shot"),
+        ({**DIGITS, "judge": {"probes": ["knn", "knn"]}}, r"name at least one, and each once"),
+        ({**DIGITS, "judge": {"views": 1}}, r"views 1; expected at least 2"),
+        ({"data": {**DIGITS["data"], "crop": [0.5]}}, r"crop \[0.5\]; expected the least and the largest share"),
+        ({"data": {**DIGITS["data"], "crop": [0.5, 2]}}, r"crop from 0.5 to 2 of the area"),
+        ({"data": {**DIGITS["data"], "validation": 0}}, r"validation 0; expected a share of the images in \(0, 1\)"),
+    ],
+)
+def test_a_bad_recipe_is_refused_at_the_door(table: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        recipe_from(table)
+
+
+def test_what_the_data_cannot_give_is_refused() -> None:
+    with pytest.raises(InputError, match=r"images 5000; expected 1 to 1797, which digits holds"):
+        load_parts(recipe_from({"data": {**DIGITS["data"], "images": 5000}}).data, None)
+    with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
+        load_parts(recipe_from({"data": {"dataset": "digits", "patch": 3}}).data, None)
+    with pytest.raises(InputError, match=r"unknown dataset 'svhn'"):
+        load_parts(recipe_from({"data": {"dataset": "svhn", "patch": 4}}).data, None)
+    with pytest.raises(
+        InputError, match=r"unknown recipe 'imagenet'; expected .*digits.*, or the path of a .toml file"
+    ):
+        read_recipe("imagenet")
+    with pytest.raises(InputError, match=r"cannot be read .*; expected a recipe in TOML"):
+        read_recipe("nowhere.toml")
