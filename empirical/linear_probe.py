@@ -1,0 +1,205 @@
+"""Linear probes of frozen features: ridge in closed form, and batch-norm with LARS as published for MAE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.state import schedule
+from maskgraph.graphs.errors import InputError
+
+REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
+"""Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A ridge regression onto one-hot classes, and how its regulariser was chosen.
+
+    Attributes:
+        predicted: (N,) int64, the class of each test image.
+        regulariser: the chosen one of `REGULARISERS`.
+        validation: accuracy on the validation images with it, before the refit.
+    """
+
+    predicted: NDArray[np.int64]
+    regulariser: float
+    validation: float
+
+
+@dataclass(frozen=True)
+class SgdProbe:
+    """The linear probe of He et al. 2022, appendix A.1, but for its crops: features are frozen and computed once.
+
+    Published for 1.28 million images in batches of 16,384 at 0.1 · 16,384/256 = 6.4, which are 78 steps an epoch. LARS
+    moves a weight by a share of its own size, so that a set of fewer images needs as many steps of that size, not
+    as large a batch: it is cut into 78 batches.
+
+    Attributes:
+        epochs: passes over the features.
+        batch: most features a step.
+        steps: least steps an epoch, as far as there are two features for each.
+        lr: peak learning rate.
+        warmup: epochs in which it rises.
+        momentum: of LARS.
+        trust: LARS's trust coefficient.
+        seed: of the initialisation and of the order.
+    """
+
+    epochs: int = 90
+    batch: int = 16384
+    steps: int = 78
+    lr: float = 6.4
+    warmup: int = 10
+    momentum: float = 0.9
+    trust: float = 0.001
+    seed: int = 0
+
+
+def ridge_probe(train: Labelled, validation: Labelled, test: NDArray[np.float64]) -> Ridge:
+    """Fit on training features, choose the regulariser on validation ones, refit on both, answer for test ones.
+
+    Features are centred and scaled by what is fitted on. Ties between regularisers go to the larger.
+
+    Args:
+        train: features, classes and masses.
+        validation: others.
+        test: (N, D) features of images in neither.
+    """
+    classes = int(max(train.y.max(), validation.y.max())) + 1
+    answers = _ridge(train, validation.x, classes)
+    scores = [float(validation.weights[answer == validation.y].sum() / validation.weights.sum()) for answer in answers]
+    best = max(range(len(scores)), key=lambda index: (scores[index], index))
+    weights = np.concatenate([train.weights * len(train.x), validation.weights * len(validation.x)])
+    both = Labelled(
+        np.concatenate([train.x, validation.x]), np.concatenate([train.y, validation.y]), weights / weights.sum()
+    )
+    predicted = _ridge(both, test, classes, (REGULARISERS[best],))[0]
+    return Ridge(predicted, REGULARISERS[best], scores[best])
+
+
+def _ridge(
+    fitted: Labelled, asked: NDArray[np.float64], classes: int, regularisers: Iterable[float] = REGULARISERS
+) -> list[NDArray[np.int64]]:
+    """The classes that ridge regressions give, one array a regulariser, all from one decomposition."""
+    centred, asked = _standardised(fitted, asked)
+    root = np.sqrt(fitted.weights)[:, None]
+    onehot = np.eye(classes)[fitted.y]
+    prior = fitted.weights @ onehot
+    # (XᵀPX + rI)⁻¹XᵀPY = V (s² + r)⁻¹ s Uᵀ P^½ Y for P^½X = U s Vᵀ, whichever of N and D is the smaller.
+    U, s, Vt = np.linalg.svd(root * centred, full_matrices=False)
+    right, left = U.T @ (root * (onehot - prior)), asked @ Vt.T
+    return [
+        np.asarray((left @ (right * (s / (s**2 + r))[:, None]) + prior).argmax(axis=1), dtype=np.int64)
+        for r in regularisers
+    ]
+
+
+def _standardised(fitted: Labelled, asked: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = fitted.weights @ fitted.x
+    spread = np.sqrt(fitted.weights @ (fitted.x - mean) ** 2)
+    # What rounding of the mean leaves of a constant feature is no spread, and must not be blown up to one.
+    rounding = len(fitted.x) * np.finfo(np.float64).eps * np.abs(fitted.x).max(axis=0)
+    scale = np.where(spread > rounding, spread, 1)
+    return (fitted.x - mean) / scale, (asked - mean) / scale
+
+
+def sgd_probe(
+    train: Labelled, test: NDArray[np.float64], how: SgdProbe, device: torch.device | None = None
+) -> NDArray[np.int64]:
+    """Batch-norm without affine and one linear layer, trained by LARS; the classes of the test features.
+
+    Args:
+        train: features and classes, each of one weight.
+        test: (N, D).
+        how: the recipe.
+        device: where; the CPU when None.
+
+    Raises:
+        InputError: one feature in all, which batch-norm makes 0.
+    """
+    count = len(train.x)
+    if count < 2:
+        raise InputError(f"{count} feature under batch-norm, which makes 0 of it; expected at least 2")
+    # Never one feature alone in a batch.
+    batches = min(max(-(-count // how.batch), how.steps), count // 2)
+    x, y = torch.as_tensor(train.x, dtype=torch.float32, device=device), torch.as_tensor(train.y, device=device)
+    probe = _probe(x.shape[1], int(train.y.max()) + 1, how.seed).to(x.device)
+    optimiser = Lars(probe.parameters(), how.momentum, how.trust)
+    steps, rising = batches * how.epochs, how.warmup / how.epochs if how.epochs > how.warmup else 0.0
+    for step in range(steps):
+        epoch, index = divmod(step, batches)
+        order = np.random.default_rng([how.seed, 9, epoch]).permutation(count)
+        rows = torch.as_tensor(order[count * index // batches : count * (index + 1) // batches], device=x.device)
+        probe.zero_grad(set_to_none=True)
+        functional.cross_entropy(probe(x[rows]), y[rows]).backward()
+        optimiser.step(how.lr * schedule(step, steps, rising))
+    with torch.no_grad():
+        asked = torch.as_tensor(test, dtype=torch.float32, device=x.device)
+        return np.asarray(probe.eval()(asked).argmax(dim=1).cpu().numpy(), dtype=np.int64)
+
+
+class Lars:
+    """Layer-wise adaptive rate scaling (You, Gitman and Ginsburg 2017, arXiv 1708.03888), without weight decay.
+
+    The step of a matrix is scaled by trust·‖w‖/‖∇‖; that of a vector (a bias) is not, as in the probe of MAE.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], momentum: float, trust: float) -> None:
+        self._parameters, self._momentum, self._trust = list(parameters), momentum, trust
+        self._velocity = [torch.zeros_like(parameter) for parameter in self._parameters]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """One step at a learning rate; v ← momentum·v + scaled gradient, w ← w − lr·v."""
+        for parameter, velocity in zip(self._parameters, self._velocity, strict=True):
+            gradient = parameter.grad
+            assert gradient is not None
+            if parameter.ndim > 1:
+                size, slope = parameter.norm(), gradient.norm()
+                gradient = gradient * torch.where((size > 0) & (slope > 0), self._trust * size / slope, 1.0)
+            velocity.mul_(self._momentum).add_(gradient)
+            parameter.sub_(lr * velocity)
+
+
+def _probe(dim: int, classes: int, seed: int) -> nn.Sequential:
+    linear = nn.Linear(dim, classes)
+    generator = torch.Generator().manual_seed(seed)
+    nn.init.normal_(linear.weight, std=0.01, generator=generator)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.BatchNorm1d(dim, affine=False, eps=1e-6), linear)
+
+
+def knn_probe(
+    train: Labelled, test: NDArray[np.float64], neighbours: int = 20, temperature: float = 0.07
+) -> NDArray[np.int64]:
+    """The class with the most votes among the nearest by cosine, each worth exp(cosine/T) (Wu et al. 2018, 1805.01978).
+
+    Args:
+        train: features, classes and masses; a vote is worth its mass, too.
+        test: (N, D).
+        neighbours: how many vote; all of them where there are fewer.
+        temperature: T.
+    """
+    known, asked = _unit(train.x), _unit(test)
+    count, classes = min(neighbours, len(known)), np.arange(int(train.y.max()) + 1)
+    found = []
+    for start in range(0, len(asked), 1024):
+        cosine = asked[start : start + 1024] @ known.T
+        nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+        vote = train.weights[nearest] * np.exp((np.take_along_axis(cosine, nearest, axis=1) - 1) / temperature)
+        votes = (vote[:, :, None] * (train.y[nearest][:, :, None] == classes)).sum(axis=1)
+        found.append(votes.argmax(axis=1))
+    return np.concatenate(found).astype(np.int64)
+
+
+def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return np.asarray(x / np.where(norm > 0, norm, 1))

@@ -1,0 +1,207 @@
+"""How far features have collapsed, by every measure in use, and what N and D alone impose on each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.empirical.collapse import participation_ratio
+from maskgraph.graphs.errors import InputError
+
+Features = NDArray[np.float64]
+
+RANKME_EPS = 1e-7
+"""Added to each share of RankMe and LiDAR, as published."""
+
+LIDAR_DELTA = 1e-4
+"""Added to the within-class covariance of LiDAR, as published."""
+
+FITTED = (10, 50)
+"""Eigenvalues that α-ReQ's line is fitted to, by index from 0: the head bends, and the tail is noise. All of them where
+there are fewer than twice the first. The paper leaves the range open; the fit's R² is given beside the slope."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """A line through the logarithms of eigenvalues over those of their indices: λ_i ∝ i^-α.
+
+    Attributes:
+        alpha: its slope downwards.
+        r_squared: share of the logarithms' variance that it explains: what the slope can be believed for.
+        points: eigenvalues that it goes through.
+    """
+
+    alpha: float
+    r_squared: float
+    points: int
+
+
+def rankme(Z: Features) -> float:
+    """RankMe as published: exp of the entropy of σ_k/‖σ‖_1 + 1e-7 (Garrido et al. 2023, arXiv 2210.02885, eq. 1).
+
+    `collapse.rankme` is the same without the 1e-7, which makes 0 of a matrix of zeros and never exceeds the rank.
+
+    Args:
+        Z: (N, D).
+    """
+    s = np.linalg.svd(Z, compute_uv=False)
+    return _exp_entropy(s / max(s.sum(), np.finfo(np.float64).tiny) + RANKME_EPS)
+
+
+def stable_rank(Z: Features) -> float:
+    """‖Z‖_F²/‖Z‖_2², from 1 to the rank; 0 for Z = 0."""
+    s = np.linalg.svd(Z, compute_uv=False)
+    return float((s**2).sum() / s[0] ** 2) if s[0] > 0 else 0.0
+
+
+def covariance_spectrum(Z: Features) -> Features:
+    """(min(N, D),) eigenvalues of the covariance of the rows of Z, over N, descending."""
+    return np.asarray(np.linalg.svd(Z - Z.mean(axis=0), compute_uv=False) ** 2 / len(Z))
+
+
+def nesum(Z: Features) -> float:
+    """Σ λ_i/λ_1 of the covariance (He and Ozay 2022, ICML): 1 for collapse onto a line, D for whitened features."""
+    eigenvalues = covariance_spectrum(Z)
+    return float(eigenvalues.sum() / eigenvalues[0]) if eigenvalues[0] > 0 else 0.0
+
+
+def alpha_req(Z: Features) -> PowerLaw:
+    """The decay of the covariance spectrum (Agrawal et al. 2022, α-ReQ, NeurIPS), by least squares in logarithms.
+
+    Only eigenvalues above rounding are fitted; none or one makes no line, and α and R² are then NaN.
+    """
+    eigenvalues = covariance_spectrum(Z)
+    rounding = np.finfo(np.float64).eps * max(Z.shape) * eigenvalues[0]
+    usable = int((eigenvalues > rounding).sum()) if eigenvalues[0] > 0 else 0
+    first = FITTED[0] if usable >= 2 * FITTED[0] else 0
+    y = np.log(eigenvalues[first : min(usable, FITTED[1])])
+    if len(y) < 2:
+        return PowerLaw(float("nan"), float("nan"), len(y))
+    x = np.log(np.arange(first + 1, first + 1 + len(y)))
+    slope, intercept = np.polyfit(x, y, 1)
+    residual = float(((y - slope * x - intercept) ** 2).sum())
+    total = float(((y - y.mean()) ** 2).sum())
+    return PowerLaw(-float(slope), 1 - residual / total if total > 0 else 1.0, len(y))
+
+
+def lidar(views: Features) -> float:
+    """LiDAR: the effective rank of what tells images apart, measured by what masks do (Thilak et al. 2023, 2312.04000).
+
+    Σ_w^-½ Σ_b Σ_w^-½, with Σ_b the covariance of the images' means and Σ_w that of views about them, + δI.
+
+    Args:
+        views: (N, q, D), q views of each of N images.
+    """
+    means = views.mean(axis=1)
+    within = (views - means[:, None]).reshape(-1, views.shape[2])
+    values, vectors = np.linalg.eigh(within.T @ within / len(within) + LIDAR_DELTA * np.eye(views.shape[2]))
+    centred = (means - means.mean(axis=0)) @ (vectors / np.sqrt(values))
+    s = np.linalg.svd(centred, compute_uv=False) ** 2
+    return _exp_entropy(s / max(s.sum(), np.finfo(np.float64).tiny) + RANKME_EPS)
+
+
+def uniformity(Z: Features) -> float:
+    """Mean of (z_i·z_j)² over pairs i ≠ j of rows at unit norm: an unbiased estimate of L_unif."""
+    z = _unit(Z)
+    gram = z.T @ z if z.shape[1] < len(z) else z @ z.T
+    # ‖ZᵀZ‖_F = ‖ZZᵀ‖_F, and the diagonal of ZZᵀ holds squared norms.
+    own = float(((z**2).sum(axis=1) ** 2).sum())
+    return (float((gram**2).sum()) - own) / (len(z) * (len(z) - 1))
+
+
+def alignment(views: Features) -> float:
+    """−mean z·z⁺ over pairs of different views of one image, rows at unit norm; views is (N, q, D)."""
+    z = _unit(views)
+    q = z.shape[1]
+    total = (z.sum(axis=1) ** 2).sum(axis=1) - (z**2).sum(axis=(1, 2))
+    return float(-total.mean() / (q * (q - 1)))
+
+
+def shares(views: Features) -> dict[str, float]:
+    """Shares of the variance of unit-norm features: between images, and within an image, between its views.
+
+    Masks are drawn anew for every image here, so that what a mask does to all images alike and what it does to one are
+    one share; `collapse.variance_shares` tells them apart where all images share their masks.
+
+    Args:
+        views: (N, q, D). The share between images is corrected for the q views that their means are over.
+    """
+    z = _unit(views)
+    count, q, _ = z.shape
+    means = z.mean(axis=1)
+    within = float(((z - means[:, None]) ** 2).sum() / (count * (q - 1)))
+    between = float(((means - means.mean(axis=0)) ** 2).sum() / (count - 1)) - within / q
+    total = max(between, 0.0) + within
+    if total <= np.finfo(np.float64).eps * count * q:
+        return {"share_image": 0.0, "share_view": 0.0}
+    return {"share_image": max(between, 0.0) / total, "share_view": within / total}
+
+
+def collapse_report(views: Features) -> dict[str, float]:
+    """Every measure, of q views of N images.
+
+    Measures of one matrix take the first view of every image: rows that are independent.
+
+    Args:
+        views: (N, q, D), not normalised; N and q at least 2.
+
+    Raises:
+        InputError: fewer images or views, or a value that is not finite.
+    """
+    if views.ndim != 3 or min(views.shape[:2]) < 2:
+        raise InputError(
+            f"views of shape {views.shape}; expected (images, views, dimension), at least 2 of the first two"
+        )
+    if not np.isfinite(views).all():
+        raise InputError("features of views are not finite; the network has diverged")
+    first = _unit(views[:, 0])
+    law = alpha_req(first)
+    return {
+        "rankme": rankme(first),
+        "stable_rank": stable_rank(first),
+        "participation_ratio": participation_ratio(first),
+        "nesum": nesum(first),
+        "alpha_req": law.alpha,
+        "alpha_req_r_squared": law.r_squared,
+        "alpha_req_points": law.points,
+        "lidar": lidar(_unit(views)),
+        "uniformity": uniformity(views[:, 0]),
+        "alignment": alignment(views),
+        **shares(views),
+    }
+
+
+def gaussian_null(shape: tuple[int, ...], seed: int) -> Features:
+    """(N, q, D) independent standard normal features: what every measure says of nothing at all."""
+    return np.random.default_rng([seed, 8]).normal(size=shape)
+
+
+def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
+    """The least and the largest value that N images in D dimensions leave each measure.
+
+    Σ_ij (z_i·z_j)² ≥ N²/D, so that the mean over i ≠ j is at least (N/D − 1)/(N − 1).
+    """
+    rank, centred = float(min(images, dim)), float(min(images - 1, dim))
+    # The entropy is largest where all shares are equal; they sum to 1 and the eps of each.
+    total = 1 + rank * RANKME_EPS
+    entropic = (rank / total) ** total
+    return {
+        "rankme": (1.0, entropic),
+        "stable_rank": (1.0, rank),
+        "participation_ratio": (1.0, rank),
+        "nesum": (1.0, centred),
+        "lidar": (1.0, entropic),
+        "uniformity": (max(0.0, (images / dim - 1) / (images - 1)), 1.0),
+        "alignment": (-1.0, 1.0),
+    }
+
+
+def _unit(Z: Features) -> Features:
+    norm = np.linalg.norm(Z, axis=-1, keepdims=True)
+    return np.asarray(Z / np.where(norm > 0, norm, 1))
+
+
+def _exp_entropy(share: Features) -> float:
+    return float(np.exp(-(share * np.log(share)).sum()))

@@ -1,0 +1,187 @@
+"""Linear probes against scikit-learn and literal loops; train, validation and test never mixed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge as SklearnRidge
+
+from maskgraph.empirical import linear_probe
+from maskgraph.empirical.linear_probe import REGULARISERS, Lars, SgdProbe, knn_probe, ridge_probe, sgd_probe
+from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.state import schedule
+from maskgraph.graphs.errors import InputError
+from tests.strategies import searched
+
+SEEDS = st.integers(0, 10**6)
+
+
+def labelled(count: int, dim: int, classes: int, seed: int, weighted: bool = True) -> Labelled:
+    """Classes whose means differ by about their spread, each present."""
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.arange(classes), rng.integers(classes, size=count - classes)])
+    means = np.random.default_rng(99).normal(size=(classes, dim))
+    x = means[y] + rng.normal(size=(count, dim)) * rng.uniform(0.5, 2, dim) + 3
+    weights = rng.uniform(0.2, 1, count) if weighted else np.ones(count)
+    return Labelled(x, y, weights / weights.sum())
+
+
+def by_sklearn(fitted: Labelled, asked: NDArray[np.float64], classes: int, r: float) -> NDArray[np.int64]:
+    """Ridge onto one-hot classes with an intercept, features standardised by what is fitted on."""
+    mean = np.average(fitted.x, axis=0, weights=fitted.weights)
+    spread = np.sqrt(np.average((fitted.x - mean) ** 2, axis=0, weights=fitted.weights))
+    model = SklearnRidge(alpha=r, solver="cholesky")
+    model.fit((fitted.x - mean) / spread, np.eye(classes)[fitted.y], sample_weight=fitted.weights)
+    return np.asarray(model.predict((asked - mean) / spread).argmax(axis=1), dtype=np.int64)
+
+
+@given(st.integers(30, 60), st.integers(2, 8), st.integers(2, 4), SEEDS)
+@searched(15)
+def test_ridge_is_scikit_learns(count: int, dim: int, classes: int, seed: int) -> None:
+    train, validation = labelled(count, dim, classes, seed), labelled(count, dim, classes, seed + 1)
+    test = labelled(40, dim, classes, seed + 2)
+    found = ridge_probe(train, validation, test.x)
+    accuracy = []
+    for r in REGULARISERS:
+        right = by_sklearn(train, validation.x, classes, r) == validation.y
+        accuracy.append(validation.weights[right].sum())
+    # The largest of those that are best: rounding may swap two answers that tie.
+    best = max(r for r, score in zip(REGULARISERS, accuracy, strict=True) if score > max(accuracy) - 1e-12)
+    assert found.validation == pytest.approx(max(accuracy))
+    assert found.regulariser == best
+    weights = np.concatenate([train.weights, validation.weights])
+    both = Labelled(
+        np.concatenate([train.x, validation.x]), np.concatenate([train.y, validation.y]), weights / weights.sum()
+    )
+    np.testing.assert_array_equal(found.predicted, by_sklearn(both, test.x, classes, best))
+
+
+def test_ridge_of_more_features_than_images_is_scikit_learns_too() -> None:
+    train, validation, test = (labelled(20, 50, 3, seed) for seed in range(3))
+    found = ridge_probe(train, validation, test.x)
+    both = Labelled(
+        np.concatenate([train.x, validation.x]),
+        np.concatenate([train.y, validation.y]),
+        np.concatenate([train.weights, validation.weights]) / 2,
+    )
+    np.testing.assert_array_equal(found.predicted, by_sklearn(both, test.x, 3, found.regulariser))
+
+
+def test_test_images_choose_nothing_and_validation_chooses_the_regulariser() -> None:
+    train, validation, test = (labelled(60, 40, 3, seed) for seed in range(3))
+    found = ridge_probe(train, validation, test.x)
+    one_by_one = [ridge_probe(train, validation, test.x[row : row + 1]).predicted[0] for row in range(10)]
+    np.testing.assert_array_equal(one_by_one, found.predicted[:10])
+    assert ridge_probe(train, validation, 1000 * test.x).regulariser == found.regulariser
+    noise = replace(validation, y=np.random.default_rng(0).permutation(validation.y))
+    chosen = {ridge_probe(train, replace(noise, y=np.roll(noise.y, shift)), test.x).regulariser for shift in range(9)}
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize("value", [0.0, 1e9])
+def test_a_constant_feature_tells_ridge_nothing(value: float) -> None:
+    train, validation, test = (labelled(40, 3, 3, seed) for seed in range(3))
+
+    def more(x: NDArray[np.float64], constant: float) -> NDArray[np.float64]:
+        return np.concatenate([x, np.full((len(x), 1), constant)], axis=1)
+
+    wanted = ridge_probe(train, validation, test.x)
+    wider = [replace(part, x=more(part.x, value)) for part in (train, validation)]
+    found = ridge_probe(wider[0], wider[1], more(test.x, value))
+    np.testing.assert_array_equal(found.predicted, wanted.predicted)
+
+
+def test_lars_is_its_formula_step_by_step() -> None:
+    rng = np.random.default_rng(0)
+    w, b = rng.normal(size=(3, 2)), rng.normal(size=3)
+    leaf, bias = torch.tensor(w, requires_grad=True), torch.tensor(b, requires_grad=True)
+    optimiser = Lars([leaf, bias], momentum=0.9, trust=0.01)
+    velocity_w, velocity_b = np.zeros((3, 2)), np.zeros(3)
+    for step in range(5):
+        slope_w, slope_b = rng.normal(size=(3, 2)), rng.normal(size=3)
+        leaf.grad, bias.grad = torch.tensor(slope_w), torch.tensor(slope_b)
+        optimiser.step(lr=0.5 + step)
+        rate = 0.01 * math.sqrt((w**2).sum()) / math.sqrt((slope_w**2).sum())
+        velocity_w = 0.9 * velocity_w + rate * slope_w
+        velocity_b = 0.9 * velocity_b + slope_b
+        w, b = w - (0.5 + step) * velocity_w, b - (0.5 + step) * velocity_b
+        np.testing.assert_allclose(leaf.detach().numpy(), w, rtol=1e-12)
+        np.testing.assert_allclose(bias.detach().numpy(), b, rtol=1e-12)
+
+
+def test_lars_moves_a_zero_matrix_by_its_gradient() -> None:
+    leaf = torch.zeros(2, 2, requires_grad=True)
+    leaf.grad = torch.ones(2, 2)
+    Lars([leaf], 0.0, 0.01).step(0.5)
+    assert torch.equal(leaf.detach(), torch.full((2, 2), -0.5))
+
+
+def test_the_published_probe_learns_and_does_not_look_at_scales() -> None:
+    train, test = labelled(200, 6, 3, 0, weighted=False), labelled(200, 6, 3, 1, weighted=False)
+    how = SgdProbe(epochs=30, warmup=3)
+    found = sgd_probe(train, test.x, how)
+    chance = np.bincount(test.y).max() / 200
+    best = by_sklearn(train, test.x, 3, 1e-3)
+    assert (found == test.y).mean() > (best == test.y).mean() - 0.05 > chance + 0.2
+    np.testing.assert_array_equal(sgd_probe(train, test.x, how), found)
+    # Powers of two are exact, and beside variances of 10⁶ batch-norm's eps of 10⁻⁶ is rounded away.
+    large, scales = 1000 * train.x, 2.0 ** np.arange(6)
+    one, other = (sgd_probe(replace(train, x=large * by), 1000 * test.x * by, how) for by in (1, scales))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(("count", "batches"), [(2, 1), (5, 2), (155, 77), (500, 78), (800, 80)])
+def test_every_epoch_shows_every_feature_in_batches_of_at_least_two(
+    count: int, batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[float]] = []
+    rates: list[float] = []
+    forward, step = torch.nn.BatchNorm1d.forward, Lars.step
+
+    def noted(layer: torch.nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
+        if layer.training:
+            seen.append(x[:, 0].tolist())
+        return forward(layer, x)
+
+    def timed(optimiser: Lars, lr: float) -> None:
+        rates.append(lr)
+        step(optimiser, lr)
+
+    monkeypatch.setattr(torch.nn.BatchNorm1d, "forward", noted)
+    monkeypatch.setattr(linear_probe.Lars, "step", timed)
+    x = np.arange(2.0 * count).reshape(count, 2)
+    sgd_probe(Labelled(x, np.arange(count) % 2, np.ones(count)), x, SgdProbe(epochs=2, batch=10, warmup=1))
+    assert len(seen) == 2 * batches
+    assert min(map(len, seen)) >= 2
+    assert max(map(len, seen)) <= max(10, 3)
+    for epoch in (seen[:batches], seen[batches:]):
+        assert sorted(value for batch in epoch for value in batch) == x[:, 0].tolist()
+    if count > 5:
+        assert seen[:batches] != seen[batches:]
+    np.testing.assert_allclose(rates, [6.4 * schedule(index, 2 * batches, 0.5) for index in range(2 * batches)])
+
+
+def test_one_feature_under_batch_norm_is_refused() -> None:
+    one = Labelled(np.ones((1, 3)), np.zeros(1, dtype=np.int64), np.ones(1))
+    with pytest.raises(InputError, match=r"1 feature under batch-norm, which makes 0 of it; expected at least 2"):
+        sgd_probe(one, one.x, SgdProbe())
+
+
+@given(st.integers(5, 30), st.integers(1, 25), st.floats(0.05, 1), SEEDS)
+@searched(25)
+def test_weighted_votes_are_their_formula(count: int, neighbours: int, temperature: float, seed: int) -> None:
+    train, test = labelled(count, 4, 3, seed), labelled(12, 4, 3, seed + 1)
+    found = knn_probe(train, test.x, neighbours, temperature)
+    for row, x in enumerate(test.x):
+        cosine = train.x @ x / np.linalg.norm(train.x, axis=1) / np.linalg.norm(x)
+        votes = np.zeros(3)
+        for index in np.argsort(-cosine)[:neighbours]:
+            votes[train.y[index]] += train.weights[index] * math.exp(cosine[index] / temperature)
+        assert votes[found[row]] == pytest.approx(votes.max(), rel=1e-9)

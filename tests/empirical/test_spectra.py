@@ -1,0 +1,185 @@
+"""Collapse measures against planted spectra, literal loops and the bounds that N and D impose."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from maskgraph.empirical import collapse
+from maskgraph.empirical.spectra import (
+    LIDAR_DELTA,
+    alignment,
+    alpha_req,
+    bounds,
+    collapse_report,
+    covariance_spectrum,
+    gaussian_null,
+    lidar,
+    nesum,
+    rankme,
+    shares,
+    stable_rank,
+    uniformity,
+)
+from maskgraph.graphs.errors import InputError
+from tests.empirical.test_collapse import with_spectrum
+from tests.strategies import searched
+
+ROUNDING = 1e-9
+"""Of sums of at most some thousand products of order 1 in float64, and of eigenvalues of well conditioned matrices."""
+
+SEEDS = st.integers(0, 10**6)
+Array = NDArray[np.float64]
+
+
+def centred_with_spectrum(eigenvalues: Array, rows: int, seed: int) -> Array:
+    """(rows, k) features whose covariance has these eigenvalues, off the origin."""
+    rng = np.random.default_rng(seed)
+    left, _ = np.linalg.qr(np.concatenate([np.ones((rows, 1)), rng.normal(size=(rows, len(eigenvalues)))], axis=1))
+    right, _ = np.linalg.qr(rng.normal(size=(len(eigenvalues), len(eigenvalues))))
+    return np.asarray(left[:, 1:] * np.sqrt(rows * eigenvalues) @ right.T + rng.normal(size=len(eigenvalues)))
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=8), st.integers(1, 9), SEEDS)
+@searched(40)
+def test_ranks_are_the_formulas_of_a_planted_spectrum(values: list[float], more: int, seed: int) -> None:
+    s = np.sort(values)[::-1]
+    Z = with_spectrum(s, len(s) + more, np.random.default_rng(seed))
+    share = s / s.sum() + 1e-7
+    assert rankme(Z) == pytest.approx(math.exp(-sum(p * math.log(p) for p in share)), rel=ROUNDING)
+    assert stable_rank(Z) == pytest.approx(sum(v**2 for v in s) / max(s) ** 2)
+    centred = centred_with_spectrum(s, len(s) + 1 + more, seed)
+    np.testing.assert_allclose(covariance_spectrum(centred)[: len(s)], s, rtol=1e-8)
+    assert nesum(centred) == pytest.approx(s.sum() / s[0])
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
+@pytest.mark.parametrize("count", [6, 15, 40, 80])
+def test_a_power_law_is_found_with_a_perfect_fit(alpha: float, count: int) -> None:
+    law = alpha_req(centred_with_spectrum(np.arange(1.0, count + 1) ** np.float64(-alpha), count + 5, 0))
+    assert law.alpha == pytest.approx(alpha, rel=1e-6)
+    assert law.r_squared == pytest.approx(1, abs=1e-9)
+    assert law.points == {6: 6, 15: 15, 40: 30, 80: 40}[count]
+
+
+def test_a_fit_that_is_none_says_so() -> None:
+    stairs = np.repeat([1.0, 1e-4], 20)
+    law = alpha_req(centred_with_spectrum(stairs, 60, 0))
+    assert law.r_squared < 0.9
+    assert math.isnan(alpha_req(np.ones((5, 3))).alpha)
+    assert alpha_req(np.outer(np.arange(5.0), np.ones(3))).points == 1
+
+
+def test_published_rankme_is_that_of_the_graph_up_to_its_eps() -> None:
+    Z = np.random.default_rng(0).normal(size=(50, 20))
+    assert rankme(Z) == pytest.approx(collapse.rankme(Z), rel=1e-4)
+    assert rankme(Z) != collapse.rankme(Z)
+
+
+@given(st.integers(3, 8), st.integers(2, 4), st.integers(1, 5), SEEDS)
+@searched(30)
+def test_lidar_is_its_formula(images: int, q: int, dim: int, seed: int) -> None:
+    views = np.random.default_rng(seed).normal(size=(images, q, dim))
+    mean = views.mean(axis=(0, 1))
+    between, within = np.zeros((dim, dim)), LIDAR_DELTA * np.eye(dim)
+    for image in views:
+        between += np.outer(image.mean(axis=0) - mean, image.mean(axis=0) - mean) / images
+        for view in image:
+            within += np.outer(view - image.mean(axis=0), view - image.mean(axis=0)) / (images * q)
+    values, vectors = np.linalg.eigh(within)
+    whiten = vectors / np.sqrt(values) @ vectors.T
+    eigenvalues = np.clip(np.linalg.eigvalsh(whiten @ between @ whiten), 0, None)
+    share = eigenvalues / eigenvalues.sum()
+    # The eps of directions that do not vary is 1e-7·log 1e-7 each, whether they are counted or not.
+    wanted = math.exp(-sum((p + 1e-7) * math.log(p + 1e-7) for p in share))
+    assert lidar(views) == pytest.approx(wanted, rel=dim * 2e-6)
+
+
+def test_lidar_counts_the_directions_that_tell_images_apart() -> None:
+    """Images on the axes of three dimensions of six, their views scattered in the other three."""
+    rng = np.random.default_rng(0)
+    means = np.concatenate([np.eye(3), -np.eye(3)]).repeat(20, axis=0)
+    views = np.zeros((120, 10, 6))
+    views[:, :, :3] = means[:, None]
+    views[:, :, 3:] = rng.normal(size=(120, 10, 3)) * 0.01
+    assert lidar(views) == pytest.approx(3, abs=0.01)
+
+
+@given(st.integers(2, 7), st.integers(2, 4), st.integers(1, 6), SEEDS)
+@searched(30)
+def test_uniformity_and_alignment_are_their_means_over_pairs(images: int, q: int, dim: int, seed: int) -> None:
+    views = np.random.default_rng(seed).normal(size=(images, q, dim))
+    z = views / np.linalg.norm(views, axis=2, keepdims=True)
+    pairs = itertools.permutations(range(images), 2)
+    assert uniformity(views[:, 0]) == pytest.approx(np.mean([(z[i, 0] @ z[j, 0]) ** 2 for i, j in pairs]), abs=ROUNDING)
+    inner = [-(z[i, a] @ z[i, b]) for i in range(images) for a, b in itertools.permutations(range(q), 2)]
+    assert alignment(views) == pytest.approx(np.mean(inner), abs=ROUNDING)
+
+
+def test_shares_are_those_of_a_planted_variance() -> None:
+    """Unit vectors near a pole: image and view move them by independent normals of known variance."""
+    rng = np.random.default_rng(0)
+    count, q, dim = 4000, 4, 6
+    moves = 0.03 * rng.normal(size=(count, 1, dim)) + 0.01 * rng.normal(size=(count, q, dim))
+    moves[:, :, 0] = 1
+    found = shares(moves)
+    # The standard error of a variance over 4,000·5 normals is 1 %; five of them, and curvature of 0.03² = 0.1 %.
+    assert found["share_image"] == pytest.approx(0.9, abs=0.01)
+    assert found["share_image"] + found["share_view"] == pytest.approx(1)
+    nothing = shares(np.ones((5, 3, 2)))
+    assert nothing == {"share_image": 0.0, "share_view": 0.0}
+
+
+def test_views_without_an_image_have_no_image_share() -> None:
+    """The means over q views vary by chance alone: without the correction the share would be 1/q."""
+    found = shares(gaussian_null((3000, 2, 8), 0))
+    assert found["share_image"] < 0.03
+
+
+@given(st.integers(3, 12), st.integers(2, 4), st.integers(1, 9), SEEDS)
+@searched(40)
+def test_every_measure_is_within_its_bounds(images: int, q: int, dim: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    views = rng.normal(size=(images, q, dim)) * rng.uniform(0.01, 1, dim)
+    found = collapse_report(views)
+    for name, (low, high) in bounds(images, dim).items():
+        # LiDAR and RankMe count 1e-7 for every direction that is not there.
+        assert low - 1e-5 <= found[name] <= high + 1e-5, name
+
+
+def test_bounds_are_reached() -> None:
+    frame = np.concatenate([np.eye(4), -np.eye(4), np.eye(4)])
+    low, high = bounds(12, 4)["uniformity"]
+    assert uniformity(frame) == pytest.approx(low)
+    assert uniformity(np.ones((12, 4))) == pytest.approx(high)
+    assert bounds(3, 8)["uniformity"][0] == 0 == uniformity(np.eye(8)[:3])
+    for name, measure in (("rankme", rankme), ("stable_rank", stable_rank)):
+        assert measure(np.eye(4)) == pytest.approx(bounds(4, 4)[name][1])
+        assert measure(np.ones((4, 4))) == pytest.approx(1, abs=1e-5)
+    assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
+
+
+@given(SEEDS)
+@searched(10)
+def test_a_rotation_changes_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    views = rng.normal(size=(20, 3, 5)) + 0.3
+    turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    before, after = collapse_report(views), collapse_report(views @ turn)
+    for name, value in before.items():
+        assert after[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"views of shape \(1, 4, 3\); expected \(images, views, dimension\), at least"
+    ):
+        collapse_report(np.zeros((1, 4, 3)))
+    with pytest.raises(InputError, match=r"features of views are not finite; the network has diverged"):
+        collapse_report(np.full((3, 2, 3), np.nan))
