@@ -19,6 +19,10 @@ REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
 
 
+NORM_EPS = 1e-6
+"""Of batch-norm in the published probe."""
+
+
 @dataclass(frozen=True)
 class Ridge:
     """A ridge regression onto one-hot classes, and how its regulariser was chosen.
@@ -131,19 +135,22 @@ def sgd_probe(
     # Never one feature alone in a batch.
     batches = min(max(-(-count // how.batch), how.steps), count // 2)
     x, y = torch.as_tensor(train.x, dtype=torch.float32, device=device), torch.as_tensor(train.y, device=device)
-    probe = _probe(x.shape[1], int(train.y.max()) + 1, how.seed).to(x.device)
-    optimiser = Lars(probe.parameters(), how.momentum, how.trust)
+    linear = _linear(x.shape[1], int(train.y.max()) + 1, how.seed).to(x.device)
+    optimiser = Lars(linear.parameters(), how.momentum, how.trust)
     steps, rising = batches * how.epochs, how.warmup / how.epochs if how.epochs > how.warmup else 0.0
     for step in range(steps):
         epoch, index = divmod(step, batches)
         order = np.random.default_rng([how.seed, 9, epoch]).permutation(count)
         rows = torch.as_tensor(order[count * index // batches : count * (index + 1) // batches], device=x.device)
-        probe.zero_grad(set_to_none=True)
-        functional.cross_entropy(probe(x[rows]), y[rows]).backward()
+        linear.zero_grad(set_to_none=True)
+        normal = functional.batch_norm(x[rows], None, None, training=True, eps=NORM_EPS)
+        functional.cross_entropy(linear(normal), y[rows]).backward()
         optimiser.step(how.lr * schedule(step, steps, rising))
     with torch.no_grad():
         asked = torch.as_tensor(test, dtype=torch.float32, device=x.device)
-        return np.asarray(probe.eval()(asked).argmax(dim=1).cpu().numpy(), dtype=np.int64)
+        # The statistics of all features, which running means over batches as large as published come near to.
+        normal = functional.batch_norm(asked, x.mean(dim=0), x.var(dim=0), eps=NORM_EPS)
+        return np.asarray(linear(normal).argmax(dim=1).cpu().numpy(), dtype=np.int64)
 
 
 class Lars:
@@ -169,12 +176,11 @@ class Lars:
             parameter.sub_(lr * velocity)
 
 
-def _probe(dim: int, classes: int, seed: int) -> nn.Sequential:
+def _linear(dim: int, classes: int, seed: int) -> nn.Linear:
     linear = nn.Linear(dim, classes)
-    generator = torch.Generator().manual_seed(seed)
-    nn.init.normal_(linear.weight, std=0.01, generator=generator)
+    nn.init.normal_(linear.weight, std=0.01, generator=torch.Generator().manual_seed(seed))
     nn.init.zeros_(linear.bias)
-    return nn.Sequential(nn.BatchNorm1d(dim, affine=False, eps=1e-6), linear)
+    return linear
 
 
 def knn_probe(

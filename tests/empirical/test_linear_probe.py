@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from maskgraph.empirical import linear_probe
-from maskgraph.empirical.linear_probe import REGULARISERS, Lars, SgdProbe, knn_probe, ridge_probe, sgd_probe
+from maskgraph.empirical.linear_probe import NORM_EPS, REGULARISERS, Lars, SgdProbe, knn_probe, ridge_probe, sgd_probe
 from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.state import schedule
 from maskgraph.graphs.errors import InputError
@@ -131,9 +132,11 @@ def test_the_published_probe_learns_and_does_not_look_at_scales() -> None:
     best = by_sklearn(train, test.x, 3, 1e-3)
     assert (found == test.y).mean() > (best == test.y).mean() - 0.05 > chance + 0.2
     np.testing.assert_array_equal(sgd_probe(train, test.x, how), found)
-    # Powers of two are exact, and beside variances of 10⁶ batch-norm's eps of 10⁻⁶ is rounded away.
-    large, scales = 1000 * train.x, 2.0 ** np.arange(6)
-    one, other = (sgd_probe(replace(train, x=large * by), 1000 * test.x * by, how) for by in (1, scales))
+    # Powers of two are exact, and batch-norm's eps is rounded away beside the variance of the nearest two features.
+    enlarge, scales = 2.0**30, 2.0 ** np.arange(6)
+    nearest = np.diff(np.sort(enlarge * train.x, axis=0), axis=0).min()
+    assert np.finfo(np.float32).eps / 4 * (nearest / 2) ** 2 > NORM_EPS
+    one, other = (sgd_probe(replace(train, x=enlarge * train.x * by), enlarge * test.x * by, how) for by in (1, scales))
     np.testing.assert_array_equal(one, other)
 
 
@@ -143,18 +146,18 @@ def test_every_epoch_shows_every_feature_in_batches_of_at_least_two(
 ) -> None:
     seen: list[list[float]] = []
     rates: list[float] = []
-    forward, step = torch.nn.BatchNorm1d.forward, Lars.step
+    normalise, step = torch.nn.functional.batch_norm, Lars.step
 
-    def noted(layer: torch.nn.BatchNorm1d, x: torch.Tensor) -> torch.Tensor:
-        if layer.training:
+    def noted(x: torch.Tensor, mean: object, variance: object, **how: Any) -> torch.Tensor:
+        if how.get("training"):
             seen.append(x[:, 0].tolist())
-        return forward(layer, x)
+        return normalise(x, mean, variance, **how)  # type: ignore[arg-type]
 
     def timed(optimiser: Lars, lr: float) -> None:
         rates.append(lr)
         step(optimiser, lr)
 
-    monkeypatch.setattr(torch.nn.BatchNorm1d, "forward", noted)
+    monkeypatch.setattr(torch.nn.functional, "batch_norm", noted)
     monkeypatch.setattr(linear_probe.Lars, "step", timed)
     x = np.arange(2.0 * count).reshape(count, 2)
     sgd_probe(Labelled(x, np.arange(count) % 2, np.ones(count)), x, SgdProbe(epochs=2, batch=10, warmup=1))
