@@ -9,10 +9,14 @@ from typing import Any
 
 import torch
 
+from maskgraph.empirical.config import WHERE
 from maskgraph.empirical.records import read_object, write_json
 from maskgraph.graphs.errors import InputError
 
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
+
+FREE = {("train", key) for key in WHERE}
+"""What may differ between a plan and the one that it resumes."""
 
 
 def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device) -> None:
@@ -50,5 +54,5 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
         f"{name}.{key} is {old.get(name, {}).get(key)!r} there and {new.get(name, {}).get(key)!r} here"
         for name in sorted(set(old) | set(new))
         for key in sorted(set(old.get(name, {})) | set(new.get(name, {})))
-        if old.get(name, {}).get(key) != new.get(name, {}).get(key)
+        if old.get(name, {}).get(key) != new.get(name, {}).get(key) and (name, key) not in FREE
     )

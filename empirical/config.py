@@ -16,6 +16,9 @@ from maskgraph.graphs.views import View, check_view
 
 Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
 
+WHERE = ("device", "accumulate")
+"""Fields of a TrainConfig that say where and in how many parts it is run: a run may go on with others."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:

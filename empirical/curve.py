@@ -13,8 +13,8 @@ from maskgraph.empirical.train import TrainedModel
 class Curve:
     """Points of a training in a JSON file, and where TensorBoard is installed in its event files too.
 
-    Each point holds `step`, `epoch`, the mean `reconstruction`, `uniformity` and `lam` since the point before, and
-    what the probe says.
+    Each point holds `step` of `steps`, `epoch`, the mean `reconstruction`, `uniformity` and `lam` since the point
+    before, and what the probe says.
     """
 
     def __init__(self, path: Path, events: Path) -> None:
@@ -32,12 +32,13 @@ class Curve:
         self._events = events
         self._writer: Any = None
 
-    def add(self, trained: TrainedModel, epoch: float, probed: dict[str, float]) -> None:
+    def add(self, trained: TrainedModel, epoch: float, steps: int, probed: dict[str, float]) -> None:
         """Add a point; points from here on, of a run that was cut off after them, are dropped.
 
         Args:
             trained: as far as it is.
             epoch: how many passes over the images that is.
+            steps: how many steps there will be.
             probed: scores by name.
         """
         step = len(trained.losses)
@@ -45,7 +46,7 @@ class Curve:
         mean = trained.losses[self.points[-1]["step"] if self.points else 0 :].mean(axis=0)
         columns = {"reconstruction": RECONSTRUCTION, "uniformity": UNIFORMITY, "lam": LAM}
         losses = {name: float(mean[column]) for name, column in columns.items()}
-        self.points.append({"step": step, "epoch": epoch, **losses, **probed})
+        self.points.append({"step": step, "steps": steps, "epoch": epoch, **losses, **probed})
         write_json(self.path, self.points)
         self._tell(step, {**losses, **probed})
 
@@ -65,3 +66,9 @@ class Curve:
         for name, value in scalars.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
+
+
+def last_step(path: Path) -> tuple[int, int]:
+    """The step of a curve's last point and how many there will be; (0, 0) where there is no curve yet."""
+    points = read_json(path) if path.exists() else []
+    return (points[-1]["step"], points[-1]["steps"]) if points else (0, 0)

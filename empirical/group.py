@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from maskgraph.theory.ranks import local_rank
 from maskgraph.theory.torch_group import join_group, others
 
 
@@ -49,6 +50,9 @@ class Group:
     def wait(self) -> None:
         """Wait for the others."""
 
+    def leave(self) -> None:
+        """End the group."""
+
 
 class TorchGroup(Group):
     """The processes that torchrun started: gloo between CPUs, NCCL between GPUs."""
@@ -59,7 +63,9 @@ class TorchGroup(Group):
         Raises:
             InputError: the others did not come.
         """
-        self.rank, self.count = join_group(device.type, "-m maskgraph train ...")
+        if device.type == "cuda":
+            torch.cuda.set_device(local_rank())
+        self.rank, self.count = join_group(device.type, "-m maskgraph recipe ...")
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model in `DistributedDataParallel`."""
@@ -93,3 +99,7 @@ class TorchGroup(Group):
         """Wait for the others."""
         with others():
             dist.barrier()
+
+    def leave(self) -> None:
+        """End the group."""
+        dist.destroy_process_group()

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.probes import Labelled, standardised
+from maskgraph.empirical.spectra import unit
 from maskgraph.empirical.state import schedule
 from maskgraph.graphs.errors import InputError
 
 REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
-
 
 NORM_EPS = 1e-6
 """Of batch-norm in the published probe."""
@@ -93,26 +93,17 @@ def _ridge(
     fitted: Labelled, asked: NDArray[np.float64], classes: int, regularisers: Iterable[float] = REGULARISERS
 ) -> list[NDArray[np.int64]]:
     """The classes that ridge regressions give, one array a regulariser, all from one decomposition."""
-    centred, asked = _standardised(fitted, asked)
+    centred, asked = standardised(fitted, asked)
     root = np.sqrt(fitted.weights)[:, None]
     onehot = np.eye(classes)[fitted.y]
     prior = fitted.weights @ onehot
     # (XᵀPX + rI)⁻¹XᵀPY = V (s² + r)⁻¹ s Uᵀ P^½ Y for P^½X = U s Vᵀ, whichever of N and D is the smaller.
-    U, s, Vt = np.linalg.svd(root * centred, full_matrices=False)
+    U, s, Vt = np.linalg.svd(root * centred.x, full_matrices=False)
     right, left = U.T @ (root * (onehot - prior)), asked @ Vt.T
     return [
         np.asarray((left @ (right * (s / (s**2 + r))[:, None]) + prior).argmax(axis=1), dtype=np.int64)
         for r in regularisers
     ]
-
-
-def _standardised(fitted: Labelled, asked: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    mean = fitted.weights @ fitted.x
-    spread = np.sqrt(fitted.weights @ (fitted.x - mean) ** 2)
-    # What rounding of the mean leaves of a constant feature is no spread, and must not be blown up to one.
-    rounding = len(fitted.x) * np.finfo(np.float64).eps * np.abs(fitted.x).max(axis=0)
-    scale = np.where(spread > rounding, spread, 1)
-    return (fitted.x - mean) / scale, (asked - mean) / scale
 
 
 def sgd_probe(
@@ -194,7 +185,7 @@ def knn_probe(
         neighbours: how many vote; all of them where there are fewer.
         temperature: T.
     """
-    known, asked = _unit(train.x), _unit(test)
+    known, asked = unit(train.x), unit(test)
     count, classes = min(neighbours, len(known)), np.arange(int(train.y.max()) + 1)
     found = []
     for start in range(0, len(asked), 1024):
@@ -204,8 +195,3 @@ def knn_probe(
         votes = (vote[:, :, None] * (train.y[nearest][:, :, None] == classes)).sum(axis=1)
         found.append(votes.argmax(axis=1))
     return np.concatenate(found).astype(np.int64)
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(norm > 0, norm, 1))

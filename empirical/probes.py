@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.model import FeatureKind, MaskedModel
+from maskgraph.empirical.spectra import unit
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.views import View, arrange, known_positions
 
@@ -90,20 +91,39 @@ def probe(train: Labelled, test: Labelled, seed: int) -> ProbeScores:
         test: what they are scored on; no image of `train`.
         seed: of the few-shot draws.
     """
-    mean = train.weights @ train.x
-    spread = np.sqrt(train.weights @ (train.x - mean) ** 2)
-    # What rounding of the mean leaves of a constant feature is no spread, and must not be blown up to one.
-    rounding = len(train.x) * np.finfo(np.float64).eps * np.abs(train.x).max(axis=0)
-    scale = np.where(spread > rounding, spread, 1)
-    standard = Labelled((train.x - mean) / scale, train.y, train.weights)
-    asked = (test.x - mean) / scale
-    rng = np.random.default_rng([seed, 3])
-    few = [_accuracy(_logistic(_few(standard, rng), asked), test) for _ in range(DRAWS)]
+    few = [_accuracy(predicted, test) for predicted in few_shot_probe(train, test.x, seed)]
+    standard, asked = standardised(train, test.x)
     return ProbeScores(
         linear=_accuracy(_logistic(standard, asked), test),
         knn=_accuracy(_nearest(train, test.x), test),
         few_shot=float(np.mean(few)),
     )
+
+
+def few_shot_probe(train: Labelled, test: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
+    """The classes that logistic regressions on `SHOTS` labels a class give, one a draw of the labels.
+
+    Args:
+        train: what the labels are drawn from; features are centred and scaled by all of it.
+        test: (N, D).
+        seed: of the draws.
+
+    Returns:
+        (DRAWS, N) int64.
+    """
+    standard, asked = standardised(train, test)
+    rng = np.random.default_rng([seed, 3])
+    return np.stack([_logistic(_few(standard, rng), asked) for _ in range(DRAWS)])
+
+
+def standardised(fitted: Labelled, asked: NDArray[np.float64]) -> tuple[Labelled, NDArray[np.float64]]:
+    """Both centred and scaled by the weighted mean and spread of what is fitted; constant features become 0."""
+    mean = fitted.weights @ fitted.x
+    spread = np.sqrt(fitted.weights @ (fitted.x - mean) ** 2)
+    # What rounding of the mean leaves of a constant feature is no spread, and must not be blown up to one.
+    rounding = len(fitted.x) * np.finfo(np.float64).eps * np.abs(fitted.x).max(axis=0)
+    scale = np.where(spread > rounding, spread, 1)
+    return Labelled((fitted.x - mean) / scale, fitted.y, fitted.weights), (asked - mean) / scale
 
 
 def _accuracy(predicted: NDArray[np.int64], test: Labelled) -> float:
@@ -121,7 +141,7 @@ def _logistic(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _nearest(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
-    known, wanted = _unit(train.x), _unit(asked)
+    known, wanted = unit(train.x), unit(asked)
     votes = np.zeros((len(asked), int(train.y.max()) + 1))
     count = min(NEIGHBOURS, len(known))
     for start in range(0, len(wanted), BATCH):
@@ -135,8 +155,3 @@ def _nearest(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
 def _few(train: Labelled, rng: np.random.Generator) -> Labelled:
     rows = np.concatenate([rng.permutation(np.flatnonzero(train.y == y))[:SHOTS] for y in np.unique(train.y)])
     return Labelled(train.x[rows], train.y[rows], train.weights[rows])
-
-
-def _unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return np.asarray(x / np.where(norm > 0, norm, 1))

@@ -17,6 +17,9 @@ from maskgraph.graphs.masks import MaskDistribution, make_mask_set
 
 BATCH = 512
 
+POOLED: tuple[FeatureKind, ...] = ("cls", "mean")
+"""The features that every block's tokens have."""
+
 Features = NDArray[np.float64]
 
 
@@ -38,23 +41,28 @@ def whole_features(
     return dict(zip(kinds, _read(model, images, read), strict=True))
 
 
-def layer_features(model: MaskedModel, images: Pixels | Stream) -> list[dict[FeatureKind, Features]]:
+def layer_features(model: MaskedModel, images: Pixels | Stream) -> dict[FeatureKind, list[Features]]:
     """Cls and mean features (N, dim) of whole images after every block, the last one's normalised."""
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
-        pooled: list[Tensor] = []
-        for tokens in model.layers(patches, at):
-            pooled += [model.feature(tokens, "cls"), model.feature(tokens, "mean")]
-        return pooled
+        layers = model.layers(patches, at)
+        return [model.feature(tokens, kind) for kind in POOLED for tokens in layers]
 
     found = _read(model, images, read)
-    return [{"cls": found[index], "mean": found[index + 1]} for index in range(0, len(found), 2)]
+    depth = len(found) // len(POOLED)
+    return {kind: found[index * depth : (index + 1) * depth] for index, kind in enumerate(POOLED)}
 
 
 def view_features(
-    model: MaskedModel, images: Pixels | Stream, masks: MaskDistribution, views: int, seed: int, kind: FeatureKind
-) -> Features:
-    """(N, q, D) features of images under q masks each, drawn independently from `seed`.
+    model: MaskedModel,
+    images: Pixels | Stream,
+    masks: MaskDistribution,
+    views: int,
+    seed: int,
+    kinds: Sequence[FeatureKind],
+    crossed: bool = False,
+) -> dict[FeatureKind, Features]:
+    """(N, q, D) features of each kind, of images under q masks each, drawn from `seed`.
 
     Args:
         model: the network.
@@ -62,21 +70,24 @@ def view_features(
         masks: distribution of the masks.
         views: q.
         seed: of the masks.
-        kind: the feature.
+        kinds: those of `model.features`.
+        crossed: whether all images share their q masks; else every view has its own.
     """
     rng = np.random.default_rng([seed, 5])
+    shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []
     for rows in _batches(len(data)):
         patches = data.whole(rows)
         for_image = []
-        for _ in range(views):
-            mask = make_mask_set(masks.sample(rng, len(rows)), masks.patches)
+        for view in range(views):
+            kept = masks.sample(rng, len(rows)) if shared is None else np.tile(shared[view], (len(rows), 1))
+            mask = make_mask_set(kept, masks.patches)
             batch = masked(patches, mask.kept, mask.dropped)
             with torch.no_grad():
                 tokens = model.encode(batch.visible, batch.positions, batch.slots)
-                for_image.append(_float64(model.feature(tokens, kind)))
-        parts.append(np.stack(for_image, axis=1))
-    return np.concatenate(parts)
+                for_image.append([_float64(model.feature(tokens, kind)) for kind in kinds])
+        parts.append([np.stack(one, axis=1) for one in zip(*for_image, strict=True)])
+    return dict(zip(kinds, (np.concatenate(one) for one in zip(*parts, strict=True)), strict=True))
 
 
 def pixel_vectors(images: Pixels) -> Features:

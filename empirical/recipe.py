@@ -8,18 +8,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import Method, TrainConfig, check_config
-from maskgraph.empirical.pixels import Pixels, channel_statistics
+from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.typed import check_tables, read_toml, typed
-from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.stored import HAS_TEST, Stored, load_stored
 
-Probe = Literal["ridge", "sgd", "knn", "few-shot"]
+Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
 RECIPES = files("maskgraph.empirical") / "recipes"
 """The recipes that come with maskgraph."""
@@ -29,42 +23,21 @@ FILLED_IN = {"method", "seed"}
 
 
 @dataclass(frozen=True)
-class DataPlan:
-    """What is trained on and judged by.
-
-    Attributes:
-        dataset: digits, fashion-mnist, cifar10 or cifar100.
-        patch: side of a patch in pixels.
-        crop: least and largest share of an image's area that training cuts out; empty: no crop.
-        flip: whether training mirrors every second image.
-        images: how many images of the training part are used; None for all.
-        validation: share of each class held out of the training part to choose regularisers and to draw curves by.
-        held_out: share of each class held out for the scores, where the dataset has no test part.
-    """
-
-    dataset: str
-    patch: int
-    crop: tuple[float, ...] = ()
-    flip: bool = False
-    images: int | None = None
-    validation: float = 0.1
-    held_out: float = 0.3
-
-
-@dataclass(frozen=True)
 class JudgePlan:
     """How a network is judged.
 
     Attributes:
-        probes: ridge, sgd (the published linear probe), knn, few-shot.
+        probes: ridge, sgd (the published linear probe), knn, few-shot, fine-tune.
         layers: whether each block's output is probed by ridge, too.
-        every: epochs between two points of the curve.
+        fine_tune_epochs: of fine-tuning.
+        every: epochs between two points of the curve, and between two checkpoints.
         views: masks of an image that collapse is measured on.
         images: test images that collapse is measured on.
     """
 
     probes: tuple[Probe, ...] = ("ridge", "knn", "few-shot")
     layers: bool = True
+    fine_tune_epochs: int = 20
     every: int = 10
     views: int = 8
     images: int = 1024
@@ -80,6 +53,8 @@ class Recipe:
         seeds: how many; seed s has one initialisation, order, masks and crops for every method.
         train: how; method and seed are filled in.
         judge: how it is judged.
+        about: one line on what it is.
+        expected: the scores to expect.
     """
 
     data: DataPlan
@@ -87,6 +62,8 @@ class Recipe:
     seeds: int = 3
     train: TrainConfig = field(default_factory=TrainConfig)
     judge: JudgePlan = field(default_factory=JudgePlan)
+    about: str = ""
+    expected: tuple[Expected, ...] = ()
 
     def runs(self) -> list[TrainConfig]:
         """The configuration of every network."""
@@ -98,18 +75,20 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A dataset in three parts that are never mixed.
+class Expected:
+    """A score that a network is expected to reach.
 
     Attributes:
-        train: what networks and probes are fitted on.
-        validation: what regularisers are chosen and curves are drawn by; of the dataset's training part.
-        test: what scores are of.
+        method: of the network.
+        readout: what its feature is read by, such as cls.sgd.
+        accuracy: in [0, 1].
+        source: where it is from: a table of a paper, or a record under results/.
     """
 
-    train: Pixels
-    validation: Pixels
-    test: Pixels
+    method: Method
+    readout: str
+    accuracy: float
+    source: str
 
 
 def recipe_names() -> list[str]:
@@ -121,7 +100,8 @@ def read_recipe(name: str) -> Recipe:
     """Read a recipe: one that comes with maskgraph by its name, or a TOML file by its path.
 
     It holds the tables [data] (the fields of `DataPlan`), [train] (`methods`, `seeds` and the fields of `TrainConfig`
-    but for the method and the seed) and [judge] (those of `JudgePlan`).
+    but for the method and the seed), [judge] (those of `JudgePlan`) and [expect]: `about`, `source`, and for each
+    method a table of accuracies by readout.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run.
@@ -139,7 +119,7 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     Raises:
         InputError: an unknown table or key, a value of another type, or one that cannot be run.
     """
-    check_tables(table, ("data", "train", "judge"), "recipe")
+    check_tables(table, ("data", "train", "judge", "expect"), "recipe")
     data, train, judge = (dict(table.get(name, {})) for name in ("data", "train", "judge"))
     for key in ("dataset", "patch"):
         if key not in data:
@@ -147,18 +127,21 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     if filled := sorted(FILLED_IN & set(train)):
         raise InputError(f"[train] sets {filled[0]}, which a recipe fills in itself; use methods and seeds")
     own = {key: train.pop(key) for key in ("methods", "seeds") if key in train}
+    expect = dict(table.get("expect", {}))
     return check_recipe(
         Recipe(
             data=DataPlan(**typed(DataPlan, "data", data)),
             train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds"}, FILLED_IN)),
             judge=JudgePlan(**typed(JudgePlan, "judge", judge)),
+            about=str(expect.pop("about", "")),
+            expected=_expected(expect),
             **typed(Recipe, "train", own),
         )
     )
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
-    """The table of tables that `recipe_from` turns into this recipe again."""
+    """The tables that `recipe_from` turns into this recipe again, but for what is expected of it."""
     train = {key: value for key, value in dataclasses.asdict(recipe.train).items() if key not in FILLED_IN}
     parts = {
         "data": dataclasses.asdict(recipe.data),
@@ -179,11 +162,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
     Raises:
         InputError: naming the first value that cannot.
     """
-    data, judge = recipe.data, recipe.judge
-    for name, share in (("validation", data.validation), ("held_out", data.held_out)):
-        if not 0 < share < 1:
-            raise InputError(f"{name} {share:g}; expected a share of the images in (0, 1), such as 0.1")
-    _augmentation(data)
+    judge = recipe.judge
+    check_data(recipe.data)
     for values, known, name in ((recipe.methods, Method, "method"), (judge.probes, Probe, "probe")):
         if not values or len(set(values)) < len(values):
             raise InputError(f"{name}s {list(values)}; name at least one, and each once")
@@ -192,6 +172,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
     for name, value, least in (
         ("seeds", recipe.seeds, 1),
         ("every", judge.every, 1),
+        ("fine_tune_epochs", judge.fine_tune_epochs, 1),
         ("views", judge.views, 2),
         ("images", judge.images, 2),
     ):
@@ -204,54 +185,14 @@ def check_recipe(recipe: Recipe) -> Recipe:
     return recipe
 
 
-def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
-    """Load a dataset and part it.
-
-    Channels are centred and scaled by the training part.
-
-    Args:
-        data: what to load.
-        data_dir: where its files lie (see `load_stored`).
-        seed: of the draws that part it.
-
-    Raises:
-        InputError: data that cannot be loaded, too few images, or images that cannot be cut into such patches.
-    """
-    stored = load_stored(data.dataset, data_dir)
-    rows = _some(data, stored, seed)
-    if data.dataset in HAS_TEST:
-        test = load_stored(data.dataset, data_dir, held_out=True)
-        test_rows = np.arange(len(test.labels))
-    else:
-        test = stored
-        kept, held = split_rows(stored.labels[rows], data.held_out, seed)
-        rows, test_rows = rows[kept], rows[held]
-    kept, held = split_rows(stored.labels[rows], data.validation, seed + 1)
-    mean, std = channel_statistics(stored.pixels[rows[kept]], stored.full)
-
-    def part(images: Stored, at: NDArray[np.int64], augmentation: Augmentation) -> Pixels:
-        return Pixels(
-            data.dataset, images.pixels[at], images.full, images.labels[at], data.patch, mean, std, augmentation
-        )
-
-    plain = Augmentation()
-    return Parts(
-        part(stored, rows[kept], _augmentation(data)),
-        part(stored, rows[held], plain),
-        part(test, test_rows, plain),
-    )
-
-
-def _augmentation(data: DataPlan) -> Augmentation:
-    if len(data.crop) not in (0, 2):
-        raise InputError(f"crop {list(data.crop)}; expected the least and the largest share of the area, or nothing")
-    return Augmentation((data.crop[0], data.crop[1]) if data.crop else None, data.flip)
-
-
-def _some(data: DataPlan, stored: Stored, seed: int) -> NDArray[np.int64]:
-    count = len(stored.labels)
-    if data.images is None:
-        return np.arange(count)
-    if not 1 <= data.images <= count:
-        raise InputError(f"images {data.images}; expected 1 to {count}, which {data.dataset} holds")
-    return np.sort(np.random.default_rng(seed).permutation(count)[: data.images])
+def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
+    source = str(table.pop("source", ""))
+    found = []
+    if unknown := [name for name in table if name not in get_args(Method) or not isinstance(table[name], dict)]:
+        raise InputError(f"[expect] sets {unknown[0]!r}; expected about, source, or a method with its accuracies")
+    for method in get_args(Method):
+        for readout, accuracy in table.get(method, {}).items():
+            if not isinstance(accuracy, float) or not 0 < accuracy <= 1:
+                raise InputError(f"[expect] sets {method}.{readout} to {accuracy!r}; expected an accuracy in (0, 1]")
+            found.append(Expected(method, readout, accuracy, source))
+    return tuple(found)

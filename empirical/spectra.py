@@ -104,7 +104,7 @@ def lidar(views: Features) -> float:
 
 def uniformity(Z: Features) -> float:
     """Mean of (z_i·z_j)² over pairs i ≠ j of rows at unit norm: an unbiased estimate of L_unif."""
-    z = _unit(Z)
+    z = unit(Z)
     gram = z.T @ z if z.shape[1] < len(z) else z @ z.T
     # ‖ZᵀZ‖_F = ‖ZZᵀ‖_F, and the diagonal of ZZᵀ holds squared norms.
     own = float(((z**2).sum(axis=1) ** 2).sum())
@@ -113,50 +113,57 @@ def uniformity(Z: Features) -> float:
 
 def alignment(views: Features) -> float:
     """−mean z·z⁺ over pairs of different views of one image, rows at unit norm; views is (N, q, D)."""
-    z = _unit(views)
+    z = unit(views)
     q = z.shape[1]
     total = (z.sum(axis=1) ** 2).sum(axis=1) - (z**2).sum(axis=(1, 2))
     return float(-total.mean() / (q * (q - 1)))
 
 
-def shares(views: Features) -> dict[str, float]:
-    """Shares of the variance of unit-norm features: between images, and within an image, between its views.
+def shares(crossed: Features) -> dict[str, float]:
+    """Shares of the variance of unit-norm features over (image, mask): of images, of masks, and of their interaction.
 
-    Masks are drawn anew for every image here, so that what a mask does to all images alike and what it does to one are
-    one share; `collapse.variance_shares` tells them apart where all images share their masks.
+    Components of variance of a crossed design without replication: each is what is left of a mean square once the
+    interaction, which also moves the means over a few masks and images, is taken off. `collapse.variance_shares` is the
+    same for a graph, whose masks and images are all there are.
 
     Args:
-        views: (N, q, D). The share between images is corrected for the q views that their means are over.
+        crossed: (N, q, D), every image under the same q masks; N and q at least 2.
     """
-    z = _unit(views)
+    z = unit(crossed)
     count, q, _ = z.shape
-    means = z.mean(axis=1)
-    within = float(((z - means[:, None]) ** 2).sum() / (count * (q - 1)))
-    between = float(((means - means.mean(axis=0)) ** 2).sum() / (count - 1)) - within / q
-    total = max(between, 0.0) + within
+    images, masks, mean = z.mean(axis=1), z.mean(axis=0), z.mean(axis=(0, 1))
+    rest = z - images[:, None] - masks + mean
+    interaction = float((rest**2).sum()) / ((count - 1) * (q - 1))
+    of_images = float(((images - mean) ** 2).sum()) / (count - 1) - interaction / q
+    of_masks = float(((masks - mean) ** 2).sum()) / (q - 1) - interaction / count
+    parts = {"share_image": max(of_images, 0.0), "share_mask": max(of_masks, 0.0), "share_interaction": interaction}
+    total = sum(parts.values())
+    # What rounding leaves of features that do not vary is no variance.
     if total <= np.finfo(np.float64).eps * count * q:
-        return {"share_image": 0.0, "share_view": 0.0}
-    return {"share_image": max(between, 0.0) / total, "share_view": within / total}
+        return dict.fromkeys(parts, 0.0)
+    return {name: part / total for name, part in parts.items()}
 
 
-def collapse_report(views: Features) -> dict[str, float]:
-    """Every measure, of q views of N images.
+def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
+    """Every measure, of views of N images.
 
     Measures of one matrix take the first view of every image: rows that are independent.
 
     Args:
-        views: (N, q, D), not normalised; N and q at least 2.
+        views: (N, q, D), not normalised, every view under a mask of its own; N and q at least 2.
+        crossed: (N, q, D), every image under the same q masks: what the shares of variance are of.
 
     Raises:
         InputError: fewer images or views, or a value that is not finite.
     """
-    if views.ndim != 3 or min(views.shape[:2]) < 2:
-        raise InputError(
-            f"views of shape {views.shape}; expected (images, views, dimension), at least 2 of the first two"
-        )
-    if not np.isfinite(views).all():
-        raise InputError("features of views are not finite; the network has diverged")
-    first = _unit(views[:, 0])
+    for features in (views, crossed):
+        if features.ndim != 3 or min(features.shape[:2]) < 2:
+            raise InputError(
+                f"views of shape {features.shape}; expected (images, views, dimension), at least 2 of the first two"
+            )
+        if not np.isfinite(features).all():
+            raise InputError("features of views are not finite; the network has diverged")
+    first = unit(views[:, 0])
     law = alpha_req(first)
     return {
         "rankme": rankme(first),
@@ -166,10 +173,10 @@ def collapse_report(views: Features) -> dict[str, float]:
         "alpha_req": law.alpha,
         "alpha_req_r_squared": law.r_squared,
         "alpha_req_points": law.points,
-        "lidar": lidar(_unit(views)),
+        "lidar": lidar(unit(views)),
         "uniformity": uniformity(views[:, 0]),
         "alignment": alignment(views),
-        **shares(views),
+        **shares(crossed),
     }
 
 
@@ -181,7 +188,8 @@ def gaussian_null(shape: tuple[int, ...], seed: int) -> Features:
 def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
     """The least and the largest value that N images in D dimensions leave each measure.
 
-    Σ_ij (z_i·z_j)² ≥ N²/D, so that the mean over i ≠ j is at least (N/D − 1)/(N − 1).
+    Σ_ij (z_i·z_j)² ≥ N²/D, so that the mean over i ≠ j is at least (N/D − 1)/(N − 1). NESum is 0 where nothing varies,
+    and at least 1 elsewhere.
     """
     rank, centred = float(min(images, dim)), float(min(images - 1, dim))
     # The entropy is largest where all shares are equal; they sum to 1 and the eps of each.
@@ -191,14 +199,15 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
         "rankme": (1.0, entropic),
         "stable_rank": (1.0, rank),
         "participation_ratio": (1.0, rank),
-        "nesum": (1.0, centred),
+        "nesum": (0.0, centred),
         "lidar": (1.0, entropic),
         "uniformity": (max(0.0, (images / dim - 1) / (images - 1)), 1.0),
         "alignment": (-1.0, 1.0),
     }
 
 
-def _unit(Z: Features) -> Features:
+def unit(Z: Features) -> Features:
+    """Features at unit norm along the last axis; a zero feature stays zero."""
     norm = np.linalg.norm(Z, axis=-1, keepdims=True)
     return np.asarray(Z / np.where(norm > 0, norm, 1))
 

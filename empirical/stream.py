@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -141,6 +141,38 @@ class DatasetReader:
         for row in (0, len(self.dataset) - 1):
             digest.update(np.ascontiguousarray(self.whole(row)).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ChosenReader:
+    """Some images of another reader.
+
+    Attributes:
+        reader: the other.
+        rows: (N,) int64, which of its images.
+    """
+
+    reader: Reader
+    rows: NDArray[np.int64]
+
+    def whole(self, row: int) -> NDArray[np.uint8]:
+        """The image as it is judged."""
+        return self.reader.whole(int(self.rows[row]))
+
+    def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
+        """The image as it is trained on (see `Reader.cut`)."""
+        return self.reader.cut(int(self.rows[row]), augmentation, draws)
+
+    def digest(self) -> str:
+        """A fingerprint of what is read."""
+        return hashlib.sha256(self.reader.digest().encode() + self.rows.tobytes()).hexdigest()
+
+
+def take(images: Pixels | Stream, rows: NDArray[np.int64]) -> Pixels | Stream:
+    """Some of the images, in the order of `rows` (N,)."""
+    if isinstance(images, Pixels):
+        return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
+    return replace(images, reader=ChosenReader(images.reader, rows), labels=images.labels[rows])
 
 
 def as_bytes(image: Any) -> NDArray[np.uint8]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from maskgraph.empirical.probes import Labelled, full_features, pixel_features, 
 from maskgraph.empirical.records import write_json
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, untrained
-from maskgraph.empirical.workers import in_processes
+from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
@@ -41,9 +40,6 @@ from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.outputs import Outputs
-
-Report = Callable[[int, int, str, float], None]
-"""Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
 
 COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""

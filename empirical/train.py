@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
-from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
+from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet
 from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.group import Group
@@ -143,6 +143,12 @@ def training_set(images: Images, config: TrainConfig, device: torch.device) -> T
     return image_set(images, device)
 
 
+def check_fits(images: Images, config: TrainConfig, device: torch.device, processes: int) -> None:
+    """Raise InputError for images that cannot be cut into patches for this model, or a batch beyond memory."""
+    data = training_set(images, config, torch.device("cpu"))
+    check_footprint(config.model(data.grid, data.patch_dim), config, device, processes)
+
+
 def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
@@ -196,11 +202,8 @@ def _meta(data: TrainingSet, config: TrainConfig) -> dict[str, Any]:
 
 
 def _same(meta: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint must share to be gone on with: where and in how many parts it is run may change."""
-    return {
-        **meta,
-        "train": {key: value for key, value in meta["train"].items() if key not in ("device", "accumulate")},
-    }
+    """What a checkpoint must share to be gone on with."""
+    return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in WHERE}}
 
 
 def _store(state: State, path: Path, meta: dict[str, Any]) -> None:

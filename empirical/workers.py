@@ -14,6 +14,9 @@ from threadpoolctl import threadpool_limits
 
 Job = TypeVar("Job")
 
+Report = Callable[[int, int, str, float], None]
+"""Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
+
 
 def in_processes(
     do: Callable[[Job], None], jobs: Sequence[Job], workers: int, every: float | None = None

@@ -93,7 +93,7 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[
         "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
         "scored on images held out from everything.</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
-        f"<h2>How it was made</h2><pre>{html.escape(_flat(study))}</pre></html>\n"
+        f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )
 
 
@@ -107,7 +107,7 @@ def _bounds_table(bounds: pd.DataFrame) -> str:
         shown[column] = [found[side] for found in bounds["unseen"]]
     for column in ("bayes_risk", "rank_floor"):
         shown[column] = bounds[column]
-    return _html(shown)
+    return html_table(shown)
 
 
 def _records_table(records: pd.DataFrame) -> str:
@@ -121,7 +121,7 @@ def _records_table(records: pd.DataFrame) -> str:
         {"method": method, "ρ": ratio, "seeds": len(runs), **{column: _spread(runs[column]) for column in columns}}
         for (method, ratio), runs in grouped
     ]
-    return _html(pd.DataFrame(rows))
+    return html_table(pd.DataFrame(rows))
 
 
 def _checks_table(records: pd.DataFrame) -> str:
@@ -135,7 +135,7 @@ def _checks_table(records: pd.DataFrame) -> str:
         return "<p>No model has been trained yet.</p>"
     checks = pd.DataFrame(rows)
     counts = checks.groupby(["statement", "verdict"], sort=False).size().rename("models").reset_index()
-    return f"{_html(counts)}<details><summary>every check</summary>{_html(checks)}</details>"
+    return f"{html_table(counts)}<details><summary>every check</summary>{html_table(checks)}</details>"
 
 
 def _spread(values: pd.Series[float]) -> str:
@@ -145,15 +145,17 @@ def _spread(values: pd.Series[float]) -> str:
     return f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
 
 
-def _html(frame: pd.DataFrame) -> str:
+def html_table(frame: pd.DataFrame) -> str:
+    """A table of a page, numbers in four significant digits."""
     return frame.to_html(index=False, border=0, na_rep="–", float_format=lambda value: f"{value:.4g}")
 
 
-def _flat(value: Mapping[str, object], prefix: str = "") -> str:
+def flat(value: Mapping[str, object], prefix: str = "") -> str:
+    """Nested values, a line each."""
     lines = []
     for key, item in value.items():
         if isinstance(item, Mapping):
-            lines.append(_flat(item, f"{prefix}{key}."))
+            lines.append(flat(item, f"{prefix}{key}."))
         else:
             lines.append(f"{prefix}{key} = {item}")
     return "\n".join(lines)

@@ -1,15 +1,15 @@
-"""What each command does once its options are parsed."""
+"""What the commands of the theory do once their options are parsed: bound, verify, falsify, findings."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from maskgraph.bound_text import print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
 from maskgraph.graphs.datasets import CodedImages
@@ -20,18 +20,13 @@ from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
-from maskgraph.tables import table
 from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
-from maskgraph.theory.bounds import is_printed_lambda
 from maskgraph.theory.engine import Engine, Host
 from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
-from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from maskgraph.empirical.plan import Plan
+    pass
 
 OK, VIOLATED = 0, 1
 
@@ -102,9 +97,9 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         answers.append(found)
     if options.json:
         head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
-        _print_json({**head, "seed": options.seed, "ratios": answers})
+        print_json({**head, "seed": options.seed, "ratios": answers})
     else:
-        _print_bounds(images, options, answers)
+        print_bounds(images, options, answers)
     return OK
 
 
@@ -112,45 +107,10 @@ def verify(options: argparse.Namespace) -> int:
     """`maskgraph verify`: the theorems held to the models of a run, or to an untrained network on a dataset."""
     rows = _recorded_checks(Path(options.target)) if Path(options.target).is_dir() else _untrained_checks(options)
     if options.json:
-        _print_json({"target": options.target, "checks": rows})
+        print_json({"target": options.target, "checks": rows})
     else:
         print(ledger_text(rows))
     return VIOLATED if any(row["verdict"] == "violated" for row in rows) else OK
-
-
-def train(options: argparse.Namespace) -> int:
-    """`maskgraph train`: one method at some mask ratios."""
-    from maskgraph.empirical.config import TrainConfig
-    from maskgraph.empirical.plan import FILLED_IN, plan_from
-
-    data = {key: value for key, value in vars(_source(options)).items() if value is not None}
-    graph = {"mask_ratios": options.mask_ratio, "views": [options.view], "max_masks": options.max_masks}
-    chosen = {field.name for field in fields(TrainConfig)} - FILLED_IN
-    settings = {name: value for name, value in vars(options).items() if name in chosen and value is not None}
-    plan = plan_from(
-        {
-            "data": data,
-            "graph": {**graph, "mask": options.mask},
-            "train": {**settings, "seeds": options.seeds, "methods": [options.method]},
-        }
-    )
-    return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
-
-
-def study(options: argparse.Namespace) -> int:
-    """`maskgraph study`: a whole sweep from a TOML file."""
-    from maskgraph.empirical.plan import read_plan
-
-    return _run(read_plan(Path(options.study)), options, Path(options.study).stem)
-
-
-def report(options: argparse.Namespace) -> int:
-    """`maskgraph report`: figures and page of a run."""
-    from maskgraph.figures.report import write_report
-
-    for path in write_report(Path(options.run)):
-        print(path)
-    return OK
 
 
 def falsify(options: argparse.Namespace) -> int:
@@ -168,7 +128,7 @@ def falsify(options: argparse.Namespace) -> int:
         rows.append(tightness(known, options.dim, options.lipschitz, options.seed))
         progress(done, len(chosen), known.number, done / len(chosen))
     if options.json:
-        _print_json({"dim": options.dim, "lipschitz": options.lipschitz, "seed": options.seed, "statements": rows})
+        print_json({"dim": options.dim, "lipschitz": options.lipschitz, "seed": options.seed, "statements": rows})
     else:
         print(tightness_text(rows, options.dim, options.lipschitz))
     return VIOLATED if any(one["broken"] for row in rows for one in row["worlds"].values()) else OK
@@ -209,27 +169,6 @@ def _counterexamples(numbers: Sequence[str], path: Path, seed: int, progress: Pr
     return OK
 
 
-def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
-    from maskgraph.empirical.records import read_bounds, read_records
-    from maskgraph.empirical.study import run_study
-    from maskgraph.figures.report import write_report
-
-    if options.workers < 1:
-        raise InputError(f"workers {options.workers}; expected at least 1")
-    directory = Path(options.out) if options.out else Path("runs") / name
-    try:
-        run_study(plan, directory, options.resume, options.workers, Progress(name))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"What was finished is in {directory}; repeat the command with --resume to go on."
-        ) from None
-    _print_summary(read_bounds(directory), read_records(directory), plan.train.feature)
-    print("\nwritten:")
-    for path in (directory / "records", *write_report(directory)):
-        print(f"  {path}")
-    return OK
-
-
 def _engine(device: str, ranks: Ranks = ALONE) -> Engine:
     if device == "cpu":
         return Host(max(cores() // local_processes(), 1), ranks)
@@ -238,7 +177,8 @@ def _engine(device: str, ranks: Ranks = ALONE) -> Engine:
     return TorchEngine(f"cuda:{local_rank()}" if device == "cuda" and ranks.count > 1 else device, ranks)
 
 
-def _source(options: argparse.Namespace) -> Source:
+def source_of(options: argparse.Namespace) -> Source:
+    """What the options about data say."""
     return Source(
         dataset=options.dataset,
         patch=options.patch,
@@ -255,7 +195,7 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
     check_view(options.view)
     for ratio in ratios:
         mask_distribution(options.mask, (1, 2), ratio)
-    return load_coded(_source(options))
+    return load_coded(source_of(options))
 
 
 def _graph(images: CodedImages, options: argparse.Namespace, ratio: float, scheduler: str | None = None) -> MaskGraph:
@@ -294,159 +234,8 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"model": f"untrained {options.mask_ratio:g} seed {options.seed}", **check} for check in checks]
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
+    """A value as JSON on stdout."""
     from maskgraph.empirical.records import to_json
 
     print(to_json(value))
-
-
-def _print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
-    first = answers[0]
-    print(
-        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, "
-        f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
-        f"epsilon = {first['epsilon']:g}\n"
-    )
-    headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
-    labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
-    print(table((*headers, *labels), [_bound_row(found) for found in answers]))
-    notes = [
-        *_notes(options, answers),
-        *_warnings(options.view, answers),
-    ]
-    if notes:
-        print("\n" + "\n".join(notes))
-    if options.bootstrap is not None:
-        _print_intervals(answers)
-
-
-def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
-    first, notes = answers[0], []
-    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
-        notes.append("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
-    if any(options.dim <= found["components"] for found in answers):
-        notes.append(
-            "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
-        )
-    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
-        notes.append("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
-    if options.hop == "image":
-        notes.append("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
-    return notes
-
-
-def _warnings(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
-    """What to say where the graph tells more of the sample than of the data."""
-
-    def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
-        above = (found for found in answers if any((found["unseen"][key] or 0) > OF_THE_SAMPLE for key in keys))
-        return ", ".join(f"{found['mask_ratio']:g}" for found in above)
-
-    share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []
-    if said := ratios("visible", "target"):
-        warnings.append(
-            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
-            "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
-        )
-    # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
-    if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
-        warnings.append(
-            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex.\n"
-            "The graph says more about these masks than about all of them: raise --max-masks."
-        )
-    return warnings
-
-
-def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
-    names = {
-        "head_sq": "head",
-        "tail_sq": "tail",
-        "thm_4_2_any_lambda": "thm_4_2",
-        "water_filling": "S2",
-        "alpha": "alpha",
-        "alpha_target": "alpha2",
-        "phi": "phi",
-        "inter": "inter",
-        "bayes_risk": "bayes",
-        "target_variance": "Var(x2)",
-        "rank_floor": "floor",
-    }
-    first = answers[0]["bootstrap"]
-    shown = [name for name in names if name in first["intervals"]]
-    print(f"\n{100 * first['level']:g} % basic bootstrap intervals over images, {first['resamples']} resamples:\n")
-    rows = [
-        [f"{found['mask_ratio']:g}", *(_interval(found["bootstrap"]["intervals"][name]) for name in shown)]
-        for found in answers
-    ]
-    print(table(("rho", *(names[name] for name in shown)), rows))
-    print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
-    if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
-        print("Where both ends are one, all resamples agree, which is no certainty.")
-
-
-def _interval(ends: Sequence[float]) -> str:
-    return "..".join(f"{end:.4g}" for end in ends)
-
-
-def _bound_row(found: RatioAnswer) -> list[object]:
-    masks = f"{found['masks']}/{found['masks_total']}"
-    return [
-        f"{found['mask_ratio']:g}",
-        found["kept"],
-        masks,
-        *found["vertices"],
-        found["components"],
-        found["head_sq"],
-        found["tail_sq"],
-        found["bounds"]["thm_4_2_any_lambda"],
-        found["bounds"]["water_filling"],
-        found["alpha"],
-        found["alpha_target"],
-        found["phi"],
-        found["inter"],
-        found["unseen"]["visible"],
-        found["unseen"]["target"],
-        found["bayes_risk"],
-        found["target_variance"],
-        found["rank_floor"],
-    ]
-
-
-def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> None:
-    """One row a mask ratio and method, then the baselines."""
-    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
-    theory = first.set_index("mask_ratio")
-    columns = (
-        f"{feature}.linear",
-        f"{feature}.knn",
-        f"{feature}.few_shot",
-        "L_MAE",
-        f"{feature}.L_unif",
-        f"{feature}.rankme",
-    )
-    rows: list[list[object]] = []
-    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
-        found: Mapping[str, Any] = theory.loc[ratio]
-        known = [
-            found["bounds"]["thm_4_2_any_lambda"],
-            found["bounds"]["water_filling"],
-            found["alpha"],
-            found["bayes_risk"],
-        ]
-        rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
-    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
-    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature")
-    names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
-    print(table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows))
-    for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
-        prefix = feature if method == "random-network" else "pixels"
-        if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
-            scores = (
-                f"{name} {_spread(runs[f'{prefix}.{column}'])}"
-                for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
-            )
-            print(f"baseline {method!s}: {', '.join(scores)}")
-
-
-def _spread(values: pd.Series[float]) -> str:
-    return f"{values.mean():.3f}±{values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskgraph.empirical.curve import Curve
+from maskgraph.empirical.curve import Curve, last_step
 from maskgraph.empirical.train import TrainedModel, train
 from tests.empirical.toys import SHORT, images
 
@@ -27,22 +27,24 @@ def at(trained: TrainedModel, step: int) -> TrainedModel:
 
 def test_points_are_means_since_the_one_before(trained: TrainedModel, tmp_path: Path) -> None:
     curve = Curve(tmp_path / "curve.json", tmp_path / "events")
-    curve.add(at(trained, 6), 2.0, {"knn": 0.5})
-    curve.add(at(trained, 12), 4.0, {"knn": 0.75})
+    curve.add(at(trained, 6), 2.0, 18, {"knn": 0.5})
+    curve.add(at(trained, 12), 4.0, 18, {"knn": 0.75})
     found = json.loads((tmp_path / "curve.json").read_text())
     assert found == curve.points
     for point, part in zip(found, (slice(0, 6), slice(6, 12)), strict=True):
         means = trained.losses[part].mean(axis=0)
         assert [point[name] for name in ("reconstruction", "uniformity", "lam")] == pytest.approx(means.tolist())
+    assert last_step(tmp_path / "curve.json") == (12, 18)
+    assert last_step(tmp_path / "none.json") == (0, 0)
     assert [(point["step"], point["epoch"], point["knn"]) for point in found] == [(6, 2, 0.5), (12, 4, 0.75)]
 
 
 def test_a_run_that_goes_on_from_before_replaces_what_came_after(trained: TrainedModel, tmp_path: Path) -> None:
     path = tmp_path / "curve.json"
     for step in (6, 12):
-        Curve(path, tmp_path).add(at(trained, step), step / 3, {})
+        Curve(path, tmp_path).add(at(trained, step), step / 3, 18, {})
     again = Curve(path, tmp_path)
-    again.add(at(trained, 9), 3.0, {})
+    again.add(at(trained, 9), 3.0, 18, {})
     assert [point["step"] for point in again.points] == [6, 9]
     assert again.points[1]["reconstruction"] == pytest.approx(float(trained.losses[6:9, 0].mean()))
 
@@ -69,8 +71,8 @@ def test_tensorboard_is_told_where_it_is_installed(
     fake.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
     curve = Curve(tmp_path / "curve.json", tmp_path / "events")
-    curve.add(at(trained, 6), 2.0, {"knn": 0.5})
-    curve.add(at(trained, 12), 4.0, {"knn": 0.75})
+    curve.add(at(trained, 6), 2.0, 18, {"knn": 0.5})
+    curve.add(at(trained, 12), 4.0, 18, {"knn": 0.75})
     curve.close()
     assert told[0] == ("open", str(tmp_path / "events"), 6)
     assert told[-1] == ("close",)
@@ -85,7 +87,7 @@ def test_without_tensorboard_there_is_the_file(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     curve = Curve(tmp_path / "curve.json", tmp_path / "events")
-    curve.add(at(trained, 6), 2.0, {})
+    curve.add(at(trained, 6), 2.0, 18, {})
     curve.close()
     assert (tmp_path / "curve.json").exists()
     assert not (tmp_path / "events").exists()

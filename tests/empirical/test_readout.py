@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from maskgraph.empirical import readout
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
-from maskgraph.empirical.pixels import PixelSet
+from maskgraph.empirical.pixels import Pixels, PixelSet
 from maskgraph.empirical.readout import layer_features, pixel_vectors, view_features, whole_features
-from maskgraph.graphs.masks import mask_distribution
+from maskgraph.graphs.masks import MaskDistribution, mask_distribution
 from tests.empirical.toys import pixels
+
+Array = NDArray[np.float64]
 
 FORWARD = 2e-5
 """Two float32 forward passes of one input in batches of other sizes: a few hundred ulp at outputs of order 1."""
@@ -30,7 +33,7 @@ def test_features_of_whole_images(variant: str, monkeypatch: pytest.MonkeyPatch)
     found = whole_features(model, images, model.features)
     layers = layer_features(model, images)
     assert list(found) == list(model.features)
-    assert len(layers) == model.config.depth
+    assert [len(layers[kind]) for kind in ("cls", "mean")] == [model.config.depth] * 2
     data, at = PixelSet(images, torch.device("cpu")), torch.arange(4)[None]
     for row in range(12):
         with torch.no_grad():
@@ -43,29 +46,40 @@ def test_features_of_whole_images(variant: str, monkeypatch: pytest.MonkeyPatch)
             for index, block in enumerate(model.blocks):
                 x = block(x)
                 last = model.norm(x) if index + 1 == len(model.blocks) else x
-                np.testing.assert_allclose(layers[index]["cls"][row], last[0, 0], rtol=0, atol=FORWARD)
-                np.testing.assert_allclose(layers[index]["mean"][row], last[0, 1:].mean(dim=0), rtol=0, atol=FORWARD)
+                np.testing.assert_allclose(layers["cls"][index][row], last[0, 0], rtol=0, atol=FORWARD)
+                np.testing.assert_allclose(layers["mean"][index][row], last[0, 1:].mean(dim=0), rtol=0, atol=FORWARD)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_features_of_masked_views(variant: str) -> None:
-    images, model, masks = pixels(), network(variant), mask_distribution("uniform", (2, 2), 0.5)
-    found = view_features(model, images, masks, 40, 3, "mean")
-    assert found.shape == (12, 40, 64)
-    np.testing.assert_array_equal(found, view_features(model, images, masks, 40, 3, "mean"))
-    data = PixelSet(images, torch.device("cpu"))
-    possible = []
+def nearest_masks(model: MaskedModel, images: Pixels, masks: MaskDistribution, found: Array) -> NDArray[np.int64]:
+    """(N, q) which of all masks each view's mean feature is that of, to within rounding."""
+    data, possible = PixelSet(images, torch.device("cpu")), []
     for kept in masks.enumerate():
         dropped = np.setdiff1d(np.arange(4), kept)
         at, slots = (torch.as_tensor(side).expand(12, -1) for side in (kept, dropped))
         with torch.no_grad():
             patches = data.whole(np.arange(12))
             possible.append(model.feature(model.encode(patches[:, kept], at, slots), "mean").numpy())
-    stacked = np.stack(possible, axis=1)
-    distance = np.abs(found[:, :, None] - stacked[:, None]).max(axis=3)
+    distance = np.abs(found[:, :, None] - np.stack(possible, axis=1)[:, None]).max(axis=3)
     assert distance.min(axis=2).max() < FORWARD
+    return np.asarray(distance.argmin(axis=2))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_features_of_masked_views(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readout, "BATCH", 5)
+    images, model, masks = pixels(), network(variant), mask_distribution("uniform", (2, 2), 0.5)
+    found = view_features(model, images, masks, 40, 3, ["cls", "mean"])
+    again = view_features(model, images, masks, 40, 3, ["mean"])
+    assert {kind: features.shape for kind, features in found.items()} == {"cls": (12, 40, 64), "mean": (12, 40, 64)}
+    np.testing.assert_array_equal(found["mean"], again["mean"])
+    seen = nearest_masks(model, images, masks, found["mean"])
     # 480 draws of one of six masks: 80 expected of each, standard deviation 8.2; five of them.
-    assert np.abs(np.bincount(distance.argmin(axis=2).ravel(), minlength=6) - 80).max() < 5 * 8.2
+    assert np.abs(np.bincount(seen.ravel(), minlength=6) - 80).max() < 5 * 8.2
+    crossed = nearest_masks(
+        model, images, masks, view_features(model, images, masks, 40, 3, ["mean"], crossed=True)["mean"]
+    )
+    assert (crossed == crossed[0]).all()
+    assert len(np.unique(crossed)) == 6
 
 
 def test_pixels_as_features() -> None:

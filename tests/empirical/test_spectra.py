@@ -123,23 +123,46 @@ def test_uniformity_and_alignment_are_their_means_over_pairs(images: int, q: int
 
 
 def test_shares_are_those_of_a_planted_variance() -> None:
-    """Unit vectors near a pole: image and view move them by independent normals of known variance."""
+    """Unit vectors near a pole, moved by independent normals of an image, of a mask and of both."""
     rng = np.random.default_rng(0)
-    count, q, dim = 4000, 4, 6
-    moves = 0.03 * rng.normal(size=(count, 1, dim)) + 0.01 * rng.normal(size=(count, q, dim))
+    count, q, dim = 400, 300, 6
+    moves = (
+        0.03 * rng.normal(size=(count, 1, dim))
+        + 0.02 * rng.normal(size=(1, q, dim))
+        + 0.01 * rng.normal(size=(count, q, dim))
+    )
     moves[:, :, 0] = 1
     found = shares(moves)
-    # The standard error of a variance over 4,000·5 normals is 1 %; five of them, and curvature of 0.03² = 0.1 %.
-    assert found["share_image"] == pytest.approx(0.9, abs=0.01)
-    assert found["share_image"] + found["share_view"] == pytest.approx(1)
-    nothing = shares(np.ones((5, 3, 2)))
-    assert nothing == {"share_image": 0.0, "share_view": 0.0}
+    # The relative standard error of a variance over 300·5 normals is 3.7 %; four of them, of shares 9, 4 and 1 of 14.
+    for name, wanted in (("share_image", 9), ("share_mask", 4), ("share_interaction", 1)):
+        assert found[name] == pytest.approx(wanted / 14, rel=4 * 0.037)
+    assert sum(found.values()) == pytest.approx(1)
+    assert shares(np.ones((5, 3, 2))) == {"share_image": 0.0, "share_mask": 0.0, "share_interaction": 0.0}
 
 
-def test_views_without_an_image_have_no_image_share() -> None:
-    """The means over q views vary by chance alone: without the correction the share would be 1/q."""
+def test_views_that_hang_on_nothing_are_interaction() -> None:
+    """The means over q masks vary by chance alone: without the correction the share of images would be 1/q."""
     found = shares(gaussian_null((3000, 2, 8), 0))
     assert found["share_image"] < 0.03
+    assert found["share_mask"] < 0.03
+
+
+@given(st.integers(2, 5), st.integers(2, 4), st.integers(1, 4), SEEDS)
+@searched(20)
+def test_shares_are_the_analysis_of_variance(images: int, q: int, dim: int, seed: int) -> None:
+    views = np.random.default_rng(seed).normal(size=(images, q, dim))
+    z = views / np.linalg.norm(views, axis=2, keepdims=True)
+    mean = z.mean(axis=(0, 1))
+    rest = sum(
+        float(((z[i, j] - z[i].mean(axis=0) - z[:, j].mean(axis=0) + mean) ** 2).sum())
+        for i in range(images)
+        for j in range(q)
+    ) / ((images - 1) * (q - 1))
+    of_images = q * sum(float(((z[i].mean(axis=0) - mean) ** 2).sum()) for i in range(images)) / (images - 1)
+    of_masks = images * sum(float(((z[:, j].mean(axis=0) - mean) ** 2).sum()) for j in range(q)) / (q - 1)
+    parts = [max((of_images - rest) / q, 0), max((of_masks - rest) / images, 0), rest]
+    wanted = [part / sum(parts) if sum(parts) > 1e-12 else 0 for part in parts]
+    np.testing.assert_allclose(list(shares(views).values()), wanted, atol=ROUNDING)
 
 
 @given(st.integers(3, 12), st.integers(2, 4), st.integers(1, 9), SEEDS)
@@ -147,7 +170,7 @@ def test_views_without_an_image_have_no_image_share() -> None:
 def test_every_measure_is_within_its_bounds(images: int, q: int, dim: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     views = rng.normal(size=(images, q, dim)) * rng.uniform(0.01, 1, dim)
-    found = collapse_report(views)
+    found = collapse_report(views, views)
     for name, (low, high) in bounds(images, dim).items():
         # LiDAR and RankMe count 1e-7 for every direction that is not there.
         assert low - 1e-5 <= found[name] <= high + 1e-5, name
@@ -171,7 +194,7 @@ def test_a_rotation_changes_nothing(seed: int) -> None:
     rng = np.random.default_rng(seed)
     views = rng.normal(size=(20, 3, 5)) + 0.3
     turn, _ = np.linalg.qr(rng.normal(size=(5, 5)))
-    before, after = collapse_report(views), collapse_report(views @ turn)
+    before, after = collapse_report(views, views), collapse_report(views @ turn, views @ turn)
     for name, value in before.items():
         assert after[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
@@ -180,6 +203,6 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"views of shape \(1, 4, 3\); expected \(images, views, dimension\), at least"
     ):
-        collapse_report(np.zeros((1, 4, 3)))
+        collapse_report(np.zeros((1, 4, 3)), np.zeros((2, 4, 3)))
     with pytest.raises(InputError, match=r"features of views are not finite; the network has diverged"):
-        collapse_report(np.full((3, 2, 3), np.nan))
+        collapse_report(np.ones((3, 2, 3)), np.full((3, 2, 3), np.nan))

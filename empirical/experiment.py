@@ -1,0 +1,240 @@
+"""A recipe, end to end: every network trained, watched and judged, beside what features of nothing would score.
+
+A recipe lives in one directory, every file written atomically, so that it resumes where it was:
+
+    recipe.json           the plan, versions and machine
+    models/*.safetensors  checkpoints
+    curves/*.json         losses and a probe on validation images while a network trains
+    events/*              the same for TensorBoard, where that is installed
+    predictions/*.npz     the class of every test image by each readout
+    records/*.json        one network or null: scores, layers, collapse
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maskgraph.empirical.claim import claim
+from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.curve import Curve, last_step
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
+from maskgraph.empirical.linear_probe import knn_probe
+from maskgraph.empirical.parts import DataPlan, Parts, load_parts
+from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.readout import pixel_vectors, whole_features
+from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
+from maskgraph.empirical.records import write_atomically, write_json
+from maskgraph.empirical.spectra import gaussian_null
+from maskgraph.empirical.state import LAM, RECONSTRUCTION
+from maskgraph.empirical.stream import take
+from maskgraph.empirical.summary import LABELS
+from maskgraph.empirical.train import TrainedModel, check_checkpoint, check_fits, train, untrained
+from maskgraph.empirical.workers import Report, in_processes
+from maskgraph.graphs.masks import MaskDistribution, mask_distribution
+
+COST = {"null": 0.15, "model": 1.0}
+"""Roughly what a piece costs beside the others, for the estimate of what is left."""
+
+PATIENCE = 5.0
+"""Seconds between two looks at how far the networks in training are."""
+
+CURVE_IMAGES = 5000
+"""Most images that the curve's probe is fitted on, and asked about."""
+
+ALONE = Group()
+
+Job = tuple[str, str]
+"""What kind of piece (null or model) and its name."""
+
+
+def run_name(config: TrainConfig) -> str:
+    """The name under which a network's files are kept."""
+    return f"{config.method}-s{config.seed}"
+
+
+def run_recipe(
+    recipe: Recipe,
+    directory: Path,
+    data_dir: Path | None,
+    resume: bool,
+    workers: int,
+    report: Report,
+    group: Group | None = None,
+) -> None:
+    """Do whatever of a recipe is not done yet.
+
+    Args:
+        recipe: what to train and how to judge it.
+        directory: where it lives.
+        data_dir: where the dataset lies (see `load_parts`).
+        resume: whether the directory may hold a part of this very recipe already.
+        workers: processes of one thread each; networks on a GPU share one process.
+        report: told after each finished piece, and of what is done of the others.
+        group: the processes that train each network together; None: networks are trained side by side.
+
+    Raises:
+        InputError: a directory of another recipe, or one that exists while `resume` is false; data that cannot be
+            loaded; a batch that does not fit into memory.
+        KeyboardInterrupt: passed on once networks in training have saved their checkpoints.
+    """
+    device = resolve_device(recipe.train.device)
+    parts = _parts(recipe.data, data_dir)
+    for config in recipe.runs():
+        check_fits(parts.train, config, device, group.count if group else 1)
+        check_checkpoint(_checkpoint(directory, config), parts.train, config)
+    if group is None or group.rank == 0:
+        claim(directory / "recipe.json", recipe_table(recipe), resume, device)
+    jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
+    if group is not None:
+        # All know what is left before anyone does a part of it.
+        group.wait()
+        _together(recipe, directory, data_dir, jobs, report, group)
+        return
+    do = partial(_do, recipe_table(recipe), directory, data_dir)
+    done: list[Job] = []
+    workers = 1 if device.type == "cuda" else min(workers, max(len(jobs), 1))
+    for job in in_processes(do, jobs, workers, every=PATIENCE):
+        done += [job] if job is not None else []
+        share = sum(COST[one[0]] * (1.0 if one in done else _trained_share(recipe, directory, one)) for one in jobs)
+        label = job[1] if job is not None else "training"
+        report(len(done), len(jobs), label, share / sum(COST[one[0]] for one in jobs))
+
+
+def _together(
+    recipe: Recipe, directory: Path, data_dir: Path | None, jobs: list[Job], report: Report, group: Group
+) -> None:
+    """One piece after the other: all processes train a network, the first does all else."""
+    for done, job in enumerate(jobs, start=1):
+        if job[0] == "model" or group.rank == 0:
+            _do(recipe_table(recipe), directory, data_dir, job, group)
+        if group.rank == 0:
+            report(done, len(jobs), job[1], done / len(jobs))
+        group.wait()
+
+
+def _jobs(recipe: Recipe) -> list[Job]:
+    families = dict.fromkeys(config.family for config in recipe.runs())
+    random = [f"random-{family}-s{seed}" for family in families for seed in range(recipe.seeds)]
+    gaussian = [f"gaussian-s{seed}" for seed in range(recipe.seeds)]
+    pixels = ["pixels-s0"] if recipe.data.size is None else []
+    models = [("model", run_name(config)) for config in recipe.runs()]
+    return [*models, *(("null", name) for name in (*pixels, *random, *gaussian))]
+
+
+def _checkpoint(directory: Path, config: TrainConfig) -> Path:
+    return directory / "models" / f"{run_name(config)}.safetensors"
+
+
+def _outputs(directory: Path, job: Job) -> list[Path]:
+    """What a piece leaves; its record is written last."""
+    kind, name = job
+    paths = [directory / "predictions" / f"{name}.npz", directory / "records" / f"{name}.json"]
+    return [directory / "models" / f"{name}.safetensors", *paths] if kind == "model" else paths
+
+
+def _trained_share(recipe: Recipe, directory: Path, job: Job) -> float:
+    """How much of a network in training is done, by its curve."""
+    if job[0] == "null":
+        return 0.0
+    step, steps = last_step(directory / "curves" / f"{job[1]}.json")
+    return step / steps if steps else 0.0
+
+
+def _do(table: dict[str, Any], directory: Path, data_dir: Path | None, job: Job, group: Group = ALONE) -> None:
+    recipe, (kind, name) = recipe_from(table), job
+    parts = _parts(recipe.data, data_dir)
+    judged = _network(recipe, name, directory, parts, group) if kind == "model" else _null(recipe, name, parts)
+    if group.rank > 0:
+        return
+    archive = io.BytesIO()
+    np.savez_compressed(archive, **{LABELS: parts.test.labels}, **judged.predicted)  # type: ignore[arg-type]
+    write_atomically(directory / "predictions" / f"{name}.npz", archive.getvalue())
+    write_json(directory / "records" / f"{name}.json", judged.record)
+
+
+@lru_cache(maxsize=1)
+def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
+    return load_parts(data, data_dir)
+
+
+def _network(recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group) -> Judged:
+    config = next(config for config in recipe.runs() if run_name(config) == name)
+    curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
+    batches = -(-len(parts.train.labels) // config.batch)
+
+    def watch(trained: TrainedModel, steps: int) -> None:
+        if group.rank == 0:
+            curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
+
+    start = time.process_time()
+    path = _checkpoint(directory, config)
+    trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
+    seconds = time.process_time() - start
+    curve.close()
+    if group.rank > 0:
+        return Judged({}, {})
+    judged = judge_network(trained.model, parts, recipe.judge, _masks(recipe, trained), config.seed)
+    return _told(
+        judged,
+        recipe,
+        config.method,
+        config.seed,
+        steps=len(trained.losses),
+        final_reconstruction=float(np.mean(trained.losses[-batches:, RECONSTRUCTION])),
+        lam=float(trained.losses[-1, LAM]),
+        train_cpu_seconds=seconds,
+    )
+
+
+def _validation_knn(trained: TrainedModel, parts: Parts) -> float:
+    """Accuracy of nearest neighbours on validation images, by the mean of the tokens of whole images."""
+    known, asked = (
+        take(part, np.random.default_rng(0).permutation(len(part.labels))[:CURVE_IMAGES])
+        for part in (parts.train, parts.validation)
+    )
+    x, test = (whole_features(trained.model, part, ["mean"])["mean"] for part in (known, asked))
+    weights = np.full(len(x), 1 / len(x))
+    return float((knn_probe(Labelled(x, known.labels, weights), test) == asked.labels).mean())
+
+
+def _null(recipe: Recipe, name: str, parts: Parts) -> Judged:
+    """What pixels, a random network, or features of nothing score."""
+    method, _, number = name.rpartition("-s")
+    seed, labels = int(number), Labels.of(parts)
+    if method == "pixels":
+        three = [
+            pixel_vectors(part) for part in (parts.train, parts.validation, parts.test) if isinstance(part, Pixels)
+        ]
+        judged = judge_features((three[0], three[1], three[2]), None, labels, recipe.judge, seed)
+    elif method == "gaussian":
+        dim = untrained(parts.train, recipe.runs()[0]).model.config.dim
+        counts = (len(labels.train), len(labels.validation), len(labels.test))
+        x = np.random.default_rng([seed, 12]).normal(size=(sum(counts), dim))
+        first, second, third = np.split(x, np.cumsum(counts)[:2])
+        views = gaussian_null((min(recipe.judge.images, counts[2]), recipe.judge.views, dim), seed)
+        judged = judge_features((first, second, third), views, labels, recipe.judge, seed)
+    else:
+        family = method.removeprefix("random-")
+        config = next(config for config in recipe.runs() if config.family == family and config.seed == seed)
+        network = untrained(parts.train, config)
+        plan = dataclasses.replace(recipe.judge, probes=tuple(set(recipe.judge.probes) - {"fine-tune"}))
+        judged = judge_network(network.model, parts, plan, _masks(recipe, network), seed)
+    return _told(judged, recipe, method, seed)
+
+
+def _masks(recipe: Recipe, trained: TrainedModel) -> MaskDistribution:
+    return mask_distribution(recipe.train.mask_kind, trained.model.config.grid, recipe.train.mask_ratio)
+
+
+def _told(judged: Judged, recipe: Recipe, method: str, seed: int, **more: object) -> Judged:
+    record = {"dataset": recipe.data.dataset, "method": method, "seed": seed, **more, **judged.record}
+    return Judged(record, judged.predicted)

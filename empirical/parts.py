@@ -1,0 +1,161 @@
+"""A dataset in three parts that are never mixed, in memory or read as it is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.pixels import Pixels, channel_statistics
+from maskgraph.empirical.stream import FolderReader, Stream, take
+from maskgraph.graphs.datasets import split_rows
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import Folder, list_folder
+from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
+
+FOLDER = "folder"
+"""The dataset that is a folder of images, train/CLASS/ and val/CLASS/, as ImageNet is kept."""
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """What is trained on and judged by.
+
+    Attributes:
+        dataset: digits, fashion-mnist, cifar10, cifar100, or folder: train/CLASS/ and val/CLASS/ with images.
+        patch: side of a patch in pixels.
+        size: side that images of a folder are brought to; all others have their own.
+        crop: least and largest share of an image's area that training cuts out; empty: no crop.
+        flip: whether training mirrors every second image.
+        images: how many images of the training part are used; None for all.
+        validation: share of each class held out of the training part to choose regularisers and to draw curves by.
+        held_out: share of each class held out for the scores, where the dataset has no test part.
+        readers: threads that read the images of a folder.
+    """
+
+    dataset: str
+    patch: int
+    size: int | None = None
+    crop: tuple[float, ...] = ()
+    flip: bool = False
+    images: int | None = None
+    validation: float = 0.1
+    held_out: float = 0.3
+    readers: int = 8
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What training does to an image.
+
+        Raises:
+            InputError: a crop that is none.
+        """
+        if len(self.crop) not in (0, 2):
+            raise InputError(
+                f"crop {list(self.crop)}; expected the least and the largest share of the area, or nothing"
+            )
+        return Augmentation((self.crop[0], self.crop[1]) if self.crop else None, self.flip)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A dataset in three parts that are never mixed.
+
+    Attributes:
+        train: what networks and probes are fitted on.
+        validation: what regularisers are chosen and curves are drawn by; of the dataset's training part.
+        test: what scores are of.
+    """
+
+    train: Pixels | Stream
+    validation: Pixels | Stream
+    test: Pixels | Stream
+
+
+def check_data(data: DataPlan) -> None:
+    """Raise InputError naming the first value that no dataset can be parted by."""
+    for name, share in (("validation", data.validation), ("held_out", data.held_out)):
+        if not 0 < share < 1:
+            raise InputError(f"{name} {share:g}; expected a share of the images in (0, 1), such as 0.1")
+    if data.dataset not in (*STORED, FOLDER):
+        raise InputError(f"unknown dataset {data.dataset!r}; expected one of {', '.join((*STORED, FOLDER))}")
+    if data.dataset == FOLDER and data.size is None:
+        raise InputError("images of a folder have sizes of their own; add size = 224 under [data]")
+    if data.dataset != FOLDER and data.size is not None:
+        raise InputError(f"size {data.size} for {data.dataset}, whose images have their own; leave it out")
+    assert data.augmentation is not None
+
+
+def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
+    """Load a dataset and part it.
+
+    Channels are centred and scaled by the training part, those of a folder as ImageNet's.
+
+    Args:
+        data: what to load.
+        data_dir: where its files lie (see `load_stored`); the folder itself for a folder.
+        seed: of the draws that part it.
+
+    Raises:
+        InputError: data that cannot be loaded, too few images, or images that cannot be cut into such patches.
+    """
+    return _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
+
+
+def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
+    stored = load_stored(data.dataset, data_dir)
+    rows = _some(data, len(stored.labels), seed)
+    if data.dataset in HAS_TEST:
+        test = load_stored(data.dataset, data_dir, held_out=True)
+        test_rows = np.arange(len(test.labels))
+    else:
+        test = stored
+        kept, held = split_rows(stored.labels[rows], data.held_out, seed)
+        rows, test_rows = rows[kept], rows[held]
+    kept, held = split_rows(stored.labels[rows], data.validation, seed + 1)
+    mean, std = channel_statistics(stored.pixels[rows[kept]], stored.full)
+
+    def part(images: Stored, at: NDArray[np.int64], augmentation: Augmentation) -> Pixels:
+        return Pixels(
+            data.dataset, images.pixels[at], images.full, images.labels[at], data.patch, mean, std, augmentation
+        )
+
+    plain = Augmentation()
+    return Parts(
+        part(stored, rows[kept], data.augmentation),
+        part(stored, rows[held], plain),
+        part(test, test_rows, plain),
+    )
+
+
+def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:
+    if root is None:
+        raise InputError("the recipe is of a folder of images; say where it is with --data-dir")
+    listed, judged = list_folder(root, "train"), list_folder(root, "val")
+    rows = _some(data, len(listed.labels), seed)
+    kept, held = split_rows(listed.labels[rows], data.validation, seed + 1)
+    size = data.size
+    assert size is not None
+
+    def stream(folder: Folder) -> Stream:
+        reader = FolderReader(folder, size)
+        return Stream(str(root), reader, folder.labels, size, channels=3, patch=data.patch, workers=data.readers)
+
+    training = stream(listed)
+    return Parts(
+        take(dataclasses.replace(training, augmentation=data.augmentation), rows[kept]),
+        take(training, rows[held]),
+        stream(judged),
+    )
+
+
+def _some(data: DataPlan, count: int, seed: int) -> NDArray[np.int64]:
+    if data.images is None:
+        return np.arange(count)
+    if not 1 <= data.images <= count:
+        raise InputError(f"images {data.images}; expected 1 to {count}, which {data.dataset} holds")
+    return np.sort(np.random.default_rng(seed).permutation(count)[: data.images])

@@ -1,0 +1,143 @@
+"""What a recipe's records say together: scores over seeds, and what uniformity changes, each with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval
+from maskgraph.empirical.records import read_object
+from maskgraph.graphs.errors import InputError
+
+Record = dict[str, Any]
+
+LABELS = "labels"
+"""The name under which predictions hold the true classes."""
+
+PLAIN = {"u-mae": "mae", "u-simmim": "simmim"}
+"""Each method with uniformity, and the same without."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The accuracies of one method by one readout.
+
+    Attributes:
+        method: a method, or a null.
+        readout: such as cls.ridge.
+        accuracies: one a seed.
+        over_seeds: 95 % interval of their mean over seeds; None for one seed.
+        over_images: over the draw of the test images: the mean over seeds of both ends.
+    """
+
+    method: str
+    readout: str
+    accuracies: tuple[float, ...]
+    over_seeds: Interval | None
+    over_images: Interval
+
+    @property
+    def mean(self) -> float:
+        """Over seeds."""
+        return float(np.mean(self.accuracies))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What uniformity changes in one readout; seed s has the same initialisation, order and masks on both sides.
+
+    Attributes:
+        method: the one with uniformity.
+        readout: such as cls.ridge.
+        differences: accuracy less that of the plain method, one a seed.
+        over_seeds: 95 % interval of their mean; None for one seed.
+        p_values: of McNemar's exact test on the same test images, one a seed; empty where a readout has several draws.
+    """
+
+    method: str
+    readout: str
+    differences: tuple[float, ...]
+    over_seeds: Interval | None
+    p_values: tuple[float, ...]
+
+
+def read_judged(run: Path) -> list[Record]:
+    """The records of a recipe's networks, in the order of its methods, and then of its nulls.
+
+    Raises:
+        InputError: a directory without records.
+    """
+    files = sorted((run / "records").glob("*.json"))
+    if not files:
+        raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted recipe")
+    methods = read_object(run / "recipe.json", ("plan",))["plan"]["train"]["methods"]
+    records = [read_object(file, ("method", "seed", "scores", "layers", "collapse")) for file in files]
+    order = {method: place for place, method in enumerate(methods)}
+    return sorted(records, key=lambda record: order.get(record["method"], len(order)))
+
+
+def scores(records: list[Record]) -> list[Score]:
+    """One a method and readout, in the order in which the records name them."""
+    found = []
+    for method in dict.fromkeys(record["method"] for record in records):
+        seeds = [record["scores"] for record in records if record["method"] == method]
+        for readout in seeds[0]:
+            each = [one[readout] for one in seeds]
+            accuracies = tuple(float(one["accuracy"]) for one in each)
+            ends = (float(np.mean([one["low"] for one in each])), float(np.mean([one["high"] for one in each])))
+            found.append(Score(method, readout, accuracies, _over_seeds(accuracies), ends))
+    return found
+
+
+def differences(run: Path, records: list[Record]) -> list[Difference]:
+    """What uniformity changes, one a method with uniformity and readout, over the seeds that have both.
+
+    Args:
+        run: directory of the recipe, for the predictions.
+        records: its records.
+
+    Raises:
+        InputError: predictions that are missing or damaged.
+    """
+    by_name = {(record["method"], record["seed"]): record["scores"] for record in records}
+    found = []
+    for method, plain in PLAIN.items():
+        seeds = sorted(seed for name, seed in by_name if name == method and (plain, seed) in by_name)
+        for readout in by_name[method, seeds[0]] if seeds else ():
+            changed = tuple(
+                by_name[method, seed][readout]["accuracy"] - by_name[plain, seed][readout]["accuracy"] for seed in seeds
+            )
+            tests = (_mcnemar(run, f"{method}-s{seed}", f"{plain}-s{seed}", readout) for seed in seeds)
+            p_values = tuple(value for value in tests if value is not None)
+            found.append(Difference(method, readout, changed, _over_seeds(changed), p_values))
+    return found
+
+
+def _over_seeds(values: tuple[float, ...]) -> Interval | None:
+    return seeds_interval(values) if len(values) > 1 else None
+
+
+def _mcnemar(run: Path, first: str, second: str, readout: str) -> float | None:
+    both = [read_predictions(run / "predictions" / f"{name}.npz") for name in (first, second)]
+    one, other = (predicted[readout] == predicted[LABELS] for predicted in both)
+    return mcnemar(one, other) if one.ndim == 1 else None
+
+
+def read_predictions(path: Path) -> dict[str, NDArray[np.int64]]:
+    """The classes of the test images by readout, and the true ones under `labels`.
+
+    Raises:
+        InputError: a file that is missing or damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    # On damaged bytes numpy passes on whatever its parsers raise: zlib, zipfile, tokenize, struct errors and more.
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be read ({error}); delete it and its record, and run again with --resume"
+        ) from error

@@ -1,0 +1,126 @@
+"""The theory of a dataset as text."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Literal
+
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.tables import table
+from maskgraph.theory.answer import RatioAnswer
+from maskgraph.theory.bounds import is_printed_lambda
+from maskgraph.theory.unseen import OF_THE_SAMPLE
+
+
+def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
+    """One row a mask ratio, what to know of them, and the intervals that were asked for."""
+    first = answers[0]
+    print(
+        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, "
+        f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
+        f"epsilon = {first['epsilon']:g}\n"
+    )
+    headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
+    labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
+    print(table((*headers, *labels), [_bound_row(found) for found in answers]))
+    notes = [
+        *_notes(options, answers),
+        *_warnings(options.view, answers),
+    ]
+    if notes:
+        print("\n" + "\n".join(notes))
+    if options.bootstrap is not None:
+        _print_intervals(answers)
+
+
+def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
+    first, notes = answers[0], []
+    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
+        notes.append("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
+    if any(options.dim <= found["components"] for found in answers):
+        notes.append(
+            "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
+        )
+    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
+        notes.append("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
+    if options.hop == "image":
+        notes.append("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+    return notes
+
+
+def _warnings(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
+    """What to say where the graph tells more of the sample than of the data."""
+
+    def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
+        above = (found for found in answers if any((found["unseen"][key] or 0) > OF_THE_SAMPLE for key in keys))
+        return ", ".join(f"{found['mask_ratio']:g}" for found in above)
+
+    share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []
+    if said := ratios("visible", "target"):
+        warnings.append(
+            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
+            "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
+        )
+    # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
+    if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
+        warnings.append(
+            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex.\n"
+            "The graph says more about these masks than about all of them: raise --max-masks."
+        )
+    return warnings
+
+
+def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
+    names = {
+        "head_sq": "head",
+        "tail_sq": "tail",
+        "thm_4_2_any_lambda": "thm_4_2",
+        "water_filling": "S2",
+        "alpha": "alpha",
+        "alpha_target": "alpha2",
+        "phi": "phi",
+        "inter": "inter",
+        "bayes_risk": "bayes",
+        "target_variance": "Var(x2)",
+        "rank_floor": "floor",
+    }
+    first = answers[0]["bootstrap"]
+    shown = [name for name in names if name in first["intervals"]]
+    print(f"\n{100 * first['level']:g} % basic bootstrap intervals over images, {first['resamples']} resamples:\n")
+    rows = [
+        [f"{found['mask_ratio']:g}", *(_interval(found["bootstrap"]["intervals"][name]) for name in shown)]
+        for found in answers
+    ]
+    print(table(("rho", *(names[name] for name in shown)), rows))
+    print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
+    if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
+        print("Where both ends are one, all resamples agree, which is no certainty.")
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return "..".join(f"{end:.4g}" for end in ends)
+
+
+def _bound_row(found: RatioAnswer) -> list[object]:
+    masks = f"{found['masks']}/{found['masks_total']}"
+    return [
+        f"{found['mask_ratio']:g}",
+        found["kept"],
+        masks,
+        *found["vertices"],
+        found["components"],
+        found["head_sq"],
+        found["tail_sq"],
+        found["bounds"]["thm_4_2_any_lambda"],
+        found["bounds"]["water_filling"],
+        found["alpha"],
+        found["alpha_target"],
+        found["phi"],
+        found["inter"],
+        found["unseen"]["visible"],
+        found["unseen"]["target"],
+        found["bayes_risk"],
+        found["target_variance"],
+        found["rank_floor"],
+    ]

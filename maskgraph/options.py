@@ -1,0 +1,93 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import NoReturn
+
+BAD_INPUT = 2
+"""Exit code of bad input."""
+
+DATASETS = "digits, fashion-mnist, cifar10, cifar100, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad input is one line and an exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def command(commands: argparse._SubParsersAction[Parser], module: str, name: str, summary: str, text: str) -> Parser:
+    """A parser of a command that the function `name` of `module` runs."""
+    parser = commands.add_parser(
+        name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(module=module)
+    return parser
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The dataset, and how it is coded."""
+    parser.add_argument("dataset", metavar="DATASET", help=DATASETS)
+    add_data_options(parser)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """How a dataset is coded."""
+    group = parser.add_argument_group(
+        "data",
+        "A .npz holds labels (N,) integers, optional weights (N,), and either pixels (N, H, W[, C]), taken as they "
+        "are, or codes (N, n) integers with an optional codebook (V, s) of patch values.",
+    )
+    group.add_argument(
+        "--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7, cifar 4)"
+    )
+    group.add_argument(
+        "--codebook", metavar="KIND", help="how patches become codes: kmeans (default), threshold, exact"
+    )
+    group.add_argument(
+        "--codes", type=int, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
+    )
+    group.add_argument("--images", type=int, metavar="N", help="draw N of the images (all)")
+    group.add_argument(
+        "--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
+    )
+    group.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
+
+
+def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
+    """The graph: views and masks."""
+    group = parser.add_argument_group("graph")
+    group.add_argument(
+        "--view",
+        default="positional",
+        metavar="VIEW",
+        help="when two views are one vertex: positional (default, what a ViT sees), sequence, bag",
+    )
+    group.add_argument(
+        "--mask", default="uniform", metavar="KIND", help="distribution of masks: uniform (default), block, grid"
+    )
+    group.add_argument(
+        "--max-masks",
+        "--masks",
+        type=int,
+        default=max_masks,
+        metavar="N",
+        help=f"all masks if there are at most N, else N drawn ({max_masks})",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Where a run is written, and how it is worked on."""
+    parser.add_argument("--out", metavar="DIR", help="where the run is written (runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="finish the run that is in --out")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes of one thread each (one a core)",
+    )

@@ -1,0 +1,112 @@
+"""Recipes and what came of them, as text."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maskgraph.empirical.judge import ANY
+from maskgraph.empirical.recipe import Recipe
+from maskgraph.empirical.summary import PLAIN, Difference, Score, scores
+from maskgraph.tables import table
+
+COLLAPSE = (
+    *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
+    *("share_image", "share_mask", "share_interaction"),
+)
+"""The measures of collapse that are printed."""
+
+
+def recipes_text(recipes: Sequence[tuple[str, Recipe]]) -> str:
+    """The recipes that come along, one a row, and the command of each."""
+    rows = [
+        (name, recipe.data.dataset, recipe.train.size, recipe.train.epochs, recipe.train.batch, recipe.about)
+        for name, recipe in recipes
+    ]
+    body = table(("recipe", "dataset", "network", "epochs", "batch", "what it is"), rows)
+    return f"{body}\n\nmaskgraph recipe NAME; maskgraph recipe --help says how to write your own."
+
+
+def judged_text(recipe: Recipe, records: Sequence[dict[str, Any]], changes: Sequence[Difference]) -> str:
+    """Scores, collapse and what uniformity changes; then what was expected."""
+    found = scores(list(records))
+    parts = [
+        f"{recipe.data.dataset}: accuracy on test images; mean of the seeds ± half of its 95 % interval over seeds",
+        _scores(found),
+        "",
+        "collapse: mean of the seeds",
+        _collapse(records),
+    ]
+    if changes:
+        parts += [
+            "",
+            "uniformity less none, paired by seed: mean ± half of the 95 % interval; McNemar's p of each seed",
+            _changes(changes),
+        ]
+    return "\n".join([*parts, *_expected(recipe, found)])
+
+
+def _scores(found: Sequence[Score]) -> str:
+    methods = list(dict.fromkeys(score.method for score in found))
+    readouts = [readout for readout in dict.fromkeys(score.readout for score in found) if _kind(readout) != ANY]
+    cells = {(score.readout, score.method): _mean(score.mean, score.over_seeds) for score in found}
+    rows = [
+        (readout, *(cells.get((readout, method), cells.get((_any(readout), method))) for method in methods))
+        for readout in readouts
+    ]
+    return table(("readout", *methods), rows)
+
+
+def _collapse(records: Sequence[dict[str, Any]]) -> str:
+    methods = list(dict.fromkeys(record["method"] for record in records if record["collapse"]))
+    kinds = [kind for kind in dict.fromkeys(kind for record in records for kind in record["collapse"]) if kind != ANY]
+    rows: list[list[object]] = []
+    for kind, name in itertools.product(kinds, COLLAPSE):
+        row: list[object] = [f"{kind}.{name}"]
+        for method in methods:
+            measured = (record["collapse"] for record in records if record["method"] == method)
+            values = [one.get(kind, one.get(ANY))[name] for one in measured]
+            row.append(float(np.mean([math.nan if value is None else value for value in values])))
+        rows.append(row)
+    return table(("measure", *methods), rows)
+
+
+def _kind(readout: str) -> str:
+    return readout.partition(".")[0]
+
+
+def _any(readout: str) -> str:
+    return f"{ANY}.{readout.partition('.')[2]}"
+
+
+def _changes(changes: Sequence[Difference]) -> str:
+    rows = [
+        (
+            change.readout,
+            f"{change.method} - {PLAIN[change.method]}",
+            _mean(float(np.mean(change.differences)), change.over_seeds, signed=True),
+            " ".join(f"{value:.2g}" for value in change.p_values) or "-",
+        )
+        for change in changes
+    ]
+    return table(("readout", "networks", "difference", "p"), rows)
+
+
+def _expected(recipe: Recipe, found: Sequence[Score]) -> list[str]:
+    means = {(score.method, score.readout): score.mean for score in found}
+    rows = [
+        (one.method, one.readout, one.accuracy, means.get((one.method, one.readout)), one.source)
+        for one in recipe.expected
+    ]
+    return ["", table(("method", "readout", "expected", "found", "source"), rows)] if rows else []
+
+
+def _mean(mean: float, over_seeds: tuple[float, float] | None, signed: bool = False) -> str:
+    text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
+    if over_seeds is None or math.isnan(over_seeds[0]):
+        return text
+    return f"{text}±{(over_seeds[1] - over_seeds[0]) / 2:.3f}"

@@ -1,0 +1,172 @@
+"""What the commands of training do once their options are parsed: train, study, recipe, report."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from maskgraph.commands import OK, print_json, source_of
+from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.experiment import run_recipe
+from maskgraph.empirical.group import Group, TorchGroup
+from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
+from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
+from maskgraph.empirical.records import read_bounds, read_records
+from maskgraph.empirical.study import run_study
+from maskgraph.empirical.summary import differences, read_judged
+from maskgraph.figures.recipe_report import write_recipe_report
+from maskgraph.figures.report import write_report
+from maskgraph.graphs.errors import InputError
+from maskgraph.progress import Progress
+from maskgraph.recipe_text import judged_text, recipes_text
+from maskgraph.tables import table
+from maskgraph.theory.ranks import processes
+
+
+def train(options: argparse.Namespace) -> int:
+    """`maskgraph train`: one method at some mask ratios."""
+    data = {key: value for key, value in vars(source_of(options)).items() if value is not None}
+    graph = {"mask_ratios": options.mask_ratio, "views": [options.view], "max_masks": options.max_masks}
+    chosen = {field.name for field in fields(TrainConfig)} - FILLED_IN
+    settings = {name: value for name, value in vars(options).items() if name in chosen and value is not None}
+    plan = plan_from(
+        {
+            "data": data,
+            "graph": {**graph, "mask": options.mask},
+            "train": {**settings, "seeds": options.seeds, "methods": [options.method]},
+        }
+    )
+    return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
+
+
+def study(options: argparse.Namespace) -> int:
+    """`maskgraph study`: a whole sweep from a TOML file."""
+    return _run(read_plan(Path(options.study)), options, Path(options.study).stem)
+
+
+def recipe(options: argparse.Namespace) -> int:
+    """`maskgraph recipe`: real networks on pixels, by all the processes that torchrun started."""
+    if options.recipe is None:
+        print(recipes_text([(name, read_recipe(name)) for name in recipe_names()]))
+        return OK
+    chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate")}
+    asked = read_recipe(options.recipe)
+    train = replace(asked.train, **{name: value for name, value in chosen.items() if value is not None})
+    planned = check_recipe(replace(asked, train=train, seeds=asked.seeds if options.seeds is None else options.seeds))
+    if processes() == 1:
+        return _recipe(planned, options, None)
+    group = TorchGroup(resolve_device(planned.train.device))
+    try:
+        return _recipe(planned, options, group)
+    finally:
+        group.leave()
+
+
+def report(options: argparse.Namespace) -> int:
+    """`maskgraph report`: figures and page of a run."""
+    run = Path(options.run)
+    for path in write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run):
+        print(path)
+    return OK
+
+
+def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -> int:
+    name = f"recipe-{Path(options.recipe).stem}"
+    directory = _directory(options, name)
+    data_dir = Path(options.data_dir) if options.data_dir else None
+    first = group is None or group.rank == 0
+    progress = Progress(name) if first else _silent
+    with _resumable(directory):
+        run_recipe(planned, directory, data_dir, options.resume, options.workers, progress, group)
+    if not first:
+        return OK
+    records = read_judged(directory)
+    changes = differences(directory, records)
+    written = [directory / "records", *write_recipe_report(directory)]
+    if options.json:
+        print_json({"directory": str(directory), "records": records})
+    else:
+        print(judged_text(planned, records, changes))
+        _print_written(written)
+    return OK
+
+
+def _silent(done: int, total: int, label: str, share: float) -> None:
+    """Progress of all processes but the first."""
+
+
+def _directory(options: argparse.Namespace, name: str) -> Path:
+    if options.workers < 1:
+        raise InputError(f"workers {options.workers}; expected at least 1")
+    return Path(options.out) if options.out else Path("runs") / name
+
+
+@contextmanager
+def _resumable(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"What was finished is in {directory}; repeat the command with --resume to go on."
+        ) from None
+
+
+def _print_written(paths: Sequence[Path]) -> None:
+    print("\nwritten:")
+    for path in paths:
+        print(f"  {path}")
+
+
+def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
+    directory = _directory(options, name)
+    with _resumable(directory):
+        run_study(plan, directory, options.resume, options.workers, Progress(name))
+    _print_summary(read_bounds(directory), read_records(directory), plan.train.feature)
+    _print_written([directory / "records", *write_report(directory)])
+    return OK
+
+
+def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> None:
+    """One row a mask ratio and method, then the baselines."""
+    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
+    theory = first.set_index("mask_ratio")
+    columns = (
+        f"{feature}.linear",
+        f"{feature}.knn",
+        f"{feature}.few_shot",
+        "L_MAE",
+        f"{feature}.L_unif",
+        f"{feature}.rankme",
+    )
+    rows: list[list[object]] = []
+    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
+        found: Mapping[str, Any] = theory.loc[ratio]
+        known = [
+            found["bounds"]["thm_4_2_any_lambda"],
+            found["bounds"]["water_filling"],
+            found["alpha"],
+            found["bayes_risk"],
+        ]
+        rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
+    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
+    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature")
+    names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
+    print(table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows))
+    for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
+        prefix = feature if method == "random-network" else "pixels"
+        if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
+            scores = (
+                f"{name} {_spread(runs[f'{prefix}.{column}'])}"
+                for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
+            )
+            print(f"baseline {method!s}: {', '.join(scores)}")
+
+
+def _spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.3f}±{values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"

@@ -1,0 +1,162 @@
+"""The command line of training: train, study, recipe, report."""
+
+from __future__ import annotations
+
+import argparse
+
+from maskgraph.options import Parser, add_data, add_graph, add_run, command
+
+MODULE = "maskgraph.training_commands"
+
+
+def _number_or_auto(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number or auto") from None
+
+
+def train(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`maskgraph train`."""
+    parser = command(
+        commands,
+        MODULE,
+        "train",
+        "train MAE, U-MAE, SimMIM or U-SimMIM, measure it on its graph, probe it",
+        """\
+Train a ViT masked autoencoder, measure every loss on the graph of its mask ratio, probe its features on held-out
+images, and hold the theorems to it. Killed or interrupted, it goes on where it was with --resume.
+
+  maskgraph train digits --method u-mae --mask-ratio 0.75
+  maskgraph train fashion-mnist --method mae --mask-ratio 0.75 --size tiny --patch 4 --epochs 20 --device auto
+
+Then:  maskgraph verify RUN   and   maskgraph report RUN""",
+    )
+    add_data(parser)
+    add_graph(parser, max_masks=64)
+    parser.add_argument("--method", default="mae", metavar="METHOD", help="mae (default), u-mae, simmim or u-simmim")
+    parser.add_argument(
+        "--mask-ratio",
+        type=float,
+        nargs="+",
+        required=True,
+        metavar="R",
+        help="share of patches masked; one model for each",
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
+    parser.add_argument("--size", default="micro", metavar="SIZE", help="micro (default), tiny, base or large")
+    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="passes over the training images (50)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (32)")
+    parser.add_argument("--lr", type=float, default=1e-3, metavar="LR", help="peak learning rate of AdamW (1e-3)")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, metavar="N", help="parts that a step's images are run in, for memory (1)"
+    )
+    parser.add_argument("--decoder-dim", type=int, metavar="D", help="width of MAE's decoder (the size's own)")
+    parser.add_argument("--decoder-depth", type=int, metavar="N", help="blocks of MAE's decoder (the size's own)")
+    parser.add_argument(
+        "--bottleneck",
+        type=int,
+        metavar="K",
+        help="let the decoder see one unit vector of dimension K and no token, as the theorems have it (none)",
+    )
+    parser.add_argument(
+        "--target", default="pixels", metavar="T", help="pixels (default), or normalised: patch by patch"
+    )
+    parser.add_argument(
+        "--distance", default="auto", metavar="E", help="squared, absolute, or auto (default): the method's own"
+    )
+    parser.add_argument(
+        "--lambda",
+        dest="lam",
+        type=_number_or_auto,
+        default=0.01,
+        metavar="LAMBDA",
+        help="weight of the uniformity loss (0.01, the paper's); auto: 1/(4L), L measured as training goes on",
+    )
+    parser.add_argument(
+        "--feature",
+        default="cls",
+        metavar="F",
+        help="feature that is made uniform: cls (default), mean, tokens (all that the decoder reads) or bottleneck",
+    )
+    parser.add_argument(
+        "--final-norm", default="once", metavar="N", help="once (default), or twice as the reference code of U-MAE does"
+    )
+    parser.add_argument(
+        "--no-diagonal",
+        dest="diagonal",
+        action="store_false",
+        help="do not pair an image with itself in the uniformity loss, as the reference code does",
+    )
+    parser.add_argument(
+        "--queue", type=int, default=0, metavar="N", help="features of earlier batches as further negatives (0)"
+    )
+    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu or cuda")
+    parser.add_argument("--precision", default="auto", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
+    add_run(parser)
+
+
+def study(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`maskgraph study`."""
+    parser = command(
+        commands,
+        MODULE,
+        "study",
+        "a whole sweep: bounds, training, measurement, figures, report",
+        """\
+Run a study described in TOML: bound every graph, train every method at every mask ratio and seed, measure and probe
+each model, draw the figures, write report.html. Interrupted, it goes on where it was with --resume.
+
+  maskgraph study studies/digits.toml
+
+A study holds [data] (dataset, patch, codebook, codes, held_out, ...), [graph] (mask_ratios, views, hops, max_masks,
+mask) and [train] (methods, seeds, epochs, size, lam, feature, ...).""",
+    )
+    parser.add_argument("study", metavar="STUDY.toml", help="the study")
+    add_run(parser)
+
+
+def recipe(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`maskgraph recipe`."""
+    parser = command(
+        commands,
+        MODULE,
+        "recipe",
+        "real networks on the pixels of a dataset, trained and judged as published",
+        """\
+Train every method of a recipe with every seed, and judge each network on test images: linear probes, nearest
+neighbours, few-shot, fine-tuning, layer by layer, and every measure of collapse, each with its interval and beside
+what pixels, random networks and features of nothing score. Interrupted, it goes on where it was with --resume.
+
+  maskgraph recipe                                        the recipes that come along, their cost and what to expect
+  maskgraph recipe digits                                 a few minutes on two cores
+  maskgraph recipe mine.toml --data-dir /data/imagenet    your own: [data], [train], [judge], see docs/recipes.md
+  torchrun --nproc-per-node 8 -m maskgraph recipe imagenet1k-base --data-dir /data/imagenet
+
+A folder of images holds train/CLASS/ and val/CLASS/.""",
+    )
+    parser.add_argument("recipe", nargs="?", metavar="NAME|FILE.toml", help="the recipe; none: list them")
+    parser.add_argument("--data-dir", metavar="DIR", help="where the dataset's files lie, or the folder of images")
+    parser.add_argument("--seeds", type=int, metavar="N", help="networks of each method (the recipe's own)")
+    parser.add_argument("--device", metavar="D", help="auto, cpu or cuda (the recipe's own, auto)")
+    parser.add_argument("--precision", metavar="P", help="auto, fp32 or bf16 (the recipe's own, auto)")
+    parser.add_argument(
+        "--accumulate", type=int, metavar="N", help="parts that a step's images are run in, for memory (1)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    add_run(parser)
+
+
+def report(commands: argparse._SubParsersAction[Parser]) -> None:
+    """`maskgraph report`."""
+    parser = command(
+        commands,
+        MODULE,
+        "report",
+        "figures and report.html from a run's records",
+        "Draw the figures of a run and write its report.html; nothing is computed anew.\n\n"
+        "  maskgraph report runs/digits",
+    )
+    parser.add_argument("run", metavar="RUN_DIR", help="directory of a train, study or recipe")

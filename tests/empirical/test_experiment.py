@@ -1,0 +1,123 @@
+"""A recipe from end to end: what it leaves, how it resumes, and that processes together come to the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskgraph.empirical.experiment import run_recipe
+from maskgraph.empirical.recipe import Recipe, recipe_from
+from maskgraph.empirical.summary import read_predictions
+from maskgraph.empirical.train import load_model
+from maskgraph.graphs.errors import InputError
+
+TABLE: dict[str, Any] = {
+    "data": {"dataset": "digits", "patch": 4, "images": 200, "validation": 0.2},
+    "train": {"methods": ["mae", "u-mae"], "seeds": 1, "epochs": 3, "batch": 30},
+    "judge": {"probes": ["ridge", "few-shot"], "every": 1, "views": 2, "images": 20},
+}
+"""200 images, 113 of them for training: 4 batches an epoch."""
+
+NAMES = {"mae-s0", "u-mae-s0", "pixels-s0", "random-mae-s0", "gaussian-s0"}
+
+
+def run(recipe: Recipe, directory: Path, resume: bool = False, data_dir: Path | None = None) -> list[str]:
+    """Run it in one worker; the names of the pieces that were done."""
+    done: list[str] = []
+
+    def report(count: int, total: int, label: str, share: float) -> None:
+        assert 0 <= count <= total
+        assert 0 <= share <= 1 + 1e-9
+        if label != "training":
+            done.append(label)
+
+    run_recipe(recipe, directory, data_dir, resume, 1, report)
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("recipe") / "run"
+    assert set(run(recipe_from(TABLE), directory)) == NAMES
+    return directory
+
+
+def record(directory: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "records" / f"{name}.json").read_text())
+    return found
+
+
+def test_every_network_and_null_leaves_its_record_and_its_predictions(finished: Path) -> None:
+    for folder in ("records", "predictions"):
+        assert {path.stem for path in (finished / folder).iterdir()} == NAMES
+    for folder in ("models", "curves"):
+        assert {path.stem for path in (finished / folder).iterdir()} == {"mae-s0", "u-mae-s0"}
+    found = record(finished, "u-mae-s0")
+    assert (found["method"], found["seed"], found["steps"], found["lam"]) == ("u-mae", 0, 12, pytest.approx(0.01))
+    points = json.loads((finished / "curves" / "u-mae-s0.json").read_text())
+    assert [(point["step"], point["steps"], point["epoch"]) for point in points] == [
+        (4, 12, 1),
+        (8, 12, 2),
+        (12, 12, 3),
+    ]
+    trained = load_model(finished / "models" / "u-mae-s0.safetensors")
+    assert found["final_reconstruction"] == pytest.approx(trained.losses[8:, 0].mean())
+    predicted = read_predictions(finished / "predictions" / "u-mae-s0.npz")
+    for readout, score in found["scores"].items():
+        assert score["accuracy"] == pytest.approx((predicted[readout] == predicted["labels"]).mean())
+
+
+def test_a_finished_recipe_is_not_done_again_and_a_missing_piece_is(finished: Path, tmp_path: Path) -> None:
+    assert run(recipe_from(TABLE), finished, resume=True) == []
+    again = tmp_path / "again"
+    shutil.copytree(finished, again)
+    (again / "records" / "mae-s0.json").unlink()
+    (again / "predictions" / "gaussian-s0.npz").unlink()
+    assert set(run(recipe_from(TABLE), again, resume=True)) == {"mae-s0", "gaussian-s0"}
+    for name in ("mae-s0", "gaussian-s0"):
+        before, after = record(finished, name), record(again, name)
+        assert {**before, "train_cpu_seconds": 0} == {**after, "train_cpu_seconds": 0}
+
+
+def test_a_directory_belongs_to_one_recipe_wherever_it_is_run(finished: Path) -> None:
+    recipe = recipe_from(TABLE)
+    with pytest.raises(InputError, match=r"holds a recipe already; add --resume to finish it"):
+        run(recipe, finished)
+    with pytest.raises(InputError, match=r"is a checkpoint of another model \(.*train.lr is 0.001 there and 0.01 here"):
+        run(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, lr=0.01)), finished, resume=True)
+    with pytest.raises(InputError, match=r"holds another recipe \(judge.views is 2 there and 3 here\)"):
+        run(dataclasses.replace(recipe, judge=dataclasses.replace(recipe.judge, views=3)), finished, resume=True)
+    parts = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, accumulate=2, device="cpu"))
+    assert run(parts, finished, resume=True) == []
+
+
+def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
+    """Classes of two colours, which any probe tells apart."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 5)):
+        for label, colour in (("blue", (20, 40, 200)), ("red", (210, 30, 40))):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                noise = np.clip(rng.normal(colour, 25, size=(20, 24, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(noise).save(folder / f"{index}.png")
+    table = {
+        "data": {"dataset": "folder", "patch": 8, "size": 16, "crop": [0.5, 1.0], "flip": True, "validation": 0.25},
+        "train": {"methods": ["u-simmim"], "seeds": 1, "epochs": 2, "batch": 6},
+        "judge": {"probes": ["ridge", "knn"], "every": 2, "views": 2},
+    }
+    done = run(recipe_from(table), tmp_path / "run", data_dir=tmp_path / "images")
+    assert set(done) == {"u-simmim-s0", "random-simmim-s0", "gaussian-s0"}
+    found = record(tmp_path / "run", "u-simmim-s0")
+    assert found["steps"] == 6
+    assert found["collapse"]["cls"]["images"] == 10
+    assert found["scores"]["mean.ridge"]["accuracy"] == 1
+    with pytest.raises(InputError, match=r"the recipe is of a folder of images; say where it is with --data-dir"):
+        run(recipe_from(table), tmp_path / "other")

@@ -1,0 +1,103 @@
+"""Summaries of a recipe's records: means, intervals and paired differences against scipy on the same numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from maskgraph.empirical.summary import differences, read_judged, read_predictions, scores
+from maskgraph.graphs.errors import InputError
+
+LABELS = np.random.default_rng(0).integers(3, size=40)
+
+
+def answers(share: float, seed: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Classes of which about this share is right."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(40) < share, LABELS, (LABELS + 1) % 3)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Two methods and a null, three seeds."""
+    (tmp_path / "records").mkdir()
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "recipe.json").write_text(json.dumps({"plan": {"train": {"methods": ["mae", "u-mae"]}}}))
+    for place, (method, share) in enumerate((("gaussian", 0.3), ("u-mae", 0.8), ("mae", 0.6))):
+        for seed in range(3):
+            few = np.stack([answers(share, 50 * place + 7 * seed + draw) for draw in range(2)])
+            predicted = {"cls.ridge": answers(share, 10 * place + seed), "cls.few-shot": few}
+            record = {
+                name: {"accuracy": float((value == LABELS).mean()), "low": 0.1 + seed / 10, "high": 0.7 + seed / 10}
+                for name, value in predicted.items()
+            }
+            name = f"{method}-s{seed}"
+            np.savez(tmp_path / "predictions" / f"{name}.npz", labels=LABELS, **predicted)  # type: ignore[arg-type]
+            whole = {"method": method, "seed": seed, "scores": record, "layers": {}, "collapse": {}}
+            (tmp_path / "records" / f"{name}.json").write_text(json.dumps(whole))
+    return tmp_path
+
+
+def test_records_come_in_the_order_of_the_recipe(run: Path) -> None:
+    found = [(record["method"], record["seed"]) for record in read_judged(run)]
+    assert found == [(method, seed) for method in ("mae", "u-mae", "gaussian") for seed in range(3)]
+
+
+def test_scores_are_means_over_seeds(run: Path) -> None:
+    found = {(score.method, score.readout): score for score in scores(read_judged(run))}
+    assert len(found) == 6
+    for method in ("mae", "u-mae", "gaussian"):
+        score = found[method, "cls.ridge"]
+        wanted = [
+            float((read_predictions(run / "predictions" / f"{method}-s{seed}.npz")["cls.ridge"] == LABELS).mean())
+            for seed in range(3)
+        ]
+        assert score.accuracies == pytest.approx(tuple(wanted))
+        low, high = stats.t.interval(0.95, 2, loc=np.mean(wanted), scale=stats.sem(wanted))
+        assert score.over_seeds == pytest.approx((low, high))
+        assert score.over_images == pytest.approx((0.2, 0.8))
+
+
+def test_what_uniformity_changes_is_paired_by_seed(run: Path) -> None:
+    found = {change.readout: change for change in differences(run, read_judged(run))}
+    assert set(found) == {"cls.ridge", "cls.few-shot"}
+    ridge, gains, tests = found["cls.ridge"], [], []
+    for seed in range(3):
+        correct = [
+            read_predictions(run / "predictions" / f"{method}-s{seed}.npz")["cls.ridge"] == LABELS
+            for method in ("u-mae", "mae")
+        ]
+        gains.append(float(correct[0].mean() - correct[1].mean()))
+        won, lost = int((correct[0] & ~correct[1]).sum()), int((correct[1] & ~correct[0]).sum())
+        # Exact two-sided sign test: twice the smaller tail.
+        tests.append(min(1.0, 2 * stats.binom.cdf(min(won, lost), won + lost, 0.5)))
+    assert ridge.differences == pytest.approx(tuple(gains))
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(gains), scale=stats.sem(gains))
+    assert ridge.over_seeds == pytest.approx((low, high))
+    assert ridge.p_values == pytest.approx(tuple(tests))
+    assert found["cls.few-shot"].p_values == ()
+
+
+def test_a_seed_that_one_side_lacks_is_left_out(run: Path) -> None:
+    (run / "records" / "mae-s2.json").unlink()
+    assert all(len(change.differences) == 2 for change in differences(run, read_judged(run)))
+    for seed in range(2):
+        (run / "records" / f"mae-s{seed}.json").unlink()
+    assert differences(run, read_judged(run)) == []
+
+
+def test_what_is_damaged_is_named(run: Path, tmp_path: Path) -> None:
+    (run / "predictions" / "mae-s0.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(
+        InputError, match=r"mae-s0.npz cannot be read .*; delete it and its record, and run again with --resume"
+    ):
+        differences(run, read_judged(run))
+    with pytest.raises(
+        InputError, match=r"holds no records; expected the directory of a finished or interrupted recipe"
+    ):
+        read_judged(tmp_path / "nowhere")
