@@ -1,0 +1,82 @@
+"""Figures of a recipe show its records: read back from their own artists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from maskgraph.empirical.judge import ANY
+from maskgraph.empirical.summary import Score
+from maskgraph.figures.recipe import blocks, learning, readouts, singular_values
+from maskgraph.figures.style import METHOD_COLOURS
+
+VALUES = {"mae": [4.0, 1.0, 0.5], "gaussian": [2.0, 1.9, 1.8], "random-mae": [3.0, 0.3, 0.0]}
+
+
+def record(method: str, seed: int) -> dict[str, Any]:
+    kinds = [ANY] if method == "gaussian" else ["cls", "mean"]
+    accuracies = {"cls": [0.2 + 0.1 * seed, 0.6], "mean": [0.3, 0.7]} if method == "mae" else {}
+    layers = {kind: [{"accuracy": value} for value in one] for kind, one in accuracies.items()}
+    collapse = {kind: {"singular_values": VALUES[method]} for kind in kinds}
+    return {"method": method, "seed": seed, "layers": layers, "collapse": collapse}
+
+
+RECORDS = [record(method, seed) for method in VALUES for seed in (0, 1)]
+
+
+def lines(axes: Axes, colour: str) -> NDArray[np.float64]:
+    """(lines, 2, points): x and y of every line of a colour."""
+    return np.array([(line.get_xdata(), line.get_ydata()) for line in axes.get_lines() if line.get_color() == colour])
+
+
+def assert_drawn(found: NDArray[np.float64], wanted: Any) -> None:
+    np.testing.assert_allclose(found, np.array(wanted, dtype=np.float64))
+
+
+def test_learning_draws_every_point_of_every_network() -> None:
+    curves = {
+        f"{method}-s{seed}": [
+            {"epoch": epoch, "reconstruction": 1 / epoch + seed, "uniformity": 0.5 / epoch, "knn": 0.1 * epoch}
+            for epoch in (2, 4)
+        ]
+        for method in ("mae", "u-mae")
+        for seed in (0, 1)
+    }
+    panels = learning(curves).axes
+    assert len(panels) == 3
+    for method in ("mae", "u-mae"):
+        drawn = lines(panels[0], METHOD_COLOURS[method])
+        assert_drawn(drawn, [[[2, 4], [0.5 + seed, 0.25 + seed]] for seed in (0, 1)])
+        assert_drawn(lines(panels[2], METHOD_COLOURS[method])[0], [[2, 4], [0.2, 0.4]])
+
+
+def test_readouts_stand_beside_what_needs_no_training() -> None:
+    found = [
+        Score("mae", "cls.ridge", (0.7, 0.8), (0.6, 0.9), (0.5, 0.95)),
+        Score("mae", "mean.ridge", (0.6,), None, (0.5, 0.7)),
+        Score("gaussian", f"{ANY}.ridge", (0.1, 0.12), (0.0, 0.2), (0.05, 0.2)),
+    ]
+    (axes,) = readouts(found).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["cls.ridge", "mean.ridge"]
+    assert_drawn(lines(axes, METHOD_COLOURS["mae"])[:, 0], [[0.75], [0.6]])
+    # The null is one feature for both kinds.
+    assert_drawn(lines(axes, "#666666")[:, 0], [[0.11], [0.11]])
+    (bar,) = [path for group in axes.collections for path in group.get_paths()]
+    assert_drawn(np.array(bar.vertices)[:, 0], [0.6, 0.9])
+
+
+def test_blocks_are_means_over_seeds() -> None:
+    (axes,) = blocks(RECORDS).axes
+    drawn = lines(axes, METHOD_COLOURS["mae"])
+    assert_drawn(drawn, [[[1, 2], [0.25, 0.6]], [[1, 2], [0.3, 0.7]]])
+
+
+def test_singular_values_are_shown_over_the_largest() -> None:
+    panels = singular_values(RECORDS).axes
+    assert [axes.get_title(loc="left") for axes in panels] == ["cls feature", "mean feature"]
+    for axes in panels:
+        assert_drawn(lines(axes, METHOD_COLOURS["mae"]), [[[1, 2, 3], [1, 0.25, 0.125]]])
+        assert_drawn(lines(axes, "#666666")[0, 1], [1, 0.95, 0.9])
