@@ -1,4 +1,4 @@
-"""How much memory a training step takes, worked out before the first one."""
+"""What a training step takes in memory and arithmetic, worked out before the first one."""
 
 from __future__ import annotations
 
@@ -36,6 +36,37 @@ def activation_bytes(shape: ModelConfig, kept: int, half: bool) -> float:
         seen = 1 + (patches if shape.bottleneck is None else patches - kept)
         numbers += seen * shape.decoder_depth * shape.decoder_dim
     return SAVED * numbers * (3 if half else 4)
+
+
+def flops(shape: ModelConfig, kept: int) -> int:
+    """Floating-point operations of one image's matrix products, forward and backward: two a multiply-add.
+
+    A backward pass does each product of the forward pass twice, for its two factors, but for the gradient of pixels,
+    which nobody asks for. What is computed again to save memory does not count, so that a rate made of this is the one
+    that a model FLOP utilisation (MFU) is a share of.
+
+    Args:
+        shape: the architecture.
+        kept: patches that are shown.
+    """
+    patches = shape.grid[0] * shape.grid[1]
+    embedded = 2 * kept * shape.patch_dim * shape.dim
+    if shape.family == "simmim":
+        encoded = _blocks(1 + patches, shape.depth, shape.dim)
+        return 3 * (embedded + encoded + 2 * (patches - kept) * shape.dim * shape.patch_dim) - embedded
+    forward = embedded + _blocks(1 + kept, shape.depth, shape.dim)
+    if shape.bottleneck is None:
+        seen, read = 1 + patches, 2 * (1 + kept) * shape.dim * shape.decoder_dim
+    else:
+        seen, read = 1 + patches - kept, 2 * shape.bottleneck * (shape.dim + shape.decoder_dim)
+    forward += read + _blocks(seen, shape.decoder_depth, shape.decoder_dim)
+    forward += 2 * (patches - kept) * shape.decoder_dim * shape.patch_dim
+    return 3 * forward - embedded
+
+
+def _blocks(tokens: int, depth: int, dim: int) -> int:
+    """Forward: queries, keys, values, projection and MLP are 12 dim², scores and mixing 2·tokens·dim a token."""
+    return 2 * depth * tokens * (12 * dim**2 + 2 * tokens * dim)
 
 
 def parameter_count(shape: ModelConfig) -> int:

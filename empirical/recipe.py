@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import kept_patches
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
 RECIPES = files("maskgraph.empirical") / "recipes"
 """The recipes that come with maskgraph."""
+
+SIDES = {"digits": 8, "fashion-mnist": 28, "cifar10": 32, "cifar100": 32}
+"""Sides in pixels of the datasets whose images have one."""
 
 FILLED_IN = {"method", "seed"}
 """Fields of a TrainConfig that a recipe sets for each model."""
@@ -54,6 +59,7 @@ class Recipe:
         train: how; method and seed are filled in.
         judge: how it is judged.
         about: one line on what it is.
+        images: how many are trained on, for the estimate of what it costs; None where nobody said.
         expected: the scores to expect.
     """
 
@@ -63,6 +69,7 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
     judge: JudgePlan = field(default_factory=JudgePlan)
     about: str = ""
+    images: int | None = None
     expected: tuple[Expected, ...] = ()
 
     def runs(self) -> list[TrainConfig]:
@@ -100,8 +107,8 @@ def read_recipe(name: str) -> Recipe:
     """Read a recipe: one that comes with maskgraph by its name, or a TOML file by its path.
 
     It holds the tables [data] (the fields of `DataPlan`), [train] (`methods`, `seeds` and the fields of `TrainConfig`
-    but for the method and the seed), [judge] (those of `JudgePlan`) and [expect]: `about`, `source`, and for each
-    method a table of accuracies by readout.
+    but for the method and the seed), [judge] (those of `JudgePlan`) and [expect]: `about`, `images`, `source`, and
+    for each method a table of accuracies by readout.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run.
@@ -133,11 +140,23 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
             data=DataPlan(**typed(DataPlan, "data", data)),
             train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds"}, FILLED_IN)),
             judge=JudgePlan(**typed(JudgePlan, "judge", judge)),
-            about=str(expect.pop("about", "")),
+            **typed(Recipe, "expect", {key: expect.pop(key) for key in ("about", "images") if key in expect}),
             expected=_expected(expect),
             **typed(Recipe, "train", own),
         )
     )
+
+
+def arithmetic(recipe: Recipe) -> float | None:
+    """Floating-point operations of training all of its networks (see `footprint.flops`); None for unknown sizes."""
+    side = recipe.data.size or SIDES.get(recipe.data.dataset)
+    if recipe.images is None or side is None or side % recipe.data.patch:
+        return None
+    grid = (side // recipe.data.patch,) * 2
+    values = recipe.data.patch**2 * (1 if recipe.data.dataset in ("digits", "fashion-mnist") else 3)
+    kept = kept_patches(grid[0] * grid[1], recipe.train.mask_ratio)
+    per_epoch = sum(flops(config.model(grid, values), kept) for config in recipe.runs())
+    return float(per_epoch) * recipe.images * recipe.train.epochs
 
 
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
@@ -189,7 +208,9 @@ def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
     source = str(table.pop("source", ""))
     found = []
     if unknown := [name for name in table if name not in get_args(Method) or not isinstance(table[name], dict)]:
-        raise InputError(f"[expect] sets {unknown[0]!r}; expected about, source, or a method with its accuracies")
+        raise InputError(
+            f"[expect] sets {unknown[0]!r}; expected about, images, source, or a method with its accuracies"
+        )
     for method in get_args(Method):
         for readout, accuracy in table.get(method, {}).items():
             if not isinstance(accuracy, float) or not 0 < accuracy <= 1:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from maskgraph.empirical.judge import ANY
-from maskgraph.empirical.recipe import Recipe
+from maskgraph.empirical.recipe import Recipe, arithmetic
 from maskgraph.empirical.summary import PLAIN, Difference, Score, scores
 from maskgraph.tables import table
+
+H100, SHARE = 989e12, 0.4
+"""Dense bfloat16 operations a second of an H100 as its maker states them, and the share that is aimed at."""
 
 COLLAPSE = (
     *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
@@ -22,13 +25,20 @@ COLLAPSE = (
 
 
 def recipes_text(recipes: Sequence[tuple[str, Recipe]]) -> str:
-    """The recipes that come along, one a row, and the command of each."""
-    rows = [
-        (name, recipe.data.dataset, recipe.train.size, recipe.train.epochs, recipe.train.batch, recipe.about)
-        for name, recipe in recipes
-    ]
-    body = table(("recipe", "dataset", "network", "epochs", "batch", "what it is"), rows)
-    return f"{body}\n\nmaskgraph recipe NAME; maskgraph recipe --help says how to write your own."
+    """The recipes that come along, one a row, and what each costs."""
+    rows = []
+    for name, recipe in recipes:
+        total = arithmetic(recipe)
+        hours = total / (H100 * SHARE) / 3600 if total and recipe.train.size in ("base", "large") else None
+        networks = f"{len(recipe.methods)} x {recipe.seeds}"
+        cost = (total and total / 1e18, hours)
+        rows.append((name, recipe.train.size, networks, recipe.train.epochs, recipe.train.batch, *cost, recipe.about))
+    headers = ("recipe", "network", "methods x seeds", "epochs", "batch", "EFLOP", "H100 h", "what it is")
+    return (
+        f"{table(headers, rows)}\n\n"
+        f"EFLOP: training alone, 10^18 operations. H100 h: on one H100 at {SHARE:.0%} of {H100 / 1e12:.0f} TFLOP/s, an "
+        "aim that is\nnot yet measured; small networks reach less. maskgraph recipe --help: how to run and write one."
+    )
 
 
 def judged_text(recipe: Recipe, records: Sequence[dict[str, Any]], changes: Sequence[Difference]) -> str:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from maskgraph.empirical import footprint
 from maskgraph.empirical.config import TrainConfig
-from maskgraph.empirical.footprint import STATE, TRANSIENT, activation_bytes, check_footprint, parameter_count
+from maskgraph.empirical.footprint import STATE, TRANSIENT, activation_bytes, check_footprint, flops, parameter_count
 from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, model_config
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import train
@@ -48,6 +50,23 @@ def saved(shape: ModelConfig, kept: int, count: int) -> int:
     assert reconstruction.requires_grad
     assert tokens.requires_grad
     return sum(seen.values())
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_arithmetic_is_what_torch_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With attention written out: of the fused kernel torch counts the scores that its backward pass makes again."""
+    shape, kept = SHAPES[name]
+    monkeypatch.setattr(
+        functional, "scaled_dot_product_attention", lambda q, k, v: (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+    )
+    patches = shape.grid[0] * shape.grid[1]
+    with torch.device("meta"):
+        model = MaskedAutoencoder(shape) if shape.family == "mae" else SimMIM(shape)
+        shown = torch.empty(3, kept, shape.patch_dim)
+        at, slots = (torch.zeros(3, number, dtype=torch.int64) for number in (kept, patches - kept))
+    with FlopCounterMode(display=False) as counter:
+        model(shown, at, slots)[0].sum().backward()
+    assert counter.get_total_flops() == 3 * flops(shape, kept)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskgraph.empirical.footprint import flops
+from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.recipe import read_recipe, recipe_from, recipe_names, recipe_table
+from maskgraph.empirical.recipe import arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.stored import HAS_TEST, load_stored
 from tests.graphs.cifar_archive import plant
@@ -22,7 +24,7 @@ DIGITS: dict[str, Any] = {"data": {"dataset": "digits", "patch": 2}}
 @pytest.mark.parametrize("name", recipe_names())
 def test_recipes_that_come_along_are_recipes(name: str) -> None:
     recipe = read_recipe(name)
-    assert recipe_from(recipe_table(recipe)) == dataclasses.replace(recipe, about="", expected=())
+    assert recipe_from(recipe_table(recipe)) == dataclasses.replace(recipe, about="", images=None, expected=())
     assert len(recipe.runs()) == len(recipe.methods) * recipe.seeds
     assert len({(config.method, config.seed) for config in recipe.runs()}) == len(recipe.runs())
 
@@ -39,6 +41,21 @@ def test_a_recipe_is_its_tables(tmp_path: Path) -> None:
     assert [(config.method, config.seed) for config in recipe.runs()] == [("u-simmim", 0), ("u-simmim", 1)]
     assert (recipe.train.mask_ratio, recipe.train.lam, recipe.train.diagonal) == (0.6, "auto", False)
     assert (recipe.judge.probes, recipe.judge.layers) == (("knn",), False)
+
+
+def test_what_a_recipe_says_of_its_images_is_so() -> None:
+    recipe = read_recipe("digits")
+    assert recipe.images == len(load_parts(recipe.data, None).train.labels)
+    # 50,000 and 1,281,167 images less the share for validation.
+    assert read_recipe("cifar10-tiny").images == 45_000
+    assert read_recipe("imagenet1k-base").images == round(1_281_167 * 0.98)
+
+
+def test_arithmetic_is_that_of_every_network_image_and_epoch() -> None:
+    recipe = read_recipe("digits")
+    mae, simmim = (flops(model_config("micro", (4, 4), 4, family=family), 4) for family in ("mae", "simmim"))
+    assert arithmetic(recipe) == pytest.approx(3 * 100 * 1069 * 2 * (mae + simmim))
+    assert arithmetic(dataclasses.replace(recipe, images=None)) is None
 
 
 def in_memory(data: DataPlan, data_dir: Path | None = None) -> tuple[Pixels, Pixels, Pixels]:
@@ -113,6 +130,15 @@ def test_some_images_are_drawn_from_the_training_part() -> None:
         ({**DIGITS, "train": {"seeds": 0}}, r"seeds 0; expected at least 1"),
         ({**DIGITS, "judge": {"probes": ["svm"]}}, r"unknown probe 'svm'; expected some of ridge, sgd, knn, few-shot"),
         ({**DIGITS, "judge": {"probes": ["knn", "knn"]}}, r"name at least one, and each once"),
+        (
+            {**DIGITS, "expect": {"dino": {"cls.knn": 0.5}}},
+            r"\[expect\] sets 'dino'; expected about, images, source, or",
+        ),
+        ({**DIGITS, "expect": {"mae": {"cls.knn": 50}}}, r"\[expect\] sets mae.cls.knn to 50; expected an accuracy in"),
+        ({**DIGITS, "expect": {"images": "many"}}, r"\[expect\] sets images to 'many'; expected an integer"),
+        ({**DIGITS, "data": {**DIGITS["data"], "size": 8}}, r"size 8 for digits, whose images have their own"),
+        ({"data": {"dataset": "folder", "patch": 16}}, r"images of a folder have sizes of their own; add size = 224"),
+        ({**DIGITS, "judge": {"fine_tune_epochs": 0}}, r"fine_tune_epochs 0; expected at least 1"),
         ({**DIGITS, "judge": {"views": 1}}, r"views 1; expected at least 2"),
         ({"data": {**DIGITS["data"], "crop": [0.5]}}, r"crop \[0.5\]; expected the least and the largest share"),
         ({"data": {**DIGITS["data"], "crop": [0.5, 2]}}, r"crop from 0.5 to 2 of the area"),

@@ -1,0 +1,131 @@
+"""`recipe`: from nothing to a page, under torchrun too, and the obvious mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskgraph.cli import main
+from maskgraph.empirical.recipe import recipe_names
+from tests.cli.refusal import assert_refused
+
+ROOT = Path(__file__).parents[2]
+
+RECIPE = """
+[data]
+dataset = "digits"
+patch = 4
+images = 150
+[train]
+methods = ["mae", "u-mae"]
+seeds = 2
+epochs = 1
+[judge]
+probes = ["ridge", "few-shot"]
+views = 2
+images = 20
+[expect]
+about = "small"
+source = "nowhere"
+[expect.mae]
+"cls.ridge" = 0.5
+"""
+
+PATIENCE = 120
+"""Seconds that processes have on a busy machine."""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe"]) == 0
+    first = [line.split()[:1] for line in capsys.readouterr().out.splitlines()]
+    assert all([name] in first for name in recipe_names())
+
+
+def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = small.parent / "run"
+    assert main(["recipe", str(small), "--out", str(run), "--workers", "2"]) == 0
+    out = capsys.readouterr().out
+    header = next(line for line in out.splitlines() if line.split()[:1] == ["readout"])
+    assert header.split() == ["readout", "mae", "u-mae", "gaussian", "pixels", "random-mae"]
+    assert "u-mae - mae" in out
+    expected = next(line for line in out.splitlines() if line.rstrip().endswith("nowhere")).split()
+    scores = [json.loads((run / "records" / f"mae-s{seed}.json").read_text())["scores"] for seed in range(2)]
+    mean = sum(score["cls.ridge"]["accuracy"] for score in scores) / 2
+    assert expected == ["mae", "cls.ridge", "0.5", f"{mean:.4g}", "nowhere"]
+    page = (run / "report.html").read_text()
+    for name in ("readouts", "learning", "blocks", "singular_values"):
+        assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"figures/{name}.png" in page
+    (run / "report.html").unlink()
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").read_text() == page
+    capsys.readouterr()
+    assert main(["recipe", str(small), "--out", str(run), "--resume", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [record["method"] for record in found["records"][:4]] == ["mae", "mae", "u-mae", "u-mae"]
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskgraph"]
+    return subprocess.run(
+        [sys.executable, *launch, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+
+
+def test_two_processes_train_the_networks_of_one(small: Path) -> None:
+    """To the drift that tests/empirical/test_group.py derives."""
+    alone, together = small.parent / "alone", small.parent / "together"
+    recipe = ["recipe", str(small), "--seeds", "1"]
+    assert main([*recipe, "--out", str(alone)]) == 0
+    done = torchrun(*recipe, "--out", str(together))
+    assert done.returncode == 0, done.stderr
+    # The first process speaks for all.
+    assert done.stdout.count("written:") == 1
+    for name in ("mae-s0", "u-mae-s0"):
+        losses = [
+            json.loads((run / "curves" / f"{name}.json").read_text())[-1]["reconstruction"] for run in (alone, together)
+        ]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert (together / "report.html").exists()
+
+
+def test_bad_input_is_said_once_by_all_processes(small: Path) -> None:
+    done = torchrun("recipe", str(small), "--accumulate", "33")
+    assert done.returncode != 0
+    assert done.stderr.count("maskgraph: error: accumulate 33 parts of 32 images") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cifar"], r"unknown recipe 'cifar'; expected .*digits.*, or the path of a .toml file"),
+        (["nowhere.toml"], r"nowhere.toml cannot be read .*; expected a recipe in TOML"),
+        (["digits", "--seeds", "0"], r"seeds 0; expected at least 1"),
+        (["digits", "--device", "cuda"], r"device cuda, but PyTorch sees no CUDA device here"),
+        (["digits", "--workers", "0"], r"workers 0; expected at least 1"),
+        (["digits", "--precision", "fp8"], r"unknown precision 'fp8'; expected auto, fp32 or bf16"),
+        (["cifar10-tiny", "--data-dir", "/nowhere"], r"/nowhere"),
+        (["imagenet100-base"], r"say where it is with --data-dir"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(capsys, message, "recipe", *arguments)
+    assert list(tmp_path.iterdir()) == []
