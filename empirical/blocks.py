@@ -52,13 +52,16 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:
-    """(n + 1, dim) float32, fixed sines and cosines of row and column; the last row, no position, is zero."""
+    """(n + 1, dim) float32, fixed sines and cosines of column and then row; the last row, no position, is zero.
+
+    Columns come first as in the checkpoints that He et al. published (facebookresearch/mae).
+    """
     rows, columns = grid
     index = torch.arange(rows * columns, dtype=torch.float64)
     quarter = dim // 4
     frequency = torch.exp(-math.log(10_000) * torch.arange(quarter, dtype=torch.float64) / max(quarter, 1))
     parts = []
-    for coordinate in (index // columns, index % columns):
+    for coordinate in (index % columns, index // columns):
         angle = coordinate[:, None] * frequency
         parts += [angle.sin(), angle.cos()]
     table = torch.zeros(rows * columns + 1, dim, dtype=torch.float64)

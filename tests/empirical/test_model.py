@@ -199,7 +199,7 @@ def test_position_tables_are_sines_and_cosines_with_a_row_of_zeros() -> None:
     assert table.shape == (7, 8)
     for index in range(6):
         row, column = divmod(index, 3)
-        wanted = [fn(at * rate) for at in (row, column) for fn in (math.sin, math.cos) for rate in (1, 0.01)]
+        wanted = [fn(at * rate) for at in (column, row) for fn in (math.sin, math.cos) for rate in (1, 0.01)]
         np.testing.assert_allclose(table[index].numpy(), wanted, rtol=0, atol=2**-24)
     assert not table[6].any()
 

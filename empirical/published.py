@@ -1,0 +1,214 @@
+"""Checkpoints in the layout of facebookresearch/mae: its parameter names and shapes, in safetensors.
+
+He et al. 2022 (arXiv 2111.06377) published pickled files, which may run code when they are read. This says how to turn
+one into safetensors, and reads only that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from maskgraph.empirical.blocks import sincos_positions
+from maskgraph.empirical.model import SIZES, MaskedAutoencoder, ModelConfig, build_model
+from maskgraph.empirical.records import write_atomically
+from maskgraph.graphs.errors import InputError
+
+POSITION = 1e-6
+"""Of sines and cosines in float32 whose angles were computed in another order: some roundings of 2⁻²⁴ at size 1."""
+
+NAMES = (
+    (r"embed\.(weight|bias)", r"patch_embed.proj.\1"),
+    (r"cls", "cls_token"),
+    (r"mask_token", "mask_token"),
+    (r"((?:decoder_)?blocks\.\d+)\.(qkv|proj)\.(weight|bias)", r"\1.attn.\2.\3"),
+    (r"((?:decoder_)?blocks\.\d+)\.(fc1|fc2)\.(weight|bias)", r"\1.mlp.\2.\3"),
+    (r"head\.(weight|bias)", r"decoder_pred.\1"),
+)
+"""What a parameter is called here and there, where the two differ."""
+
+PICKLES = (b"PK\x03\x04", b"\x80")
+"""How the files begin that `torch.save` writes."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A network that was read.
+
+    Attributes:
+        model: in evaluation mode.
+        decoder: whether the file held a decoder; encoders are published without, and then it is at its initialisation.
+    """
+
+    model: MaskedAutoencoder
+    decoder: bool
+
+
+def published_tensors(model: MaskedAutoencoder) -> dict[str, Tensor]:
+    """The parameters and position tables of a model under their published names and in their published shapes.
+
+    Raises:
+        InputError: a bottleneck, a grid that is not square, or patches of neither one nor three channels.
+    """
+    config = model.config
+    if config.bottleneck is not None:
+        raise InputError("a bottleneck has no place in the published layout; save a model without one")
+    if config.grid[0] != config.grid[1]:
+        raise InputError(f"a grid of {config.grid[0]}x{config.grid[1]} patches; the published layout has square ones")
+    side, channels = _side(config.patch_dim)
+    tensors = {_published(name): value.detach().clone() for name, value in model.named_parameters()}
+    weight = tensors["patch_embed.proj.weight"].view(config.dim, side, side, channels)
+    tensors["patch_embed.proj.weight"] = weight.permute(0, 3, 1, 2).contiguous()
+    for name in ("cls_token", "mask_token"):
+        tensors[name] = tensors[name][None, None]
+    tensors["pos_embed"] = _table(config.grid, config.dim)
+    tensors["decoder_pos_embed"] = _table(config.grid, config.decoder_dim)
+    return tensors
+
+
+def from_published(
+    tensors: Mapping[str, Tensor], heads: int | None = None, decoder_heads: int | None = None
+) -> Published:
+    """The model that published tensors are of.
+
+    Args:
+        tensors: by their published names; other dtypes than float32 are converted.
+        heads: of the encoder, which shapes do not tell; those of the named size with its width and depth when None.
+        decoder_heads: likewise of the decoder.
+
+    Raises:
+        InputError: a name that is missing or unknown, a shape that does not fit, a number of heads that nobody knows,
+            or positions that are not the fixed table.
+    """
+    decoder = "decoder_embed.weight" in tensors
+    config = _config(tensors, heads, decoder_heads)
+    model = build_model(config, seed=0)
+    assert isinstance(model, MaskedAutoencoder)
+    wanted = published_tensors(model)
+    if not decoder:
+        wanted = {name: value for name, value in wanted.items() if not _of_decoder(name)}
+    _check(tensors, wanted)
+    state = model.state_dict()
+    for name, value in state.items():
+        if (there := _published(name)) in wanted:
+            found = tensors[there].float()
+            if there == "patch_embed.proj.weight":
+                found = found.permute(0, 2, 3, 1)
+            state[name] = found.reshape(value.shape)
+    model.load_state_dict(state)
+    return Published(model.eval(), decoder)
+
+
+def save_published(model: MaskedAutoencoder, path: Path) -> None:
+    """Write a model in the published layout, atomically.
+
+    Raises:
+        InputError: see `published_tensors`; a place that cannot be written.
+    """
+    write_atomically(path, save(published_tensors(model)))
+
+
+def load_published(path: Path, heads: int | None = None, decoder_heads: int | None = None) -> Published:
+    """Read a safetensors file in the published layout (see `from_published`).
+
+    Raises:
+        InputError: no such file, a pickled one, a truncated one, or tensors of something else.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+        if first.startswith(PICKLES):
+            raise InputError(
+                f'{path} is pickled and could run code; where you trust it, convert it once: python -c "import torch, '
+                f"safetensors.torch as s; s.save_file(torch.load('{path}', weights_only=True)['model'], "
+                "'mae.safetensors')\""
+            )
+        tensors = load_file(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); expected a checkpoint in safetensors") from error
+    except SafetensorError as error:
+        raise InputError(f"{path} cannot be read as safetensors ({error}); fetch or convert it again") from error
+    return from_published(tensors, heads, decoder_heads)
+
+
+def _published(name: str) -> str:
+    for here, there in NAMES:
+        if re.fullmatch(here, name):
+            return re.sub(here, there, name)
+    return name
+
+
+def _of_decoder(name: str) -> bool:
+    return name.startswith("decoder_") or name == "mask_token"
+
+
+def _side(patch_dim: int) -> tuple[int, int]:
+    """Side and channels of a patch: one number of the two is a square."""
+    for channels in (1, 3):
+        side = math.isqrt(patch_dim // channels)
+        if side * side * channels == patch_dim:
+            return side, channels
+    raise InputError(f"patches of {patch_dim} values; expected side² or 3·side², as of grey or coloured images")
+
+
+def _table(grid: tuple[int, int], dim: int) -> Tensor:
+    """(1, n + 1, dim): no position for the CLS token, which comes first."""
+    table = sincos_positions(grid, dim)
+    return torch.cat([table[-1:], table[:-1]])[None]
+
+
+def _config(tensors: Mapping[str, Tensor], heads: int | None, decoder_heads: int | None) -> ModelConfig:
+    dim, channels, side = (_shape(tensors, "patch_embed.proj.weight", 4)[axis] for axis in (0, 1, 2))
+    patches = _shape(tensors, "pos_embed", 3)[1] - 1
+    rows = math.isqrt(patches)
+    if rows * rows != patches:
+        raise InputError(f"pos_embed is of {patches} patches; expected a square number of them")
+    depth = _depth(tensors, "blocks")
+    known = next((size for size in SIZES.values() if size[:2] == (dim, depth)), None)
+    if "decoder_embed.weight" in tensors:
+        decoder = (_shape(tensors, "decoder_embed.weight", 2)[0], _depth(tensors, "decoder_blocks"))
+        decoder_heads = decoder_heads or next((size[5] for size in SIZES.values() if size[3:5] == decoder), None)
+    else:
+        decoder = known[3:5] if known else SIZES["base"][3:5]
+        decoder_heads = decoder_heads or (known or SIZES["base"])[5]
+    heads = heads or (known[2] if known else None)
+    for name, value, sizes in (("heads", heads, (dim, depth)), ("decoder_heads", decoder_heads, decoder)):
+        if value is None:
+            raise InputError(f"no named size has width {sizes[0]} and {sizes[1]} blocks; give {name}, a number")
+    assert heads is not None
+    assert decoder_heads is not None
+    return ModelConfig((rows, rows), side * side * channels, dim, depth, heads, *decoder, decoder_heads)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> torch.Size:
+    if name not in tensors:
+        raise InputError(f"{name} is missing; expected a checkpoint in the layout of facebookresearch/mae")
+    shape = tensors[name].shape
+    if len(shape) != dimensions:
+        raise InputError(f"{name} has shape {tuple(shape)}; expected {dimensions} dimensions")
+    return shape
+
+
+def _depth(tensors: Mapping[str, Tensor], part: str) -> int:
+    return len({name.split(".")[1] for name in tensors if name.startswith(f"{part}.")})
+
+
+def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    if missing := sorted(set(wanted) - set(tensors)):
+        raise InputError(f"{missing[0]} is missing; expected a checkpoint in the layout of facebookresearch/mae")
+    if unknown := sorted(set(tensors) - set(wanted)):
+        raise InputError(f"{unknown[0]} is no part of MAE in the layout of facebookresearch/mae; remove it")
+    for name, value in wanted.items():
+        if tensors[name].shape != value.shape:
+            raise InputError(f"{name} has shape {tuple(tensors[name].shape)}; expected {tuple(value.shape)}")
+    for name in sorted({"pos_embed", "decoder_pos_embed"} & set(wanted)):
+        if not torch.allclose(tensors[name].float(), wanted[name], rtol=0, atol=POSITION):
+            raise InputError(f"{name} is not the fixed table of sines and cosines; learned positions cannot be loaded")

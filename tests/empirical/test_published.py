@@ -1,0 +1,301 @@
+"""The published layout: names, shapes, and the published forward pass recomputed from them alone."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_config
+from maskgraph.empirical.objective import normalise_patches, reconstruction_share
+from maskgraph.empirical.published import from_published, load_published, published_tensors, save_published
+from maskgraph.empirical.readout import whole_features
+from maskgraph.empirical.train import train
+from maskgraph.graphs.errors import InputError
+from tests.empirical.literal import Array, erf
+from tests.empirical.toys import pixels
+from tests.strategies import searched
+
+FORWARD = 1e-5
+"""A float32 forward pass against float64: outputs of order 1 after three blocks of sums of at most 256 products, some
+10² roundings of 2⁻²⁴; the issue of trust is a wrong name or order, which moves outputs by their own size."""
+
+CASES = {
+    "grey": ((4, 4), 4, {}),
+    "coloured": ((2, 2), 48, {"decoder_dim": 48, "decoder_heads": 3, "decoder_depth": 2}),
+    "large patches": ((3, 3), 192, {"dim": 32, "heads": 2}),
+}
+
+
+def network(case: str = "coloured", seed: int = 0) -> MaskedAutoencoder:
+    """Every parameter off its initialisation, where biases are zero and norms one."""
+    grid, values, changes = CASES[case]
+    model = build_model(model_config("micro", grid, values, **changes), seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    assert isinstance(model, MaskedAutoencoder)
+    return model.eval()
+
+
+def norm(x: Array, p: dict[str, Array], name: str) -> Array:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-6)
+    return np.asarray(scaled * p[f"{name}.weight"] + p[f"{name}.bias"])
+
+
+def dense(x: Array, p: dict[str, Array], name: str) -> Array:
+    return np.asarray(x @ p[f"{name}.weight"].T + p[f"{name}.bias"])
+
+
+def vit_block(x: Array, p: dict[str, Array], name: str, heads: int) -> Array:
+    """Timm's block: one image (T, dim)."""
+    length, dim = x.shape
+    qkv = dense(norm(x, p, f"{name}.norm1"), p, f"{name}.attn.qkv").reshape(length, 3, heads, dim // heads)
+    mixed = np.empty((length, heads, dim // heads))
+    for head in range(heads):
+        q, k, v = (qkv[:, part, head] for part in range(3))
+        score = np.exp(q @ k.T / math.sqrt(dim // heads))
+        mixed[:, head] = score / score.sum(axis=1, keepdims=True) @ v
+    x = x + dense(mixed.reshape(length, dim), p, f"{name}.attn.proj")
+    t = dense(norm(x, p, f"{name}.norm2"), p, f"{name}.mlp.fc1")
+    return x + dense(0.5 * t * (1 + erf(t / math.sqrt(2))), p, f"{name}.mlp.fc2")
+
+
+def published_pass(
+    p: dict[str, Array], image: Array, noise: Array, kept: int, heads: tuple[int, int], normalised: bool
+) -> tuple[Array, float]:
+    """The prediction (n, p²C) of all patches of one image (C, H, W), and its loss on the removed ones.
+
+    As the published code has it: patches by a convolution, kept ones first in the order of their noise, decoder input
+    put back in place, every patch predicted, the loss taken of those that were removed.
+    """
+    weight = p["patch_embed.proj.weight"]
+    side, n = weight.shape[2], p["pos_embed"].shape[1] - 1
+    rows = math.isqrt(n)
+    tokens, patches = [], []
+    for index in range(n):
+        top, left = side * (index // rows), side * (index % rows)
+        window = image[:, top : top + side, left : left + side]
+        tokens.append((weight * window).sum(axis=(1, 2, 3)) + p["patch_embed.proj.bias"])
+        patches.append(window.transpose(1, 2, 0).ravel())
+    x = np.stack(tokens) + p["pos_embed"][0, 1:]
+    shuffle = np.argsort(noise)
+    x = np.concatenate([p["cls_token"][0] + p["pos_embed"][0, :1], x[shuffle[:kept]]])
+    for index in range(len({name.split(".")[1] for name in p if name.startswith("blocks.")})):
+        x = vit_block(x, p, f"blocks.{index}", heads[0])
+    x = dense(norm(x, p, "norm"), p, "decoder_embed")
+    filled = np.concatenate([x[1:], np.repeat(p["mask_token"][0], n - kept, axis=0)])[np.argsort(shuffle)]
+    x = np.concatenate([x[:1], filled]) + p["decoder_pos_embed"][0]
+    for index in range(len({name.split(".")[1] for name in p if name.startswith("decoder_blocks.")})):
+        x = vit_block(x, p, f"decoder_blocks.{index}", heads[1])
+    predicted = dense(norm(x, p, "decoder_norm"), p, "decoder_pred")[1:]
+    target = np.stack(patches)
+    if normalised:
+        deviation = np.sqrt(target.var(axis=1, ddof=1, keepdims=True) + 1e-6)
+        target = (target - target.mean(axis=1, keepdims=True)) / deviation
+    removed = shuffle[kept:]
+    return predicted, float(((predicted - target)[removed] ** 2).mean())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_the_published_forward_pass_is_ours(case: str, normalised: bool) -> None:
+    model, (grid, values, _) = network(case), CASES[case]
+    channels = 1 if case == "grey" else 3
+    side, n = math.isqrt(values // channels), grid[0] * grid[1]
+    rng = np.random.default_rng(1)
+    images, noise, kept = rng.normal(size=(3, channels, grid[0] * side, grid[1] * side)), rng.random((3, n)), n // 2
+    p = {name: value.double().numpy() for name, value in published_tensors(model).items()}
+    heads = (model.config.heads, model.config.decoder_heads)
+    cut = images.reshape(3, channels, grid[0], side, grid[1], side).transpose(0, 2, 4, 3, 5, 1).reshape(3, n, values)
+    order = np.argsort(noise, axis=1)
+    shown, hidden = (torch.as_tensor(np.sort(part, axis=1)) for part in (order[:, :kept], order[:, kept:]))
+    patches = torch.as_tensor(cut, dtype=torch.float32)
+    visible, target = (patches.gather(1, at[:, :, None].expand(-1, -1, values)) for at in (shown, hidden))
+    with torch.no_grad():
+        predicted, _ = model(visible, shown, hidden)
+    losses = []
+    for row in range(3):
+        wanted, loss = published_pass(p, images[row], noise[row], kept, heads, normalised)
+        np.testing.assert_allclose(predicted[row].numpy(), wanted[hidden[row]], rtol=0, atol=FORWARD)
+        losses.append(loss)
+    target = normalise_patches(target) if normalised else target
+    assert reconstruction_share(predicted, target, torch.ones(3), 3).item() == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_names_and_shapes_are_the_published_ones() -> None:
+    model = build_model(model_config("tiny", (8, 8), 48), 0)
+    assert isinstance(model, MaskedAutoencoder)
+    found = {name: tuple(value.shape) for name, value in published_tensors(model).items()}
+    block = {
+        "norm1.weight": ("d",),
+        "norm1.bias": ("d",),
+        "attn.qkv.weight": ("3d", "d"),
+        "attn.qkv.bias": ("3d",),
+        "attn.proj.weight": ("d", "d"),
+        "attn.proj.bias": ("d",),
+        "norm2.weight": ("d",),
+        "norm2.bias": ("d",),
+        "mlp.fc1.weight": ("4d", "d"),
+        "mlp.fc1.bias": ("4d",),
+        "mlp.fc2.weight": ("d", "4d"),
+        "mlp.fc2.bias": ("d",),
+    }
+    size = {"d": 192, "3d": 576, "4d": 768}
+    wanted: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, 192),
+        "pos_embed": (1, 65, 192),
+        "patch_embed.proj.weight": (192, 3, 4, 4),
+        "patch_embed.proj.bias": (192,),
+        "norm.weight": (192,),
+        "norm.bias": (192,),
+        "decoder_embed.weight": (192, 192),
+        "decoder_embed.bias": (192,),
+        "mask_token": (1, 1, 192),
+        "decoder_pos_embed": (1, 65, 192),
+        "decoder_norm.weight": (192,),
+        "decoder_norm.bias": (192,),
+        "decoder_pred.weight": (48, 192),
+        "decoder_pred.bias": (48,),
+    }
+    for part, depth in (("blocks", 12), ("decoder_blocks", 4)):
+        for index in range(depth):
+            for name, shape in block.items():
+                wanted[f"{part}.{index}.{name}"] = tuple(size[one] for one in shape)
+    assert found == wanted
+
+
+def assert_same_parameters(a: MaskedAutoencoder, b: MaskedAutoencoder) -> None:
+    assert a.config == b.config
+    other = b.state_dict()
+    for name, value in a.state_dict().items():
+        assert torch.equal(value, other[name]), name
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.sampled_from([1, 3]), st.integers(1, 2), st.integers(0, 99))
+@searched(15)
+def test_what_is_saved_is_read_again(rows: int, side: int, channels: int, depth: int, seed: int) -> None:
+    shape = model_config("micro", (rows, rows), side**2 * channels, depth=depth, decoder_depth=1, dim=32, heads=4)
+    model = build_model(shape, seed)
+    assert isinstance(model, MaskedAutoencoder)
+    again = from_published(published_tensors(model), heads=4, decoder_heads=2)
+    assert again.decoder
+    assert_same_parameters(again.model, model)
+
+
+def test_a_file_is_read_again_and_its_features_are_the_same(tmp_path: Path) -> None:
+    trained = train(pixels(), TrainConfig(mask_ratio=0.5, epochs=2, batch=6, device="cpu")).model
+    assert isinstance(trained, MaskedAutoencoder)
+    save_published(trained, tmp_path / "mae.safetensors")
+    again = load_published(tmp_path / "mae.safetensors").model
+    assert_same_parameters(again, trained)
+    found, wanted = (whole_features(model, pixels(), ["cls"])["cls"] for model in (again, trained))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_an_encoder_alone_is_read_and_said_to_be_one() -> None:
+    model = network("grey")
+    encoder = {
+        name: value
+        for name, value in published_tensors(model).items()
+        if not name.startswith("decoder") and name != "mask_token"
+    }
+    found = from_published(encoder)
+    assert not found.decoder
+    assert found.model.config == model.config
+    start, own = build_model(model.config, 0).state_dict(), model.state_dict()
+    for name, value in found.model.state_dict().items():
+        of_decoder = name.startswith(("decoder", "head", "mask_token"))
+        assert torch.equal(value, start[name] if of_decoder else own[name]), name
+
+
+def changed(**changes: Tensor | None) -> dict[str, Tensor]:
+    """The published tensors of a network, some of them replaced or left out; `__` stands for a dot."""
+    tensors = published_tensors(network("grey"))
+    for name, value in changes.items():
+        if value is None:
+            del tensors[name.replace("__", ".")]
+        else:
+            tensors[name.replace("__", ".")] = value
+    return tensors
+
+
+LEARNED = torch.linspace(0, 1, 17 * 64).view(1, 17, 64)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (
+            changed(norm__bias=None),
+            r"norm.bias is missing; expected a checkpoint in the layout of facebookres",
+        ),
+        (changed(pos_embed=None), r"pos_embed is missing"),
+        (changed(fc_norm__bias=torch.zeros(64)), r"fc_norm.bias is no part of MAE in the layout .*; remove it"),
+        (changed(norm__bias=torch.zeros(65)), r"norm.bias has shape \(65,\); expected \(64,\)"),
+        (
+            changed(pos_embed=LEARNED),
+            r"pos_embed is not the fixed table of sines and cosines; learned posit",
+        ),
+        (changed(pos_embed=torch.zeros(1, 13, 64)), r"pos_embed is of 12 patches; expected a square number of them"),
+        (changed(patch_embed__proj__weight=torch.zeros(64, 4)), r"has shape \(64, 4\); expected 4 dimensions"),
+    ],
+)
+def test_tensors_of_something_else_are_refused(tensors: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_published(tensors)
+
+
+def test_heads_that_no_size_tells_must_be_given() -> None:
+    tensors = published_tensors(network("large patches"))
+    with pytest.raises(InputError, match=r"no named size has width 32 and 2 blocks; give heads, a number"):
+        from_published(tensors)
+    assert from_published(tensors, heads=2).model.config == network("large patches").config
+    with pytest.raises(InputError, match=r"no named size has width 48 and 2 blocks; give decoder_heads, a number"):
+        from_published(published_tensors(network("coloured")))
+    with pytest.raises(InputError, match=r"encoder width 32 over 5 heads; expected a multiple"):
+        from_published(tensors, heads=5)
+
+
+def test_files_that_cannot_be_trusted_or_read_are_refused(tmp_path: Path) -> None:
+    torch.save({"model": published_tensors(network())}, tmp_path / "mae.pth")
+    with pytest.raises(InputError, match=r"mae.pth is pickled and could run code; where you trust it, convert it once"):
+        load_published(tmp_path / "mae.pth")
+    with pytest.raises(InputError, match=r"none.safetensors cannot be read \(No such file"):
+        load_published(tmp_path / "none.safetensors")
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match=r"patch_embed.proj.weight is missing"):
+        load_published(tmp_path / "x.safetensors")
+    (tmp_path / "half.safetensors").write_bytes((tmp_path / "x.safetensors").read_bytes()[:20])
+    with pytest.raises(InputError, match=r"half.safetensors cannot be read as safetensors"):
+        load_published(tmp_path / "half.safetensors")
+
+
+def test_the_way_to_convert_a_pickled_file_works(tmp_path: Path) -> None:
+    model = network("grey")
+    torch.save({"model": published_tensors(model)}, tmp_path / "mae.pth")
+    save_file(torch.load(tmp_path / "mae.pth", weights_only=True)["model"], tmp_path / "mae.safetensors")
+    assert_same_parameters(load_published(tmp_path / "mae.safetensors").model, model)
+    assert load_file(tmp_path / "mae.safetensors").keys() == published_tensors(model).keys()
+
+
+def test_models_that_the_layout_has_no_place_for_are_refused() -> None:
+    for shape, message in (
+        (model_config("micro", (2, 2), 4, bottleneck=3), r"a bottleneck has no place in the published layout"),
+        (model_config("micro", (2, 3), 4), r"a grid of 2x3 patches; the published layout has square ones"),
+        (model_config("micro", (2, 2), 5), r"patches of 5 values; expected side² or 3·side²"),
+    ):
+        model = build_model(shape, 0)
+        assert isinstance(model, MaskedAutoencoder)
+        with pytest.raises(InputError, match=message):
+            published_tensors(model)
