@@ -22,8 +22,8 @@ from maskgraph.empirical.model import SIZES, MaskedAutoencoder, ModelConfig, bui
 from maskgraph.empirical.records import write_atomically
 from maskgraph.graphs.errors import InputError
 
-POSITION = 1e-6
-"""Of sines and cosines in float32 whose angles were computed in another order: some roundings of 2⁻²⁴ at size 1."""
+POSITION = 4 * 2.0**-23
+"""Of a sine per column or row: published angles, at most as large, are float32 powers times float32 places."""
 
 NAMES = (
     (r"embed\.(weight|bias)", r"patch_embed.proj.\1"),
@@ -210,5 +210,6 @@ def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
         if tensors[name].shape != value.shape:
             raise InputError(f"{name} has shape {tuple(tensors[name].shape)}; expected {tuple(value.shape)}")
     for name in sorted({"pos_embed", "decoder_pos_embed"} & set(wanted)):
-        if not torch.allclose(tensors[name].float(), wanted[name], rtol=0, atol=POSITION):
+        allowed = POSITION * math.isqrt(wanted[name].shape[1])
+        if not torch.allclose(tensors[name].float(), wanted[name], rtol=0, atol=allowed):
             raise InputError(f"{name} is not the fixed table of sines and cosines; learned positions cannot be loaded")

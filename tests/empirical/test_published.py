@@ -256,6 +256,23 @@ def test_tensors_of_something_else_are_refused(tensors: dict[str, Tensor], messa
         from_published(tensors)
 
 
+@pytest.mark.parametrize("size", ["tiny", "base", "large"])
+def test_positions_that_were_computed_in_float32_are_the_table(size: str) -> None:
+    """As the published code computes them: every factor of an angle in float32, columns first."""
+    model = build_model(model_config(size, (14, 14), 768, depth=1, decoder_depth=1), 0)
+    assert isinstance(model, MaskedAutoencoder)
+    tensors = published_tensors(model)
+    for name in ("pos_embed", "decoder_pos_embed"):
+        quarter = tensors[name].shape[2] // 4
+        rate = np.float32(1) / np.float32(10_000) ** (np.arange(quarter, dtype=np.float32) / np.float32(quarter))
+        places = (np.tile(np.arange(14, dtype=np.float32), 14), np.repeat(np.arange(14, dtype=np.float32), 14))
+        table = np.concatenate([fn(np.outer(at, rate)) for at in places for fn in (np.sin, np.cos)], axis=1)
+        assert table.dtype == np.float32
+        tensors[name] = torch.as_tensor(np.concatenate([np.zeros((1, 4 * quarter), np.float32), table]))[None]
+    heads = (model.config.heads, model.config.decoder_heads)
+    assert_same_parameters(from_published(tensors, *heads).model, model)
+
+
 def test_heads_that_no_size_tells_must_be_given() -> None:
     tensors = published_tensors(network("large patches"))
     with pytest.raises(InputError, match=r"no named size has width 32 and 2 blocks; give heads, a number"):
