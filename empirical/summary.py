@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval
+from maskgraph.empirical.judge import SHUFFLED
 from maskgraph.empirical.records import read_object
 from maskgraph.graphs.errors import InputError
 
@@ -108,6 +109,8 @@ def differences(run: Path, records: list[Record]) -> list[Difference]:
     for method, plain in PLAIN.items():
         seeds = sorted(seed for name, seed in by_name if name == method and (plain, seed) in by_name)
         for readout in by_name[method, seeds[0]] if seeds else ():
+            if readout.endswith(SHUFFLED):
+                continue
             changed = tuple(
                 by_name[method, seed][readout]["accuracy"] - by_name[plain, seed][readout]["accuracy"] for seed in seeds
             )

@@ -31,7 +31,8 @@ def run(tmp_path: Path) -> Path:
     for place, (method, share) in enumerate((("gaussian", 0.3), ("u-mae", 0.8), ("mae", 0.6))):
         for seed in range(3):
             few = np.stack([answers(share, 50 * place + 7 * seed + draw) for draw in range(2)])
-            predicted = {"cls.ridge": answers(share, 10 * place + seed), "cls.few-shot": few}
+            ridge = answers(share, 10 * place + seed)
+            predicted = {"cls.ridge": ridge, "cls.few-shot": few, "cls.shuffled-labels": ridge}
             record = {
                 name: {"accuracy": float((value == LABELS).mean()), "low": 0.1 + seed / 10, "high": 0.7 + seed / 10}
                 for name, value in predicted.items()
@@ -50,7 +51,7 @@ def test_records_come_in_the_order_of_the_recipe(run: Path) -> None:
 
 def test_scores_are_means_over_seeds(run: Path) -> None:
     found = {(score.method, score.readout): score for score in scores(read_judged(run))}
-    assert len(found) == 6
+    assert len(found) == 9
     for method in ("mae", "u-mae", "gaussian"):
         score = found[method, "cls.ridge"]
         wanted = [
