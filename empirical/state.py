@@ -7,29 +7,22 @@ parts share it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import Batch, TrainingSet
+from maskgraph.empirical.draws import Draw, Draws
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import build_model
-from maskgraph.empirical.objective import (
-    Everyone,
-    largest_ratio,
-    normalise_patches,
-    reconstruction_share,
-    uniformity_share,
-    unit,
-)
-from maskgraph.graphs.masks import MaskDistribution, mask_distribution
+from maskgraph.empirical.network import Network, error_share
+from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
 
 BETAS = (0.9, 0.95)
 
@@ -38,9 +31,6 @@ LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 
 RECONSTRUCTION, UNIFORMITY, LAM = range(3)
 """Columns of the losses."""
-
-Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
-"""The rows of a batch, the patches of each that are kept and dropped, and what chance says of its augmentation."""
 
 
 class State:
@@ -57,17 +47,16 @@ class State:
     def __init__(self, data: TrainingSet, config: TrainConfig, device: torch.device, group: Group) -> None:
         self.data, self.config, self.device, self.group = data, config, device, group
         self.model = build_model(config.model(data.grid, data.patch_dim), config.seed).to(device).train()
-        self.network = group.parallel(self.model)
-        self.masks = mask_distribution(config.mask_kind, data.grid, config.mask_ratio)
-        self.optimiser = _optimiser(self.model, config)
-        self.batches = math.ceil(len(data) / config.batch)
-        self.steps, self.step = self.batches * config.epochs, 0
+        self.alone = Network(self.model, config, device)
+        self.network = group.parallel(self.alone)
+        self.draws = Draws(data, config)
+        self.optimiser = optimiser(dict(self.model.named_parameters()), matrices(self.model), config)
+        self.steps, self.step = self.draws.steps, 0
         self.whole = True
         self.losses = torch.zeros(self.steps, 3, device=device)
         self.lipschitz = torch.zeros((), device=device)
         self.queue, self.queue_weights = torch.empty(0, 0, device=device), torch.empty(0, device=device)
         self._next: tuple[int, Draw | None] = -1, None
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))
 
     def advance(self) -> None:
         """One step."""
@@ -120,9 +109,9 @@ class State:
         """What this step draws, once what the next one needs is on its way."""
         known, draw = self._next
         if draw is None or known != self.step:
-            draw = self._draw(self.step)
+            draw = self.draws.at(self.step)
         if self.step + 1 < self.steps:
-            following = self._draw(self.step + 1)
+            following = self.draws.at(self.step + 1)
             self._next = self.step + 1, following
             for rows in self._mine(len(following[0])):
                 self.data.prepare(following[0][rows], following[3][rows])
@@ -133,15 +122,6 @@ class State:
         first, last = _cuts(size, self.group.count)[self.group.rank :][:2]
         return [slice(first + low, first + high) for low, high in pairwise(_cuts(last - first, self.config.accumulate))]
 
-    def _draw(self, step: int) -> Draw:
-        epoch, index = divmod(step, self.batches)
-        if self._order[0] != epoch:
-            shuffle = np.random.default_rng([self.config.seed, 1, epoch])
-            self._order = (epoch, shuffle.permutation(len(self.data)))
-        rows = self._order[1][index * self.config.batch : (index + 1) * self.config.batch]
-        masks, augmentation = (np.random.default_rng([self.config.seed, use, step]) for use in (2, 4))
-        return (rows, *_drawn(self.masks, masks, len(rows)), self.data.draw(augmentation, len(rows)))
-
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
         config, size = self.config, len(draw[0])
@@ -151,12 +131,11 @@ class State:
         if config.uniform and len(batches) > 1:
             # Features first, without gradient: a part's gradient hangs on the features of the others.
             with torch.no_grad():
-                everyone = self._everyone([self._run(self.model, batch)[1] for batch in batches], batches, cuts)
+                everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, cuts)
         for rows, batch in zip(mine, batches, strict=True):
             with self._synchronised(rows is mine[-1]):
-                reconstruction, z = self._run(self.network, batch)
-                target = normalise_patches(batch.target) if config.target == "normalised" else batch.target
-                first = reconstruction_share(reconstruction.float(), target, batch.weights, size, config.error)
+                reconstruction, z = self.network(batch)
+                first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:
                     everyone = everyone or self._everyone([z], batches, cuts)
@@ -172,13 +151,6 @@ class State:
             for z, batch, rows in zip(found, batches, mine, strict=True):
                 shares[UNIFORMITY] += uniformity_share(z, batch.weights, rows, everyone)
         return shares, everyone
-
-    def _run(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Reconstruction (b, n2, s) and unit features (b, D)."""
-        with self._autocast():
-            reconstruction, tokens = network(batch.visible, batch.positions, batch.slots)
-            tokens = self.model.norm(tokens) if self.config.final_norm == "twice" else tokens
-            return reconstruction, unit(self.model.feature(tokens, self.config.feature))
 
     def _everyone(self, found: list[Tensor], batches: list[Batch], cuts: list[int]) -> Everyone:
         lengths = np.diff(cuts).tolist()
@@ -205,17 +177,11 @@ class State:
             kept, dropped = (side[:1].repeat(first.stop, 0) for side in (kept, dropped))
             batch = self.data.batch(rows[first], kept, dropped, draws[first])
             with torch.no_grad():
-                h, z = self._run(self.model, batch)
-            self.lipschitz = largest_ratio(z, h.float().flatten(1), batch.visible.flatten(1))
+                h, z = self.alone(batch)
+            self.lipschitz = largest_ratio(z, h.flatten(1), batch.visible.flatten(1))
         d = dropped.shape[1] * self.data.patch_dim
         usable = (self.lipschitz > 0) & torch.isfinite(self.lipschitz)
         return torch.where(usable, 1 / (4 * d * self.lipschitz), 0.0)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self.config.precision
-        if wanted == "bf16" or (wanted == "auto" and self.device.type == "cuda"):
-            return torch.autocast(self.device.type, torch.bfloat16)
-        return nullcontext()
 
     def _synchronised(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients of several parts are summed up before they are shared."""
@@ -242,19 +208,24 @@ def _cuts(size: int, parts: int) -> list[int]:
     return [size * part // parts for part in range(parts + 1)]
 
 
-def _drawn(masks: MaskDistribution, rng: np.random.Generator, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    kept = masks.sample(rng, size)
-    is_dropped = np.ones((size, masks.patches), dtype=bool)
-    np.put_along_axis(is_dropped, kept, False, axis=1)
-    return kept, np.nonzero(is_dropped)[1].reshape(size, -1)
+def matrices(model: nn.Module) -> set[str]:
+    """Names of the weights of linear layers: what weight decay is for."""
+    return {name for name, p in model.named_parameters() if p.ndim == 2 and name.endswith("weight")}
 
 
-def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    def matching(matrix: bool) -> Iterator[Tensor]:
-        return (p for name, p in model.named_parameters() if (p.ndim == 2 and name.endswith("weight")) == matrix)
+def optimiser(
+    named: Mapping[str, Tensor], decayed: Collection[str], config: TrainConfig, capturable: bool = False
+) -> torch.optim.AdamW:
+    """AdamW over parameters by name, with weight decay on some of them.
 
+    Args:
+        named: the parameters.
+        decayed: names of those that decay.
+        config: learning rate and decay.
+        capturable: whether its steps will be part of a CUDA graph.
+    """
     groups = [
-        {"params": list(matching(True)), "weight_decay": config.weight_decay},
-        {"params": list(matching(False)), "weight_decay": 0.0},
+        {"params": [p for name, p in named.items() if name in decayed], "weight_decay": config.weight_decay},
+        {"params": [p for name, p in named.items() if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS, fused=True)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS, fused=True, capturable=capturable)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
 from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
@@ -49,7 +50,7 @@ class Spy:
             return reconstruction_share(h, target, weights, batch, distance)
 
         monkeypatch.setattr(MaskedAutoencoder, "forward", seen)
-        monkeypatch.setattr(state_module, "reconstruction_share", judged)
+        monkeypatch.setattr(network_module, "reconstruction_share", judged)
 
 
 def codes_of(values: Tensor, data: CodedImages) -> list[list[int]]:
@@ -326,7 +327,7 @@ def test_divergence_has_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> N
         calls.append(0)
         return reconstruction_share(h, target, weights, batch, distance) * (math.nan if len(calls) == 6 else 1)
 
-    monkeypatch.setattr(state_module, "reconstruction_share", breaking)
+    monkeypatch.setattr(network_module, "reconstruction_share", breaking)
     with pytest.raises(TrainingDivergedError, match=r"u-mae at mask ratio 0.5, seed 0 is not finite at step 5; try"):
         train(images(), SHORT)
 

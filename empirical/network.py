@@ -1,0 +1,52 @@
+"""A model as training runs it: a batch in, its reconstruction and the features of its views out."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.data import Batch
+from maskgraph.empirical.model import MaskedModel
+from maskgraph.empirical.objective import normalise_patches, reconstruction_share, unit
+
+
+class Network(nn.Module):
+    """The model in the precision and with the feature of a configuration.
+
+    Attributes:
+        model: its parameters are all that there are.
+    """
+
+    def __init__(self, model: MaskedModel, config: TrainConfig, device: torch.device) -> None:
+        super().__init__()
+        self.model, self._config, self._device = model, config, device
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32."""
+        with self._autocast():
+            reconstruction, tokens = self.model(batch.visible, batch.positions, batch.slots)
+            tokens = self.model.norm(tokens) if self._config.final_norm == "twice" else tokens
+            return reconstruction.float(), unit(self.model.feature(tokens, self._config.feature))
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        wanted = self._config.precision
+        if wanted == "bf16" or (wanted == "auto" and self._device.type == "cuda"):
+            return torch.autocast(self._device.type, torch.bfloat16)
+        return nullcontext()
+
+
+def error_share(config: TrainConfig, reconstruction: Tensor, batch: Batch, size: int) -> Tensor:
+    """What a part of a batch brings to the reconstruction loss of the whole (see `reconstruction_share`).
+
+    Args:
+        config: which targets, and which distance to them.
+        reconstruction: (b, n2, s).
+        batch: the part.
+        size: B, images of the whole.
+    """
+    target = normalise_patches(batch.target) if config.target == "normalised" else batch.target
+    return reconstruction_share(reconstruction, target, batch.weights, size, config.error)
