@@ -14,7 +14,7 @@ from torch import Tensor
 from maskgraph.empirical.records import write_atomically
 from maskgraph.graphs.errors import InputError
 
-FORMAT = "maskgraph checkpoint 2"
+FORMAT = "maskgraph checkpoint 3"
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:

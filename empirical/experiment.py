@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -175,10 +174,8 @@ def _network(recipe: Recipe, name: str, directory: Path, parts: Parts, group: Gr
         if group.rank == 0:
             curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
 
-    start = time.process_time()
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
-    seconds = time.process_time() - start
     curve.close()
     if group.rank > 0:
         return Judged({}, {})
@@ -191,7 +188,7 @@ def _network(recipe: Recipe, name: str, directory: Path, parts: Parts, group: Gr
         steps=len(trained.losses),
         final_reconstruction=float(np.mean(trained.losses[-batches:, RECONSTRUCTION])),
         lam=float(trained.losses[-1, LAM]),
-        train_cpu_seconds=seconds,
+        train_cpu_seconds=trained.seconds,
     )
 
 

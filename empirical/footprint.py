@@ -78,7 +78,9 @@ def parameter_count(shape: ModelConfig) -> int:
     return count + decoder + (shape.dim + shape.patch_dim) * shape.decoder_dim
 
 
-def check_footprint(shape: ModelConfig, config: TrainConfig, device: torch.device, processes: int) -> None:
+def check_footprint(
+    shape: ModelConfig, config: TrainConfig, device: torch.device, processes: int, models: int = 1
+) -> None:
     """Refuse a batch whose step cannot fit.
 
     Args:
@@ -86,13 +88,16 @@ def check_footprint(shape: ModelConfig, config: TrainConfig, device: torch.devic
         config: its training.
         device: where.
         processes: that share every batch.
+        models: that are trained at once.
 
     Raises:
         InputError: naming the need, what there is, and the batch that would fit.
     """
     half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     kept = kept_patches(shape.grid[0] * shape.grid[1], config.mask_ratio)
-    image, fixed = TRANSIENT * activation_bytes(shape, kept, half), STATE * parameter_count(shape)
+    image, fixed = (
+        models * bytes_ for bytes_ in (TRANSIENT * activation_bytes(shape, kept, half), STATE * parameter_count(shape))
+    )
     here = -(-config.batch // (processes * config.accumulate))
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
     if fixed + here * image <= free:

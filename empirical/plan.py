@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.stack import check_stack, stacks
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
@@ -49,6 +50,7 @@ class Plan:
         methods: mae, u-mae or both.
         seeds: how many seeds a method and ratio; seed s has one initialisation, order and masks for every method.
         train: how each model is trained; method, mask ratio and seed are filled in.
+        stack: most models of one mask ratio that are trained at once, on a leading axis; 1: each alone.
     """
 
     source: Source
@@ -57,6 +59,7 @@ class Plan:
     methods: tuple[Method, ...] = ("mae", "u-mae")
     seeds: int = 3
     train: TrainConfig = field(default_factory=TrainConfig)
+    stack: int = 1
 
     def runs(self) -> list[TrainConfig]:
         """The configuration of every model."""
@@ -81,6 +84,8 @@ def check_plan(plan: Plan) -> Plan:
             raise InputError(f"{list(values)} names a value twice; name each once")
     if plan.seeds < 1:
         raise InputError(f"seeds {plan.seeds}; expected at least 1")
+    if plan.stack < 1:
+        raise InputError(f"stack {plan.stack}; expected at least 1 model")
     if plan.graph.max_masks < 1:
         raise InputError(f"max_masks {plan.graph.max_masks}; at least 1 mask is needed")
     for view in plan.graph.views:
@@ -91,14 +96,17 @@ def check_plan(plan: Plan) -> Plan:
         mask_distribution(plan.graph.mask, (4, 4), ratio)
     for config in plan.runs():
         check_config(config)
+    if plan.stack > 1:
+        for together in stacks(plan.runs(), plan.stack):
+            check_stack(together)
     return plan
 
 
 def read_plan(path: Path) -> Plan:
     """Read a study from a TOML file with the tables [data], [graph] and [train].
 
-    [data] holds the fields of `Source` and `held_out`; [graph] those of `GraphPlan`; [train] `methods`, `seeds` and
-    the fields of `TrainConfig` but for the method, mask ratio and seed, which the study fills in.
+    [data] holds the fields of `Source` and `held_out`; [graph] those of `GraphPlan`; [train] `methods`, `seeds`,
+    `stack` and the fields of `TrainConfig` but for the method, mask ratio and seed, which the study fills in.
 
     Raises:
         InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run.
@@ -118,7 +126,7 @@ def plan_from(table: dict[str, Any]) -> Plan:
         raise InputError('the study names no dataset; add dataset = "digits" under [data]')
     if filled := sorted(FILLED_IN & set(train)):
         raise InputError(f"[train] sets {filled[0]}, which a study fills in itself; use methods, seeds and [graph]")
-    own = {key: train.pop(key) for key in ("methods", "seeds") if key in train}
+    own = {key: train.pop(key) for key in ("methods", "seeds", "stack") if key in train}
     if "held_out" in data:
         own["held_out"] = data.pop("held_out")
     values = typed(Plan, "train", own)
@@ -126,7 +134,7 @@ def plan_from(table: dict[str, Any]) -> Plan:
         Plan(
             source=Source(**typed(Source, "data", data, {"held_out"})),
             graph=GraphPlan(**typed(GraphPlan, "graph", graph)),
-            train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds"}, FILLED_IN)),
+            train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds", "stack"}, FILLED_IN)),
             **values,
         )
     )
@@ -138,7 +146,7 @@ def plan_table(plan: Plan) -> dict[str, Any]:
     table = {
         "data": {**_set(plan.source), "held_out": plan.held_out},
         "graph": dataclasses.asdict(plan.graph),
-        "train": {**train, "methods": plan.methods, "seeds": plan.seeds},
+        "train": {**train, "methods": plan.methods, "seeds": plan.seeds, "stack": plan.stack},
     }
     return {name: {key: _plain(value) for key, value in part.items()} for name, part in table.items()}
 

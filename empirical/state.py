@@ -7,6 +7,7 @@ parts share it.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
@@ -41,6 +42,7 @@ class State:
         steps: how many there will be.
         step: how many were made.
         whole: whether the last step was made to its end.
+        seconds: CPU seconds of this process that the steps took.
         losses: (steps, 3) float32: this process's share of reconstruction per target value and of uniformity, and lam.
     """
 
@@ -52,7 +54,7 @@ class State:
         self.draws = Draws(data, config)
         self.optimiser = optimiser(dict(self.model.named_parameters()), matrices(self.model), config)
         self.steps, self.step = self.draws.steps, 0
-        self.whole = True
+        self.whole, self.seconds = True, 0.0
         self.losses = torch.zeros(self.steps, 3, device=device)
         self.lipschitz = torch.zeros((), device=device)
         self.queue, self.queue_weights = torch.empty(0, 0, device=device), torch.empty(0, device=device)
@@ -60,6 +62,7 @@ class State:
 
     def advance(self) -> None:
         """One step."""
+        start = time.process_time()
         config, draw = self.config, self._take()
         for group in self.optimiser.param_groups:
             group["lr"] = config.lr * schedule(self.step, self.steps, config.warmup)
@@ -74,6 +77,7 @@ class State:
         if config.queue:
             self.queue, self.queue_weights = everyone.z[: config.queue], everyone.weights[: config.queue]
         self.step += 1
+        self.seconds += time.process_time() - start
         self.whole = True
 
     def tensors(self) -> dict[str, Tensor]:
@@ -228,4 +232,6 @@ def optimiser(
         {"params": [p for name, p in named.items() if name in decayed], "weight_decay": config.weight_decay},
         {"params": [p for name, p in named.items() if name not in decayed], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=BETAS, fused=True, capturable=capturable)
+    # A graph reads its learning rate where it lies.
+    lr = torch.tensor(config.lr, device=next(iter(named.values())).device) if capturable else config.lr
+    return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True, capturable=capturable)

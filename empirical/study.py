@@ -11,7 +11,6 @@ A study lives in one directory, every file written atomically, so that it resume
 from __future__ import annotations
 
 import dataclasses
-import time
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,10 @@ from maskgraph.empirical.objective import normalise_patches
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
 from maskgraph.empirical.records import write_json
+from maskgraph.empirical.stack import stacks
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, untrained
+from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
@@ -43,6 +44,9 @@ from maskgraph.theory.outputs import Outputs
 
 COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""
+
+JUDGED = 3.0
+"""The part of a model's cost that is not its training."""
 
 
 def run_name(config: TrainConfig) -> str:
@@ -73,15 +77,20 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     claim(directory / "study.json", plan_table(plan), resume, device)
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
-    jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(directory, job))]
+    jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
+    # Models are judged once the stacks that they were trained in are finished.
+    rounds = [[job for job in jobs if job[0] != "model"], [job for job in jobs if job[0] == "model"]]
+    if plan.stack == 1:
+        rounds = [jobs]
     if device.type == "cuda":
         workers = 1
-    spent, total = 0.0, sum(COST[job[0]] for job in jobs)
+    spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
     do = partial(_do, plan_table(plan), directory)
-    for done, job in enumerate(in_processes(do, jobs, min(workers, max(len(jobs), 1))), start=1):
-        assert job is not None
-        spent += COST[job[0]]
-        report(done, len(jobs), job[1], spent / total)
+    for together in rounds:
+        for job in in_processes(do, together, min(workers, max(len(together), 1))):
+            assert job is not None
+            spent, done = spent + _cost(plan, job), done + 1
+            report(done, len(jobs), job[1], spent / total)
 
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
@@ -98,11 +107,13 @@ def _normalised(images: CodedImages) -> NDArray[np.float64]:
 
 
 Job = tuple[str, str]
-"""What kind of piece (bounds, baseline, model) and its name."""
+"""What kind of piece (bounds, baseline, stack, model) and its name."""
 
 
 def _jobs(plan: Plan) -> list[Job]:
     models = [("model", run_name(config)) for config in plan.runs()]
+    if plan.stack > 1:
+        models = [*(("stack", str(index)) for index in range(len(_stacks(plan)))), *models]
     bounds = [
         ("bounds", f"{view}-{hop}-r{ratio}")
         for view in plan.graph.views
@@ -113,9 +124,21 @@ def _jobs(plan: Plan) -> list[Job]:
     return [*bounds, ("baseline", "raw-pixels"), ("baseline", "coded-pixels"), *networks, *models]
 
 
-def _outputs(directory: Path, job: Job) -> list[Path]:
+def _stacks(plan: Plan) -> list[list[TrainConfig]]:
+    return stacks(plan.runs(), plan.stack)
+
+
+def _cost(plan: Plan, job: Job) -> float:
+    if plan.stack == 1 or job[0] not in ("stack", "model"):
+        return COST[job[0]]
+    return JUDGED if job[0] == "model" else (COST["model"] - JUDGED) * len(_stacks(plan)[int(job[1])])
+
+
+def _outputs(plan: Plan, directory: Path, job: Job) -> list[Path]:
     """What a piece leaves; its JSON, first, is written last."""
     kind, name = job
+    if kind == "stack":
+        return [_checkpoint(directory, config) for config in _stacks(plan)[int(name)]]
     paths = [directory / ("bounds" if kind == "bounds" else "records") / f"{name}.json"]
     return [*paths, directory / "models" / f"{name}.safetensors"] if kind == "model" else paths
 
@@ -137,8 +160,12 @@ def _check_ratios(plan: Plan, images: CodedImages) -> None:
 
 
 def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
-    plan = plan_from(table)
-    kind, name = job
+    plan, (kind, name) = plan_from(table), job
+    if kind == "stack":
+        checkpoint = directory / "models" / f".stack-{name}.safetensors"
+        together = _stacks(plan)[int(name)]
+        train_stack(_split(plan).train, together, _outputs(plan, directory, job), checkpoint)
+        return
     if kind == "bounds":
         content: object = _bounds(plan, name)
     elif kind == "baseline":
@@ -146,7 +173,7 @@ def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
     else:
         config = next(config for config in plan.runs() if run_name(config) == name)
         content = _model(plan, config, _checkpoint(directory, config))
-    write_json(_outputs(directory, job)[0], content)
+    write_json(_outputs(plan, directory, job)[0], content)
 
 
 def _split(plan: Plan) -> Split:
@@ -184,15 +211,13 @@ def _dim(plan: Plan, graph: MaskGraph) -> int:
 
 def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
     split = _split(plan)
-    start = time.process_time()
     trained = train(split.train, config, path)
-    seconds = time.process_time() - start
     return {
         **_identity(split, config.method, config.seed),
         "mask_ratio": config.mask_ratio,
         "lam": _trained_lam(trained),
         "feature": config.feature,
-        "train_cpu_seconds": seconds,
+        "train_cpu_seconds": trained.seconds,
         "steps": len(trained.losses),
         "final_reconstruction": float(np.mean(trained.losses[-100:, RECONSTRUCTION])),
         **judge(trained, study_graph(split.train, plan, config.mask_ratio, config.view)),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
@@ -45,11 +46,13 @@ class TrainedModel:
         model: in evaluation mode.
         config: of its training.
         losses: (steps, 3) float32, reconstruction per target value, uniformity and its weight in each step.
+        seconds: CPU seconds that its steps took; of a model in a stack its share of them.
     """
 
     model: MaskedModel
     config: TrainConfig
     losses: NDArray[np.float32]
+    seconds: float = 0.0
 
 
 Watch = Callable[[TrainedModel, int], None]
@@ -89,22 +92,22 @@ def train(
         raise InputError(f"{group.count} processes for batches of {config.batch} images; expected at most as many")
     device = resolve_device(config.device)
     data = training_set(images, config, device)
-    meta = _meta(data, config)
+    meta = identity(data, config)
     check_footprint(config.model(data.grid, data.patch_dim), config, device, group.count)
     state = State(data, config, device, group)
     if path is not None:
         _restore(state, path, meta)
         if state.step < state.steps:
-            _store(state, path, meta)
+            store(state, path, meta)
     saved = state.step
     try:
         for step in range(state.step, state.steps):
             with _room(config, device):
                 state.advance()
             if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
-                _check_finite(state)
+                check_finite(state.total()[: state.step], config)
                 if path is not None:
-                    _store(state, path, meta)
+                    store(state, path, meta)
                 saved = state.step
                 if watch is not None:
                     watch(_trained(state), state.steps)
@@ -112,8 +115,8 @@ def train(
     except KeyboardInterrupt:
         # Half an update is no step: then the last whole checkpoint stays the one to go on from.
         if path is not None and state.step > saved and state.whole and group.count == 1:
-            _check_finite(state)
-            _store(state, path, meta)
+            check_finite(state.total()[: state.step], config)
+            store(state, path, meta)
         raise
     return _trained(state)
 
@@ -153,7 +156,7 @@ def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
         data = training_set(images, config, torch.device("cpu"))
-        check_same(path, read_checkpoint(path)[1], _same(_meta(data, config)))
+        check_same(path, read_checkpoint(path)[1], shared_identity(identity(data, config)))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -166,7 +169,9 @@ def load_model(path: Path) -> TrainedModel:
     shape = meta["model"]
     model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
     model.load_state_dict(model_tensors(tensors))
-    return TrainedModel(model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy())
+    return TrainedModel(
+        model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy(), meta["seconds"]
+    )
 
 
 def untrained(images: Images, config: TrainConfig) -> TrainedModel:
@@ -181,35 +186,41 @@ def untrained(images: Images, config: TrainConfig) -> TrainedModel:
 
 
 def _trained(state: State) -> TrainedModel:
-    return TrainedModel(state.model.eval(), state.config, state.total()[: state.step].cpu().numpy())
+    losses = state.total()[: state.step].cpu().numpy()
+    return TrainedModel(state.model.eval(), state.config, losses, state.seconds)
 
 
-def _check_finite(state: State) -> None:
-    """Raise TrainingDivergedError naming the first step whose loss is not finite."""
-    bad = torch.nonzero(~torch.isfinite(state.total()[: state.step]).all(dim=1))
+def check_finite(losses: Tensor, config: TrainConfig) -> None:
+    """Raise TrainingDivergedError naming the first step whose loss is not finite.
+
+    Args:
+        losses: (steps, 3) so far.
+        config: of the model, for the message.
+    """
+    bad = torch.nonzero(~torch.isfinite(losses).all(dim=1))
     if len(bad):
-        config = state.config
         raise TrainingDivergedError(
             f"the loss of {config.method} at mask ratio {config.mask_ratio:g}, seed {config.seed} "
             f"is not finite at step {int(bad[0])}; try a lower --lr or --precision fp32"
         )
 
 
-def _meta(data: TrainingSet, config: TrainConfig) -> dict[str, Any]:
+def identity(data: TrainingSet, config: TrainConfig) -> dict[str, Any]:
     """What a checkpoint belongs to."""
     shape = dataclasses.asdict(config.model(data.grid, data.patch_dim))
     return {"model": shape, "train": dataclasses.asdict(config), "data": data.digest()}
 
 
-def _same(meta: dict[str, Any]) -> dict[str, Any]:
+def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint must share to be gone on with."""
     return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in WHERE}}
 
 
-def _store(state: State, path: Path, meta: dict[str, Any]) -> None:
+def store(state: State, path: Path, meta: dict[str, Any]) -> None:
+    """Write a checkpoint; in every process of a group."""
     tensors = state.tensors()
     if state.group.rank == 0:
-        write_checkpoint(path, tensors, {**meta, "step": state.step})
+        write_checkpoint(path, tensors, {**meta, "step": state.step, "seconds": state.seconds})
     state.group.wait()
 
 
@@ -217,7 +228,8 @@ def _restore(state: State, path: Path, meta: dict[str, Any]) -> None:
     """Take up the checkpoint at `path`, if there is one."""
     if path.exists():
         tensors, found = read_checkpoint(path)
-        check_same(path, found, _same(meta))
+        check_same(path, found, shared_identity(meta))
         state.load(tensors, int(found["step"]))
+        state.seconds = float(found["seconds"])
     # Nobody writes before all have read.
     state.group.wait()

@@ -39,7 +39,7 @@ def train(options: argparse.Namespace) -> int:
         {
             "data": data,
             "graph": {**graph, "mask": options.mask},
-            "train": {**settings, "seeds": options.seeds, "methods": [options.method]},
+            "train": {**settings, "seeds": options.seeds, "stack": options.stack, "methods": [options.method]},
         }
     )
     return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")

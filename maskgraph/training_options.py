@@ -46,6 +46,9 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         help="share of patches masked; one model for each",
     )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
+    parser.add_argument(
+        "--stack", type=int, default=1, metavar="N", help="most models of a ratio to train at once, for small ones (1)"
+    )
     parser.add_argument("--size", default="micro", metavar="SIZE", help="micro (default), tiny, base or large")
     parser.add_argument("--epochs", type=int, default=50, metavar="N", help="passes over the training images (50)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (32)")

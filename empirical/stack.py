@@ -1,0 +1,205 @@
+"""Many small models trained at once, on one more leading axis of every parameter.
+
+A step of a small model is bound by launches and by Python, not by arithmetic; a stack of M makes them once for all.
+Each model draws what it draws alone and ends where it ends alone, but for the rounding of products made together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.data import Batch, TrainingSet
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.network import error_share
+from maskgraph.empirical.objective import Everyone, uniformity_share
+from maskgraph.empirical.state import LAM, State, matrices, optimiser, schedule
+from maskgraph.graphs.errors import InputError
+
+OWN = ("method", "seed", "lam")
+"""Fields of a TrainConfig that may differ within a stack."""
+
+SHARED = tuple(field.name for field in dataclasses.fields(TrainConfig) if field.name not in OWN)
+
+WARM = 3
+"""Steps that run on a side stream before a CUDA graph is captured: libraries allocate their workspaces there."""
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
+
+
+def check_stack(configs: Sequence[TrainConfig]) -> None:
+    """Raise InputError naming what keeps configurations from being trained as one stack."""
+    first = configs[0]
+    for config in configs:
+        if config.family != first.family:
+            raise InputError(f"a stack of {first.method} and {config.method}; expected one architecture: stack 1")
+        differing = [name for name in SHARED if getattr(config, name) != getattr(first, name)]
+        if differing:
+            raise InputError(f"a stack of models that differ in {differing[0]}; expected only {', '.join(OWN)} to")
+    for name, usual in (("queue", 0), ("accumulate", 1)):
+        if getattr(first, name) != usual:
+            raise InputError(f"{name} {getattr(first, name)} in a stack; models with it are trained alone: stack 1")
+    if any(config.lam == "auto" for config in configs):
+        raise InputError("lam auto in a stack; models whose L is measured are trained alone: stack 1")
+
+
+def stacks(configs: Sequence[TrainConfig], most: int) -> list[list[TrainConfig]]:
+    """Models in their order, those that can be trained together in stacks of at most so many.
+
+    Args:
+        configs: of all models.
+        most: M.
+    """
+    groups: dict[str, list[TrainConfig]] = {}
+    for config in configs:
+        alike = dataclasses.replace(config, method=config.family, seed=0, lam=0.0)
+        groups.setdefault(repr(alike), []).append(config)
+    return [group[start : start + most] for group in groups.values() for start in range(0, len(group), most)]
+
+
+class Stack:
+    """M models, their optimiser and their losses so far.
+
+    Attributes:
+        states: M, each what `train` makes of a configuration alone; `unstack` brings them up to date.
+        steps: how many steps there will be.
+        step: how many were made.
+        seconds: CPU seconds that they took.
+        losses: (M, steps, 3) float32, as `State.losses`.
+    """
+
+    def __init__(self, data: TrainingSet, configs: Sequence[TrainConfig], device: torch.device) -> None:
+        """Initialise every model as it is alone.
+
+        Raises:
+            InputError: see `check_stack`.
+        """
+        check_stack(configs)
+        self.states = [State(data, config, device, Group()) for config in configs]
+        self._data, self._config, self._device = data, configs[0], device
+        self._network = self.states[0].alone
+        self.parameters, self._buffers = stack_module_state([state.alone for state in self.states])
+        decayed = {f"model.{name}" for name in matrices(self.states[0].model)}
+        self._optimiser = optimiser(self.parameters, decayed, configs[0], capturable=device.type == "cuda")
+        self.steps, self.step, self.seconds = self.states[0].steps, 0, 0.0
+        self._warm = 0
+        self.losses = torch.zeros(len(configs), self.steps, 3, device=device)
+        lam = [float(config.lam) if config.uniform else 0.0 for config in configs]
+        self._lam = torch.tensor(lam, device=device)
+        self._losses = vmap(self._one)
+        self._graphs: dict[int, tuple[Any, Batch, Tensor]] = {}
+
+    def advance(self) -> None:
+        """One step of every model."""
+        start = time.process_time()
+        rate = self._config.lr * schedule(self.step, self.steps, self._config.warmup)
+        for group in self._optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        batch = self._drawn()
+        self.losses[:, self.step, :LAM] = self._captured(batch) if self._device.type == "cuda" else self._made(batch)
+        self.losses[:, self.step, LAM] = self._lam
+        self.step += 1
+        self.seconds += time.process_time() - start
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint of the whole stack holds, under the names that `load` looks for."""
+        found = {f"parameters.{name}": value for name, value in self.parameters.items()}
+        for name, value in self.parameters.items():
+            for key, kept in self._optimiser.state.get(value, {}).items():
+                found[f"optimiser.{key}.{name}"] = kept
+        return {**found, "losses": self.losses}
+
+    def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take up the tensors of a checkpoint made after `step` steps."""
+        self.step = step
+        self.losses.copy_(tensors["losses"])
+        with torch.no_grad():
+            for name, value in self.parameters.items():
+                value.copy_(tensors[f"parameters.{name}"])
+                for key in ("step", "exp_avg", "exp_avg_sq"):
+                    if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
+                        self._optimiser.state[value][key] = stored.to(self._device)
+
+    def unstack(self) -> list[State]:
+        """The states, each with its own parameters, optimiser and losses."""
+        for index, state in enumerate(self.states):
+            own = {}
+            for name, value in self.parameters.items():
+                own[name] = value[index].detach().clone()
+                for key, kept in self._optimiser.state.get(value, {}).items():
+                    # One count of steps for all; moments have the leading axis.
+                    part = kept if key == "step" else kept[index]
+                    own[f"optimiser.{key}.{name.removeprefix('model.')}"] = part.clone()
+            state.load({**own, "losses": self.losses[index], "lipschitz": torch.zeros(())}, self.step)
+            state.seconds = self.seconds / len(self.states)
+        return self.states
+
+    def _drawn(self) -> Batch:
+        """The batches of all models; those with one seed share theirs."""
+        drawn: dict[int, Batch] = {}
+        for state in self.states:
+            if state.config.seed not in drawn:
+                drawn[state.config.seed] = self._data.batch(*state.draws.at(self.step))
+        batches = [drawn[state.config.seed] for state in self.states]
+        return Batch(*(torch.stack([getattr(batch, name) for batch in batches]) for name in FIELDS))
+
+    def _one(
+        self,
+        parameters: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        lam: Tensor,
+        *fields: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The loss of one model, and its two parts."""
+        batch = Batch(*fields)
+        size = len(batch.weights)
+        reconstruction, z = functional_call(self._network, (parameters, buffers), (batch,))
+        first = error_share(self._config, reconstruction, batch, size)
+        everyone = Everyone(z.detach(), batch.weights, size, self._config.diagonal)
+        second = uniformity_share(z, batch.weights, slice(0, size), everyone)
+        return first + lam * second, torch.stack([first.detach(), second.detach()])
+
+    def _made(self, batch: Batch) -> Tensor:
+        """Make a step; (M, 2) reconstruction and uniformity before it."""
+        self._optimiser.zero_grad(set_to_none=True)
+        fields = (getattr(batch, name) for name in FIELDS)
+        # The fused kernels of attention know no further axis: a stack would be a loop over its models.
+        with sdpa_kernel(SDPBackend.MATH):
+            total, parts = self._losses(self.parameters, self._buffers, self._lam, *fields)
+        total.sum().backward()
+        self._optimiser.step()
+        return parts
+
+    def _captured(self, batch: Batch) -> Tensor:
+        """The same as one launch of a CUDA graph, captured for each size of a batch."""
+        current = torch.cuda.current_stream()
+        if self._warm < WARM:
+            self._warm += 1
+            side = torch.cuda.Stream()
+            side.wait_stream(current)
+            with torch.cuda.stream(side):
+                parts = self._made(batch)
+            current.wait_stream(side)
+            return parts
+        size = batch.weights.shape[1]
+        if size not in self._graphs:
+            still, graph = Batch(*(getattr(batch, name).clone() for name in FIELDS)), torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                parts = self._made(still)
+            self._graphs[size] = graph, still, parts
+        graph, still, parts = self._graphs[size]
+        for name in FIELDS:
+            getattr(still, name).copy_(getattr(batch, name))
+        graph.replay()
+        return parts

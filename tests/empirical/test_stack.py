@@ -1,0 +1,224 @@
+"""Models that are trained at once are those that are trained alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.empirical import stack as stack_module
+from maskgraph.empirical import train_stack as train_stack_module
+from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.checkpoint import write_checkpoint
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.network import error_share
+from maskgraph.empirical.stack import Stack, check_stack, stacks
+from maskgraph.empirical.state import State
+from maskgraph.empirical.train import (
+    Images,
+    TrainedModel,
+    TrainingDivergedError,
+    identity,
+    load_model,
+    shared_identity,
+    store,
+    train,
+    training_set,
+)
+from maskgraph.empirical.train_stack import train_stack
+from maskgraph.graphs.errors import InputError
+from tests.empirical.test_group import DRIFT, GRADIENT
+from tests.empirical.toys import SHORT, assert_same_bits, images, pixels, with_
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+
+MIXED = [with_(SHORT, method=method, seed=seed) for seed in (0, 1) for method in ("mae", "u-mae")]
+"""Four models: two methods that share what they draw, twice."""
+
+
+def together(data: Images, configs: Sequence[TrainConfig], folder: Path) -> list[TrainedModel]:
+    paths = [folder / f"{index}.safetensors" for index in range(len(configs))]
+    train_stack(data, configs, paths, folder / "stack.safetensors", checkpoint_every=7)
+    assert not (folder / "stack.safetensors").exists()
+    return [load_model(path) for path in paths]
+
+
+@pytest.mark.parametrize("family", ["mae", "simmim"])
+@pytest.mark.parametrize("coded", [True, False])
+def test_the_first_step_has_the_gradients_of_models_alone(family: str, coded: bool) -> None:
+    data = images() if coded else pixels(Augmentation((0.5, 1.0), True))
+    configs = [with_(config, method=config.method.replace("mae", family)) for config in MIXED]
+    stack = Stack(training_set(data, configs[0], CPU), configs, CPU)
+    stack.advance()
+    for index, config in enumerate(configs):
+        alone = State(training_set(data, config, CPU), config, CPU, Group())
+        alone.advance()
+        wanted = {name: p.grad for name, p in alone.model.named_parameters() if p.grad is not None}
+        scale = max(float(value.abs().max()) for value in wanted.values())
+        for name, value in wanted.items():
+            found = stack.parameters[f"model.{name}"].grad
+            assert found is not None
+            torch.testing.assert_close(found[index], value, rtol=0, atol=GRADIENT * scale, msg=name)
+        torch.testing.assert_close(stack.losses[index, 0], alone.losses[0], rtol=GRADIENT, atol=0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"diagonal": False, "final_norm": "twice", "target": "normalised"},
+        {"feature": "mean", "distance": "absolute"},
+    ],
+)
+def test_models_of_a_stack_end_where_they_end_alone(changes: dict[str, object], tmp_path: Path) -> None:
+    configs = [with_(config, **changes) for config in MIXED]
+    for found, config in zip(together(images(), configs, tmp_path), configs, strict=True):
+        alone = train(images(), config)
+        np.testing.assert_allclose(found.losses, alone.losses, rtol=DRIFT)
+        assert found.config == config
+        assert found.seconds > 0
+        # A checkpoint like any other: it is finished, and so is returned as it is.
+        path = tmp_path / f"{configs.index(config)}.safetensors"
+        assert_same_bits(train(images(), config, path), found)
+
+
+def test_an_optimiser_that_forgets_weight_decay_would_be_seen(tmp_path: Path) -> None:
+    configs = [with_(config, weight_decay=5.0) for config in MIXED]
+    plain = together(images(), MIXED, tmp_path)
+    for index, found in enumerate(together(images(), configs, tmp_path / "decayed")):
+        np.testing.assert_allclose(found.losses, train(images(), configs[index]).losses, rtol=DRIFT)
+        assert np.abs(found.losses - plain[index].losses).max() > 100 * DRIFT
+
+
+def test_bits_depend_on_the_stack_alone(tmp_path: Path) -> None:
+    first, again = (together(images(), MIXED, tmp_path / name) for name in ("first", "again"))
+    for one, other in zip(first, again, strict=True):
+        assert_same_bits(one, other)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from maskgraph.empirical import stack
+from tests.empirical.test_stack import MIXED, together
+from tests.empirical.toys import images
+torch.set_num_threads(1)
+made, calls = stack.Stack._made, []
+def dying(self, batch):
+    calls.append(0)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made(self, batch)
+stack.Stack._made = dying
+together(images(), MIXED, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("step", [5, 11, 18])
+def test_a_stack_that_was_killed_ends_in_the_same_bits(step: int, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(killed), str(step)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert (killed / "stack.safetensors").exists() == (step > 7)
+    for one, other in zip(
+        together(images(), MIXED, killed), together(images(), MIXED, tmp_path / "whole"), strict=True
+    ):
+        assert_same_bits(one, other)
+
+
+def test_a_kill_between_the_files_of_a_finished_stack_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def dying(state: State, path: Path, meta: dict[str, object]) -> None:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        store(state, path, meta)
+        written.append(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_stack_module, "store", dying)
+        with pytest.raises(KeyboardInterrupt):
+            together(images(), MIXED, tmp_path)
+    for one, other in zip(together(images(), MIXED, tmp_path), together(images(), MIXED, tmp_path / "w"), strict=True):
+        assert_same_bits(one, other)
+
+
+def test_another_stack_does_not_go_on_with_its_checkpoint(tmp_path: Path) -> None:
+    data = training_set(images(), MIXED[0], CPU)
+    stack = Stack(data, MIXED, CPU)
+    stack.advance()
+    whole = [shared_identity(identity(data, config)) for config in MIXED]
+    write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
+    with pytest.raises(InputError, match=r"stack.safetensors is a checkpoint of another model"):
+        together(images(), MIXED[:3], tmp_path)
+
+
+def test_a_model_that_diverges_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(config: TrainConfig, h: torch.Tensor, batch: object, size: int) -> torch.Tensor:
+        loss = error_share(config, h, batch, size)  # type: ignore[arg-type]
+        return loss * torch.where(loss > 0, torch.nan, 1.0)
+
+    monkeypatch.setattr(stack_module, "error_share", breaking)
+    with pytest.raises(
+        TrainingDivergedError, match=r"the loss of mae at mask ratio 0.5, seed 0 is not finite at step 0"
+    ):
+        together(images(), MIXED, tmp_path)
+
+
+def test_runs_are_parted_into_stacks_in_their_order() -> None:
+    runs = [
+        with_(SHORT, method=method, seed=seed, mask_ratio=ratio)
+        for seed in range(3)
+        for method in ("mae", "simmim", "u-mae")
+        for ratio in (0.25, 0.5)
+    ]
+    found = stacks(runs, 4)
+    assert sorted(map(len, found)) == [2, 2, 3, 3, 4, 4]
+    assert sorted(map(repr, runs)) == sorted(repr(config) for stack in found for config in stack)
+    for stack in found:
+        check_stack(stack)
+        assert [runs.index(config) for config in stack] == sorted(runs.index(config) for config in stack)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "simmim"}, r"a stack of mae and simmim; expected one architecture: stack 1"),
+        ({"lr": 0.1}, r"a stack of models that differ in lr; expected only method, seed, lam to"),
+        ({"lam": "auto"}, r"lam auto in a stack; models whose L is measured are trained alone: stack 1"),
+    ],
+)
+def test_what_makes_no_stack_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_stack([MIXED[0], with_(MIXED[1], **changes)])
+    for name in ("queue", "accumulate"):
+        with pytest.raises(InputError, match=rf"{name} 2 in a stack; models with it are trained alone: stack 1"):
+            check_stack([with_(config, **{name: 2}) for config in MIXED])
+
+
+def test_shapes() -> None:
+    stack = Stack(training_set(images(), MIXED[0], CPU), MIXED, CPU)
+    assert stack.losses.shape == (4, 18, 3)
+    weights: NDArray[np.float64] = stack.parameters["model.embed.weight"].detach().double().numpy()
+    assert weights.shape == (4, 64, 3)
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert (weights[0] != weights[2]).any()
