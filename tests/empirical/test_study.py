@@ -27,6 +27,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.theory.answer import answer
 from maskgraph.theory.statements import STATEMENTS
+from tests.empirical.test_group import DRIFT
 from tests.empirical.toys import assert_same_bits, with_
 
 TABLE: dict[str, dict[str, Any]] = {
@@ -272,6 +273,29 @@ def test_a_resume_does_what_is_missing_and_nothing_else(run: Path) -> None:
         for value in (new, old):
             value.pop("train_cpu_seconds", None)
         assert new == old, name
+
+
+def test_models_that_are_trained_at_once_are_judged_as_those_alone(finished: Path, tmp_path: Path) -> None:
+    """After 10 steps rounding has moved losses as little as tests/empirical/test_group.py derives."""
+    run, told = tmp_path / "run", Told()
+    stacked = plan(train={"stack": 2})
+    run_study(stacked, run, resume=False, workers=1, report=told)
+    assert told.labels == BOUNDS | MODELS | BASELINES | {"0"}
+    assert set(contents(run)) == set(contents(finished))
+    for name in MODELS:
+        found, wanted = record(run, name), record(finished, name)
+        assert found["train_cpu_seconds"] > 0
+        for key in ("final_reconstruction", "L_MAE", "cls.L_unif"):
+            assert found[key] == pytest.approx(wanted[key], rel=DRIFT)
+    before = contents(run)
+    run_study(stacked, run, resume=True, workers=1, report=told)
+    assert contents(run) == before
+    with pytest.raises(InputError, match=r"holds another study \(train.stack is 2 there and 1 here\)"):
+        run_study(plan(), run, resume=True, workers=1, report=told)
+    with pytest.raises(InputError, match=r"stack 0; expected at least 1 model"):
+        plan(train={"stack": 0})
+    with pytest.raises(InputError, match=r"queue 8 in a stack; models with it are trained alone: stack 1"):
+        plan(train={"stack": 2, "queue": 8})
 
 
 @pytest.mark.parametrize("resume", [False, True])
