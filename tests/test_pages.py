@@ -1,4 +1,4 @@
-"""docs/tutorial.md is run from its first block to its last, and prints what it says."""
+"""Pages of docs/ are run from their first block to their last, and print what they say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TUTORIAL = ROOT / "docs" / "tutorial.md"
+PAGES = {"tutorial.md": {"python": 3, "text": 3, "console": 3}, "recipes.md": {"python": 2, "text": 2}}
+"""Each page, and how many blocks it has at least in each of its languages."""
 
 
 class Block(NamedTuple):
@@ -32,12 +33,12 @@ def blocks(page: str) -> list[Block]:
     return [Block(page.count("\n", 0, one.start()) + 1, one[1], one[2]) for one in found]
 
 
-def assert_printed(expected: str, printed: str, line: int) -> None:
+def assert_printed(expected: str, printed: str, at: str) -> None:
     """`...` stands for what differs from run to run."""
     # Nor does a page keep the spaces at the end of a table's lines.
     bare = re.sub(r" +$", "", printed, flags=re.MULTILINE)
     assert doctest.OutputChecker().check_output(expected, bare, doctest.ELLIPSIS), (
-        f"tutorial.md:{line} expects\n{expected}\nand this is printed\n{printed}"
+        f"{at} expects\n{expected}\nand this is printed\n{printed}"
     )
 
 
@@ -72,38 +73,41 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     }
 
 
-def test_the_tutorial_prints_what_it_says(environment: dict[str, str]) -> None:
-    names: dict[str, Any] = {"__name__": "tutorial"}
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_prints_what_it_says(page: str, environment: dict[str, str]) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None
     kinds = []
-    for line, language, text in blocks(TUTORIAL.read_text()):
+    for line, language, text in blocks((ROOT / "docs" / page).read_text()):
         kinds.append(language)
+        at = f"{page}:{line}"
         if language == "text":
-            assert printed is not None, f"tutorial.md:{line} stands after nothing that prints"
-            assert_printed(text, printed, line)
+            assert printed is not None, f"{at} stands after nothing that prints"
+            assert_printed(text, printed, at)
             printed = None
             continue
-        assert not printed, f"before tutorial.md:{line} this is printed and not shown\n{printed}"
+        assert not printed, f"before {at} this is printed and not shown\n{printed}"
         if language == "python":
             if file := re.match(r"# (\w+\.py)\n", text):
                 Path(file[1]).write_text(text)
             out = io.StringIO()
             with contextlib.redirect_stdout(out):
                 if not file or file[1] == "test_encoder.py":
-                    exec(compile(text, f"tutorial.md:{line}", "exec"), names)
+                    exec(compile(text, at, "exec"), names)
             printed = out.getvalue()
         else:
             assert language == "console"
             for command, expected in commands(text):
                 done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-                assert_printed(expected, done.stdout, line)
-    assert {kind: kinds.count(kind) >= 3 for kind in ("python", "text", "console")} == dict.fromkeys(kinds, True)
+                assert_printed(expected, done.stdout, at)
+    assert set(kinds) == set(PAGES[page])
+    assert all(kinds.count(kind) >= least for kind, least in PAGES[page].items())
 
 
 def test_output_that_differs_is_seen() -> None:
     with pytest.raises(AssertionError, match=r"tutorial.md:7 expects\s+1.25\s+and this is printed\s+1.26"):
-        assert_printed("1.25\n", "1.26\n", 7)
-    assert_printed("1 passed in ...s\n", "1 passed in 0.31s\n", 7)
+        assert_printed("1.25\n", "1.26\n", "tutorial.md:7")
+    assert_printed("1 passed in ...s\n", "1 passed in 0.31s\n", "tutorial.md:8")
     assert blocks("a\n```python\nx = 1\n```\n\n```\nnot run\n```\n") == [Block(2, "python", "x = 1\n")]
     assert commands("$ one\n$ two --option\nprinted\n") == [("one", ""), ("two --option", "printed\n")]
