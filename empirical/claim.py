@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from maskgraph.empirical.config import WHERE
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.records import read_object, write_json
 from maskgraph.graphs.errors import InputError
 
@@ -19,7 +20,7 @@ FREE = {("train", key) for key in WHERE}
 """What may differ between a plan and the one that it resumes."""
 
 
-def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device) -> None:
+def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device, group: Group | None = None) -> None:
     """Write the plan and the machine, or see that the file that is there is of the same plan.
 
     Args:
@@ -27,18 +28,22 @@ def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device) 
         plan: its table of tables.
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
+        group: the processes that claim it together: all of them look, and then the first one writes.
 
     Raises:
         InputError: a directory of another plan, or one that exists while `resume` is false.
     """
-    what, directory = path.stem, path.parent
-    if path.exists():
+    what, directory, claimed = path.stem, path.parent, path.exists()
+    if claimed:
         if not resume:
             raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
         if differing := _differences(read_object(path, ("plan", "machine"))["plan"], plan):
             raise InputError(
                 f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
             )
+    if group is not None:
+        group.wait()
+    if claimed or (group is not None and group.rank > 0):
         return
     machine = {
         "python": platform.python_version(),

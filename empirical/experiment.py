@@ -90,8 +90,7 @@ def run_recipe(
     for config in recipe.runs():
         check_fits(parts.train, config, device, group.count if group else 1)
         check_checkpoint(_checkpoint(directory, config), parts.train, config)
-    if group is None or group.rank == 0:
-        claim(directory / "recipe.json", recipe_table(recipe), resume, device)
+    claim(directory / "recipe.json", recipe_table(recipe), resume, device, group)
     jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
     if group is not None:
         # All know what is left before anyone does a part of it.

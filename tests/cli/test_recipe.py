@@ -98,6 +98,10 @@ def test_two_processes_train_the_networks_of_one(small: Path) -> None:
         ]
         assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     assert (together / "report.html").exists()
+    again = torchrun(*recipe, "--out", str(together))
+    assert again.returncode != 0
+    assert again.stderr.count("holds a recipe already; add --resume to finish it") == 1
+    assert "another process of this run has ended" not in again.stderr
 
 
 def test_bad_input_is_said_once_by_all_processes(small: Path) -> None:
