@@ -11,7 +11,7 @@ import pandas as pd
 from maskgraph.empirical.records import read_json, read_object, write_atomically
 from maskgraph.empirical.summary import Difference, Record, Score, differences, read_judged, scores
 from maskgraph.figures.recipe import blocks, learning, readouts, singular_values
-from maskgraph.figures.report import STYLE, flat, html_table
+from maskgraph.figures.report import flat, html_table, opening
 from maskgraph.figures.style import save
 
 CAPTIONS = {
@@ -54,14 +54,9 @@ def write_recipe_report(run: Path) -> list[Path]:
 def _page(
     run: Path, records: Sequence[Record], found: Sequence[Score], changes: Sequence[Difference], figures: list[str]
 ) -> str:
-    title = html.escape(f"maskgraph: networks on {records[0]['dataset']}")
-    pictures = "".join(
-        f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{CAPTIONS[name]}</figcaption></figure>'
-        for name in figures
-    )
+    about = f"networks on {records[0]['dataset']}"
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1>{pictures}"
+        f"{opening(about, figures, CAPTIONS)}"
         f"<h2>Scores</h2>{_scores(found)}"
         "<p class=note>Mean over seeds; 95 % intervals over seeds (Student) and over the draw of the test images "
         "(Wilson; for few-shot over draws of the labels).</p>"

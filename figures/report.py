@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -79,14 +79,8 @@ def write_report(run: Path) -> list[Path]:
 
 def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[str]) -> str:
     study = read_study(run)
-    title = html.escape(f"maskgraph: {bounds['dataset'].iloc[0]}")
-    pictures = "".join(
-        f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{CAPTIONS[name]}</figcaption></figure>'
-        for name in figures
-    )
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1>{pictures}"
+        f"{opening(str(bounds['dataset'].iloc[0]), figures, CAPTIONS)}"
         f"<h2>Graphs</h2>{_bounds_table(bounds)}"
         "<p class=note>thm_4_2 at or below 0 is vacuous. All bounds at L = 1, λ = 1/4, ε = 0.</p>"
         f"<h2>Models and baselines</h2>{_records_table(records)}"
@@ -94,6 +88,19 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[
         "scored on images held out from everything.</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
+    )
+
+
+def opening(about: str, figures: Sequence[str], captions: Mapping[str, str]) -> str:
+    """The first part of a page: its title and its figures, each with its caption."""
+    title = html.escape(f"maskgraph: {about}")
+    pictures = "".join(
+        f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{captions[name]}</figcaption></figure>'
+        for name in figures
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+        f"<h1>{title}</h1>{pictures}"
     )
 
 
