@@ -87,7 +87,8 @@ def blocks(records: Sequence[Record]) -> Figure:
             found = [one["layers"][kind] for one in records if one["method"] == method and kind in one["layers"]]
             accuracy = np.mean([[block["accuracy"] for block in seed] for seed in found], axis=0)
             at = np.arange(1, len(accuracy) + 1)
-            axes.plot(at, accuracy, style, marker="o", markersize=3, color=colour, label=f"{name}, {kind}")
+            mark = "o" if method in METHOD_COLOURS else NULLS[method][1]
+            axes.plot(at, accuracy, style, marker=mark, markersize=4, color=colour, label=f"{name}, {kind}")
     axes.set_xticks(at)
     axes.set_xlabel("block")
     axes.set_ylabel("ridge accuracy on test images")
