@@ -86,38 +86,37 @@ class Augmentation:
         if self.crop is None and not self.flip:
             return images
         height, width = images.shape[2:]
-        left, top, w, h = self.boxes(draws, height, width).T
-        across = _interpolation(left, w, width)
-        across[self.mirrored(draws)] = across[self.mirrored(draws), ::-1]
-        rows, columns = (
-            torch.as_tensor(matrix, dtype=images.dtype, device=images.device)[:, None]
-            for matrix in (_interpolation(top, h, height), across)
-        )
+        cut = torch.as_tensor(self.boxes(draws, height, width), device=images.device)
+        left, top, w, h = cut.T
+        across, rows = _interpolation(left, w, width), _interpolation(top, h, height)
+        mirrored = torch.as_tensor(self.mirrored(draws), device=images.device)[:, None, None]
+        columns = torch.where(mirrored, across.flip(1), across)
+        rows, columns = (matrix.to(images.dtype)[:, None] for matrix in (rows, columns))
         return rows @ images @ columns.mT
 
 
-def _interpolation(start: NDArray[np.float64], length: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
     """Matrices that enlarge a part of a line to all of it, bicubic with a = -1/2 (Keys 1981), as Pillow has it.
 
     What is beyond the part has no weight, and the others sum to 1.
 
     Args:
-        start: (B,) first pixel of each part.
-        length: (B,) its pixels, at most `size`.
+        start: (B,) float64, first pixel of each part.
+        length: (B,) float64, its pixels, at most `size`.
         size: pixels of the line.
 
     Returns:
-        (B, size, size) from the pixels of the line to those of the enlarged part.
+        (B, size, size) float64 from the pixels of the line to those of the enlarged part, where the parts are.
     """
-    place = start[:, None] + (np.arange(size) + 0.5) * (length / size)[:, None]
-    pixel = np.arange(size)
-    distance = np.abs(pixel + 0.5 - place[:, :, None])
-    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
-    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
-    weight = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    pixel = torch.arange(size, dtype=torch.float64, device=start.device)
+    place = start[:, None] + (pixel + 0.5) * (length / size)[:, None]
+    distance = (pixel + 0.5 - place[:, :, None]).abs()
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    weight = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
     within = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
-    weight *= within[:, None]
-    return np.asarray(weight / weight.sum(axis=2, keepdims=True))
+    weight = weight * within[:, None]
+    return weight / weight.sum(dim=2, keepdim=True)
 
 
 def _middle(height: int, width: int) -> list[float]:

@@ -108,7 +108,7 @@ def read_recipe(name: str) -> Recipe:
 
     It holds the tables [data] (the fields of `DataPlan`), [train] (`methods`, `seeds` and the fields of `TrainConfig`
     but for the method and the seed), [judge] (those of `JudgePlan`) and [expect]: `about`, `images`, `source`, and
-    for each method a table of accuracies by readout.
+    for each method a table of accuracies by readout and, where it is another, their `source`.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run.
@@ -212,8 +212,10 @@ def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
             f"[expect] sets {unknown[0]!r}; expected about, images, source, or a method with its accuracies"
         )
     for method in get_args(Method):
-        for readout, accuracy in table.get(method, {}).items():
+        scores = dict(table.get(method, {}))
+        own = str(scores.pop("source", source))
+        for readout, accuracy in scores.items():
             if not isinstance(accuracy, float) or not 0 < accuracy <= 1:
                 raise InputError(f"[expect] sets {method}.{readout} to {accuracy!r}; expected an accuracy in (0, 1]")
-            found.append(Expected(method, readout, accuracy, source))
+            found.append(Expected(method, readout, accuracy, own))
     return tuple(found)

@@ -13,7 +13,7 @@ from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.recipe import arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
+from maskgraph.empirical.recipe import Expected, arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.stored import HAS_TEST, load_stored
 from tests.graphs.cifar_archive import plant
@@ -49,6 +49,22 @@ def test_what_a_recipe_says_of_its_images_is_so() -> None:
     # 50,000 and 1,281,167 images less the share for validation.
     assert read_recipe("cifar10-tiny").images == 45_000
     assert read_recipe("imagenet1k-base").images == round(1_281_167 * 0.98)
+
+
+def test_scores_to_expect_have_their_source() -> None:
+    found = recipe_from(
+        {
+            **DIGITS,
+            "expect": {"source": "a", "mae": {"cls.sgd": 0.5}, "u-mae": {"cls.sgd": 0.6, "knn": 0.7, "source": "b"}},
+        }
+    ).expected
+    assert found == (
+        Expected("mae", "cls.sgd", 0.5, "a"),
+        Expected("u-mae", "cls.sgd", 0.6, "b"),
+        Expected("u-mae", "knn", 0.7, "b"),
+    )
+    for name in recipe_names():
+        assert all(one.source for one in read_recipe(name).expected)
 
 
 def test_arithmetic_is_that_of_every_network_image_and_epoch() -> None:
