@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ from maskgraph.graphs.masks import MaskDistribution, mask_distribution
 
 COST = {"null": 0.15, "model": 1.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""
+
+TRAINED = 0.9
+"""The part of a network's cost that is its training, roughly."""
 
 PATIENCE = 5.0
 """Seconds between two looks at how far the networks in training are."""
@@ -111,12 +115,20 @@ def _together(
     recipe: Recipe, directory: Path, data_dir: Path | None, jobs: list[Job], report: Report, group: Group
 ) -> None:
     """One piece after the other: all processes train a network, the first does all else."""
-    for done, job in enumerate(jobs, start=1):
+    for index, job in enumerate(jobs):
+        tell = partial(_tell, report, jobs, index)
         if job[0] == "model" or group.rank == 0:
-            _do(recipe_table(recipe), directory, data_dir, job, group)
+            _do(recipe_table(recipe), directory, data_dir, job, group, tell)
         if group.rank == 0:
-            report(done, len(jobs), job[1], done / len(jobs))
+            tell(1.0)
         group.wait()
+
+
+def _tell(report: Report, jobs: list[Job], index: int, share: float) -> None:
+    """Report that a share of one piece is done, and all before it."""
+    costs = [COST[kind] for kind, _ in jobs]
+    done = index + 1 if share == 1 else index
+    report(done, len(jobs), jobs[index][1], (sum(costs[:index]) + share * costs[index]) / sum(costs))
 
 
 def _jobs(recipe: Recipe) -> list[Job]:
@@ -144,13 +156,20 @@ def _trained_share(recipe: Recipe, directory: Path, job: Job) -> float:
     if job[0] == "null":
         return 0.0
     step, steps = last_step(directory / "curves" / f"{job[1]}.json")
-    return step / steps if steps else 0.0
+    return TRAINED * step / steps if steps else 0.0
 
 
-def _do(table: dict[str, Any], directory: Path, data_dir: Path | None, job: Job, group: Group = ALONE) -> None:
+def _do(
+    table: dict[str, Any],
+    directory: Path,
+    data_dir: Path | None,
+    job: Job,
+    group: Group = ALONE,
+    tell: Callable[[float], None] | None = None,
+) -> None:
     recipe, (kind, name) = recipe_from(table), job
     parts = _parts(recipe.data, data_dir)
-    judged = _network(recipe, name, directory, parts, group) if kind == "model" else _null(recipe, name, parts)
+    judged = _network(recipe, name, directory, parts, group, tell) if kind == "model" else _null(recipe, name, parts)
     if group.rank > 0:
         return
     archive = io.BytesIO()
@@ -164,14 +183,20 @@ def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
     return load_parts(data, data_dir)
 
 
-def _network(recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group) -> Judged:
+def _network(
+    recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group, tell: Callable[[float], None] | None
+) -> Judged:
     config = next(config for config in recipe.runs() if run_name(config) == name)
     curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
     batches = -(-len(parts.train.labels) // config.batch)
 
     def watch(trained: TrainedModel, steps: int) -> None:
-        if group.rank == 0:
-            curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
+        if group.rank > 0:
+            return
+        curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
+        if tell is not None:
+            # Judging is still to come.
+            tell(TRAINED * len(trained.losses) / steps)
 
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)

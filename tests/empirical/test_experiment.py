@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from maskgraph.empirical.experiment import run_recipe
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.recipe import Recipe, recipe_from
 from maskgraph.empirical.summary import read_predictions
 from maskgraph.empirical.train import load_model
@@ -83,6 +84,20 @@ def test_a_finished_recipe_is_not_done_again_and_a_missing_piece_is(finished: Pa
     assert set(run(recipe_from(TABLE), again, resume=True)) == {"mae-s0", "gaussian-s0"}
     for name in ("mae-s0", "gaussian-s0"):
         before, after = record(finished, name), record(again, name)
+        assert {**before, "train_cpu_seconds": 0} == {**after, "train_cpu_seconds": 0}
+
+
+def test_a_group_does_one_piece_after_the_other_and_says_how_far_each_is(finished: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int, str, float]] = []
+    run_recipe(recipe_from(TABLE), tmp_path, None, False, 1, lambda *news: told.append(news), Group())
+    shares = [share for _, _, _, share in told]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    # Three points of the curve and the end of each network.
+    assert [done for done, _, label, _ in told if label == "mae-s0"] == [0, 0, 0, 1]
+    assert {total for _, total, _, _ in told} == {len(NAMES)}
+    for name in NAMES:
+        before, after = record(finished, name), record(tmp_path, name)
         assert {**before, "train_cpu_seconds": 0} == {**after, "train_cpu_seconds": 0}
 
 
