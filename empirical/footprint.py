@@ -91,7 +91,7 @@ def check_footprint(
         models: that are trained at once.
 
     Raises:
-        InputError: naming the need, what there is, and the batch that would fit.
+        InputError: naming the need, what there is, and the batch, or the number of models, that would fit.
     """
     half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     kept = kept_patches(shape.grid[0] * shape.grid[1], config.mask_ratio)
@@ -103,6 +103,8 @@ def check_footprint(
     if fixed + here * image <= free:
         return
     need = f"{here} images at a time need about {gib(fixed + here * image)} of memory and {gib(free)} are free"
+    if (several := int(models * free // (fixed + here * image))) and models > 1:
+        raise InputError(f"{need}; {several} of the {models} models at once would fit: lower --stack")
     if fixed + image > free:
         raise InputError(f"{need}; not even one would fit: choose a smaller --size")
     fit = int((free - fixed) // image)

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, stack_module_state, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call, vmap
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import Batch, TrainingSet
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.network import error_share
+from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, uniformity_share
+from maskgraph.empirical.stacked import own_tokens, stack_models
 from maskgraph.empirical.state import LAM, State, matrices, optimiser, schedule
 from maskgraph.graphs.errors import InputError
 
@@ -72,6 +72,7 @@ class Stack:
         states: M, each what `train` makes of a configuration alone; `unstack` brings them up to date.
         steps: how many steps there will be.
         step: how many were made.
+        whole: whether the last step was made to its end.
         seconds: CPU seconds that they took.
         losses: (M, steps, 3) float32, as `State.losses`.
     """
@@ -85,16 +86,18 @@ class Stack:
         check_stack(configs)
         self.states = [State(data, config, device, Group()) for config in configs]
         self._data, self._config, self._device = data, configs[0], device
-        self._network = self.states[0].alone
-        self.parameters, self._buffers = stack_module_state([state.alone for state in self.states])
+        stacked = stack_models([state.model for state in self.states])
+        self._network = Network(stacked, configs[0], device)
+        self.parameters = dict(self._network.named_parameters())
         decayed = {f"model.{name}" for name in matrices(self.states[0].model)}
         self._optimiser = optimiser(self.parameters, decayed, configs[0], capturable=device.type == "cuda")
         self.steps, self.step, self.seconds = self.states[0].steps, 0, 0.0
+        self.whole = True
         self._warm = 0
         self.losses = torch.zeros(len(configs), self.steps, 3, device=device)
         lam = [float(config.lam) if config.uniform else 0.0 for config in configs]
         self._lam = torch.tensor(lam, device=device)
-        self._losses = vmap(self._one)
+        self._losses = vmap(self._loss)
         self._graphs: dict[int, tuple[Any, Batch, Tensor]] = {}
 
     def advance(self) -> None:
@@ -110,6 +113,7 @@ class Stack:
         self.losses[:, self.step, :LAM] = self._captured(batch) if self._device.type == "cuda" else self._made(batch)
         self.losses[:, self.step, LAM] = self._lam
         self.step += 1
+        self.whole = True
         self.seconds += time.process_time() - start
 
     def tensors(self) -> dict[str, Tensor]:
@@ -146,25 +150,18 @@ class Stack:
         return self.states
 
     def _drawn(self) -> Batch:
-        """The batches of all models; those with one seed share theirs."""
+        """The batches of all models, one after the other; those with one seed share theirs."""
         drawn: dict[int, Batch] = {}
         for state in self.states:
             if state.config.seed not in drawn:
                 drawn[state.config.seed] = self._data.batch(*state.draws.at(self.step))
         batches = [drawn[state.config.seed] for state in self.states]
-        return Batch(*(torch.stack([getattr(batch, name) for batch in batches]) for name in FIELDS))
+        return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in FIELDS))
 
-    def _one(
-        self,
-        parameters: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        lam: Tensor,
-        *fields: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    def _loss(self, lam: Tensor, reconstruction: Tensor, z: Tensor, *fields: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of one model, and its two parts."""
         batch = Batch(*fields)
         size = len(batch.weights)
-        reconstruction, z = functional_call(self._network, (parameters, buffers), (batch,))
         first = error_share(self._config, reconstruction, batch, size)
         everyone = Everyone(z.detach(), batch.weights, size, self._config.diagonal)
         second = uniformity_share(z, batch.weights, slice(0, size), everyone)
@@ -173,11 +170,13 @@ class Stack:
     def _made(self, batch: Batch) -> Tensor:
         """Make a step; (M, 2) reconstruction and uniformity before it."""
         self._optimiser.zero_grad(set_to_none=True)
+        size = len(batch.weights) // len(self.states)
+        tokens = {f"model.{name}": value for name, value in own_tokens(self._network.model, size).items()}
+        outputs = functional_call(self._network, tokens, (batch,))
         fields = (getattr(batch, name) for name in FIELDS)
-        # The fused kernels of attention know no further axis: a stack would be a loop over its models.
-        with sdpa_kernel(SDPBackend.MATH):
-            total, parts = self._losses(self.parameters, self._buffers, self._lam, *fields)
+        total, parts = self._losses(self._lam, *(part.unflatten(0, (-1, size)) for part in (*outputs, *fields)))
         total.sum().backward()
+        self.whole = False
         self._optimiser.step()
         return parts
 
@@ -192,7 +191,7 @@ class Stack:
                 parts = self._made(batch)
             current.wait_stream(side)
             return parts
-        size = batch.weights.shape[1]
+        size = len(batch.weights)
         if size not in self._graphs:
             still, graph = Batch(*(getattr(batch, name).clone() for name in FIELDS)), torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
@@ -201,5 +200,6 @@ class Stack:
         graph, still, parts = self._graphs[size]
         for name in FIELDS:
             getattr(still, name).copy_(getattr(batch, name))
+        self.whole = False
         graph.replay()
         return parts

@@ -78,10 +78,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
     jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
-    # Models are judged once the stacks that they were trained in are finished.
-    rounds = [[job for job in jobs if job[0] != "model"], [job for job in jobs if job[0] == "model"]]
-    if plan.stack == 1:
-        rounds = [jobs]
+    rounds = _rounds(plan, directory, jobs)
     if device.type == "cuda":
         workers = 1
     spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
@@ -91,6 +88,16 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
             assert job is not None
             spent, done = spent + _cost(plan, job), done + 1
             report(done, len(jobs), job[1], spent / total)
+
+
+def _rounds(plan: Plan, directory: Path, jobs: list[Job]) -> list[list[Job]]:
+    """Jobs that can be done together: a model of a stack is judged once it is trained."""
+    if plan.stack == 1:
+        return [jobs]
+    later = [job for job in jobs if job[0] == "model" and not _outputs(plan, directory, job)[1].exists()]
+    # Those that are trained go first: a stack with a lost model ends the round, and must not cost the others.
+    ready = [job for job in jobs if job[0] == "model" and job not in later]
+    return [[*ready, *(job for job in jobs if job[0] != "model")], later]
 
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.stack import Stack, check_stack
-from maskgraph.empirical.train import Images, check_finite, identity, shared_identity, store, training_set
+from maskgraph.empirical.train import (
+    Images,
+    TrainingDivergedError,
+    check_finite,
+    identity,
+    shared_identity,
+    store,
+    training_set,
+)
 
 
 def train_stack(
@@ -27,14 +36,16 @@ def train_stack(
         images: as `train` takes them, in memory.
         configs: of each model; they differ in method, seed and lam alone.
         paths: the checkpoint of each, written when all are finished.
-        checkpoint: of the stack while it trains; removed in the end.
+        checkpoint: of the stack while it trains; removed in the end, unless a model was lost.
         checkpoint_every: steps between two checkpoints.
 
     Raises:
         InputError: configurations that make no stack or cannot be trained; a checkpoint of another stack, or one that
             cannot be read or written; a batch that does not fit into memory.
-        TrainingDivergedError: the loss of a model became NaN or infinite; it is named.
-        KeyboardInterrupt: passed on; the checkpoint before stays.
+        TrainingDivergedError: the loss of a model became NaN or infinite; it is named, and those of the others whose
+            losses are finite have been trained to their end and written. When all have, training ends at once.
+        KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
+            an update, the checkpoint before stays.
     """
     for config in configs:
         check_config(config)
@@ -50,14 +61,49 @@ def train_stack(
         check_same(checkpoint, found, {"stack": whole})
         stack.load(tensors, int(found["step"]))
         stack.seconds = float(found["seconds"])
-    while stack.step < stack.steps:
-        stack.advance()
-        if stack.step % checkpoint_every == 0 or stack.step == stack.steps:
-            for losses, config in zip(stack.losses, configs, strict=True):
-                check_finite(losses[: stack.step], config)
-            meta = {"stack": whole, "step": stack.step, "seconds": stack.seconds}
-            write_checkpoint(checkpoint, stack.tensors(), meta)
+    _train(stack, configs, checkpoint, whole, checkpoint_every)
+    lost = _lost(stack, configs)
     # The stack's own stays until all of them are there.
-    for state, path, meta in zip(stack.unstack(), paths, metas, strict=True):
-        store(state, path, meta)
+    for state, path, meta, error in zip(stack.unstack(), paths, metas, lost, strict=True):
+        if error is None:
+            store(state, path, meta)
+    for error in lost:
+        if error is not None:
+            raise error
     checkpoint.unlink(missing_ok=True)
+
+
+def _train(
+    stack: Stack, configs: Sequence[TrainConfig], checkpoint: Path, whole: list[dict[str, Any]], every: int
+) -> None:
+    """Train to the end, or until every model is lost."""
+    saved = stack.step
+    try:
+        while stack.step < stack.steps:
+            stack.advance()
+            if stack.step % every == 0 or stack.step == stack.steps:
+                if None not in (lost := _lost(stack, configs)):
+                    raise next(error for error in lost if error is not None)
+                _store(stack, checkpoint, whole)
+                saved = stack.step
+    except KeyboardInterrupt:
+        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
+        if stack.step > saved and stack.whole:
+            _store(stack, checkpoint, whole)
+        raise
+
+
+def _store(stack: Stack, path: Path, whole: list[dict[str, Any]]) -> None:
+    write_checkpoint(path, stack.tensors(), {"stack": whole, "step": stack.step, "seconds": stack.seconds})
+
+
+def _lost(stack: Stack, configs: Sequence[TrainConfig]) -> list[TrainingDivergedError | None]:
+    """What there is to say of each model whose loss is not finite any more; the others do not see it."""
+    found: list[TrainingDivergedError | None] = []
+    for losses, config in zip(stack.losses, configs, strict=True):
+        try:
+            check_finite(losses[: stack.step], config)
+            found.append(None)
+        except TrainingDivergedError as error:
+            found.append(error)
+    return found

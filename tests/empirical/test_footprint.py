@@ -109,6 +109,21 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: py
         check_footprint(shape, with_(config, accumulate=parts - 1), cpu, 1)
 
 
+def test_a_stack_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, cpu = model_config("base", (14, 14), 768), torch.device("cpu")
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 8 * 2**30)
+    config = TrainConfig(size="base", batch=16, device="cpu")
+    with pytest.raises(InputError, match=r"; \d+ of the 9 models at once would fit: lower --stack$") as told:
+        check_footprint(shape, config, cpu, 1, models=9)
+    fit = int(str(told.value).split("; ")[1].split()[0])
+    check_footprint(shape, config, cpu, 1, models=fit)
+    with pytest.raises(InputError, match=rf"; {fit} of the {fit + 1} models at once would fit"):
+        check_footprint(shape, config, cpu, 1, models=fit + 1)
+    # Where one model alone is too much, its batch is.
+    with pytest.raises(InputError, match=r"would fit: lower --batch"):
+        check_footprint(shape, with_(config, batch=4096), cpu, 1, models=2)
+
+
 def test_a_model_that_does_not_fit_at_all_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_bytes", lambda: 2**20)
     monkeypatch.setattr(State, "advance", lambda _: pytest.fail("training was begun"))

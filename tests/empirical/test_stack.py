@@ -14,13 +14,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical import stack as stack_module
 from maskgraph.empirical import train_stack as train_stack_module
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import write_checkpoint
 from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.data import Batch
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.network import error_share
 from maskgraph.empirical.stack import Stack, check_stack, stacks
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import (
@@ -172,16 +171,78 @@ def test_another_stack_does_not_go_on_with_its_checkpoint(tmp_path: Path) -> Non
         together(images(), MIXED[:3], tmp_path)
 
 
-def test_a_model_that_diverges_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaking(config: TrainConfig, h: torch.Tensor, batch: object, size: int) -> torch.Tensor:
-        loss = error_share(config, h, batch, size)  # type: ignore[arg-type]
-        return loss * torch.where(loss > 0, torch.nan, 1.0)
+LOST = r"the loss of u-mae at mask ratio 0.5, seed 1 is not finite at step 0"
 
-    monkeypatch.setattr(stack_module, "error_share", breaking)
-    with pytest.raises(
-        TrainingDivergedError, match=r"the loss of mae at mask ratio 0.5, seed 0 is not finite at step 0"
-    ):
-        together(images(), MIXED, tmp_path)
+
+def test_a_model_that_diverges_is_named_and_costs_no_other_its_bits(tmp_path: Path) -> None:
+    """A lam beyond float32 is infinite."""
+    losing = [*MIXED[:3], with_(MIXED[3], lam=1e39)]
+    whole = together(images(), MIXED, tmp_path / "whole")
+    for _ in range(2):
+        with pytest.raises(TrainingDivergedError, match=LOST):
+            together(images(), losing, tmp_path)
+        assert not (tmp_path / "3.safetensors").exists()
+        for index in range(3):
+            assert_same_bits(load_model(tmp_path / f"{index}.safetensors"), whole[index])
+
+
+def test_a_stack_of_lost_models_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = counted_steps(monkeypatch)
+    with pytest.raises(TrainingDivergedError, match=r"the loss of u-mae at mask ratio 0.5, seed 0 is not finite"):
+        together(images(), [with_(MIXED[index], lam=1e39) for index in (1, 3)], tmp_path)
+    assert len(made) == 7
+
+
+def counted_steps(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> list[int]:
+    """The steps that stacks make from now on; Ctrl-C is pressed as the update of step `stop` is about to begin."""
+    made: list[int] = []
+    original = Stack._made
+
+    def making(stack: Stack, batch: Batch) -> torch.Tensor:
+        if stack.step == stop:
+            raise KeyboardInterrupt
+        made.append(stack.step)
+        return original(stack, batch)
+
+    monkeypatch.setattr(Stack, "_made", making)
+    return made
+
+
+def test_ctrl_c_loses_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        made = counted_steps(patch, stop=11)
+        with pytest.raises(KeyboardInterrupt):
+            together(images(), MIXED, tmp_path)
+        assert made == list(range(11))
+    with monkeypatch.context() as patch:
+        made = counted_steps(patch)
+        found = together(images(), MIXED, tmp_path)
+        assert made == list(range(11, 18))
+    for one, other in zip(found, together(images(), MIXED, tmp_path / "whole"), strict=True):
+        assert_same_bits(one, other)
+
+
+def test_ctrl_c_in_the_middle_of_an_update_goes_back_to_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        original = torch.optim.AdamW.step
+
+        def half(optimiser: torch.optim.AdamW) -> None:
+            original(optimiser)
+            updates.append(0)
+            if len(updates) == 11:
+                raise KeyboardInterrupt
+
+        updates: list[int] = []
+        patch.setattr(torch.optim.AdamW, "step", half)
+        with pytest.raises(KeyboardInterrupt):
+            together(images(), MIXED, tmp_path)
+    made = counted_steps(monkeypatch)
+    found = together(images(), MIXED, tmp_path)
+    assert made == list(range(7, 18))
+    for one, other in zip(found, together(images(), MIXED, tmp_path / "whole"), strict=True):
+        assert_same_bits(one, other)
 
 
 def test_runs_are_parted_into_stacks_in_their_order() -> None:
