@@ -43,6 +43,9 @@ def test_wheel_holds_all_rooms_under_one_name(wheel: Path) -> None:
         sources = {f"maskgraph/{room}/{path.name}" for path in (ROOT / room).glob("*.py")}
         assert sources <= set(names)
     assert "maskgraph/py.typed" in names
+    recipes = {f"maskgraph/empirical/recipes/{path.name}" for path in (ROOT / "empirical" / "recipes").glob("*.toml")}
+    assert len(recipes) >= 9
+    assert recipes <= set(names)
 
 
 def test_a_command_runs_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
