@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.recipe import Expected, arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
+from maskgraph.empirical.stream import Stream
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.stored import HAS_TEST, load_stored
 from tests.graphs.cifar_archive import plant
@@ -117,6 +119,31 @@ def test_a_test_part_of_its_own_is_used_whole(monkeypatch: pytest.MonkeyPatch, t
     assert train.augmentation.flip
     assert not validation.augmentation.flip
     assert not test.augmentation.flip
+
+
+def test_a_folder_is_parted_into_three_that_share_no_image(tmp_path: Path) -> None:
+    """Every image has a colour of its own, whose red says which it is and whose green says its class."""
+    number = 0
+    for part, count in (("train", 6), ("val", 3)):
+        for label in range(2):
+            folder = tmp_path / part / f"class {label}"
+            folder.mkdir(parents=True)
+            for _ in range(count):
+                Image.new("RGB", (12, 10), (number, 100 * label, 7)).save(folder / f"{number:02}.png")
+                number += 1
+    table = {"dataset": "folder", "patch": 4, "size": 8, "crop": [0.5, 1.0], "validation": 0.34}
+    parts = load_parts(recipe_from({"data": table}).data, tmp_path)
+    shown = []
+    for images, count in ((parts.train, 8), (parts.validation, 4), (parts.test, 6)):
+        assert isinstance(images, Stream)
+        assert len(images.labels) == count
+        colours = [images.reader.whole(row)[0, 0] for row in range(count)]
+        np.testing.assert_array_equal([colour[1] for colour in colours], 100 * images.labels)
+        shown.append({int(colour[0]) for colour in colours})
+        assert (images.augmentation.crop is not None) == (images is parts.train)
+    assert shown[0] | shown[1] == set(range(12))
+    assert not shown[0] & shown[1]
+    assert shown[2] == set(range(12, 18))
 
 
 def test_some_images_are_drawn_from_the_training_part() -> None:
