@@ -24,19 +24,13 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-from maskgraph.theory.engine import HOST, Apply, Array, Engine, Floats, Gram
+from maskgraph.theory.engine import HOST, PANEL, ROWS, Apply, Array, Engine, Floats, Gram
 
 FAILURE = 1e-10
 """Probability that the upper bounds of a graph's iterative solves fail."""
 
 TESTED = 8
 """Columns of the random block: the more, the less the test pays for a small δ; one cache line of float64."""
-
-ROWS = 256
-"""Rows of a tall matrix that are multiplied at once, so that the error of a product is that of 4096 terms."""
-
-PANEL = 2**14
-"""Rows of a block that are worked on together, so that they stay in cache."""
 
 MAX_DEGREE = 640
 """Highest degree of the Chebyshev test."""
@@ -142,38 +136,23 @@ def orthogonality_defect(U: Array, size: int, engine: Engine) -> float:
     return defect + columns * _terms(size, engine) * EPS
 
 
-def tall_product(x: Array, y: Array, engine: Engine, rows: int = ROWS) -> Floats:
-    """Xᵀy of two tall matrices on the host, summed over blocks of rows and over the processes that share them."""
-    total = np.zeros((x.shape[1], y.shape[1]))
-    for low in range(0, x.shape[0], rows):
-        total += engine.host(x[low : low + rows].T @ y[low : low + rows])
-    return engine.ranks.sum(total)
+def tall_product(x: Array, y: Array, engine: Engine) -> Floats:
+    """Xᵀy of two tall matrices on the host, summed over the processes that share their rows."""
+    return engine.ranks.sum(engine.inner(x, y))
 
 
 def project_out(x: Array, U: Array, engine: Engine) -> Array:
     """X − U(Uᵀx), in place."""
-    return subtract(x, U, tall_product(U, x, engine, PANEL), engine)
-
-
-def subtract(x: Array, U: Array, coefficients: Floats, engine: Engine) -> Array:
-    """X − U·coefficients, in place and panel by panel: memory that is new costs more than the product."""
-    own = _small(coefficients, x, engine)
-    for low in range(0, x.shape[0], PANEL):
-        panel = slice(low, low + PANEL)
-        x[panel] -= U[panel] @ own
+    engine.subtract(x, U, tall_product(U, x, engine))
     return x
 
 
 def turn(x: Array, coefficients: Floats, engine: Engine) -> Array:
-    """X·coefficients, square, in place and panel by panel."""
-    own = _small(coefficients, x, engine)
+    """X·coefficients, square, in place and panel by panel: memory that is new costs more than the product."""
+    own = engine.array(coefficients, np.float32 if engine.single(x) else np.float64)
     for low in range(0, x.shape[0], PANEL):
         x[low : low + PANEL] = x[low : low + PANEL] @ own
     return x
-
-
-def _small(values: Floats, like: Array, engine: Engine) -> Array:
-    return engine.array(values, np.float32 if engine.single(like) else np.float64)
 
 
 def norm_upper_bound(
@@ -217,7 +196,7 @@ def norm_upper_bound(
     norm = _norm(current, engine)
     # Where ‖C‖ is far above the guess the recurrence explodes; the test is valid at whatever degree it has reached.
     while reached < degree and norm < HUGE:
-        previous, current = current, chebyshev_step(apply(current), current, previous, guess)
+        previous, current = current, engine.chebyshev_step(apply(current), current, previous, guess)
         reached += 1
         norm = _norm(current, engine)
     # A step's rounding grows no faster than T_q: docs/theory.md.
@@ -298,15 +277,6 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
 
 def _norm(x: Array, engine: Engine) -> float:
     return math.sqrt(float(np.trace(tall_product(x, x, engine))))
-
-
-def chebyshev_step(image: Array, current: Array, previous: Array, edge: float) -> Array:
-    """T_{j+1} x = 2(2C/edge − 1) T_j x − T_{j−1} x from C T_j x, in the memory of that."""
-    image *= 4 / edge
-    image -= current
-    image -= current
-    image -= previous
-    return image
 
 
 def chi_square_quantile(failure: float) -> float:

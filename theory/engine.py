@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.graphs.bipartite import cores
 from maskgraph.theory.ranks import ALONE, Ranks
+from maskgraph.theory.team import Team, team
 
 if TYPE_CHECKING:
     from maskgraph.theory.products import Pair
@@ -25,6 +27,12 @@ Apply = Callable[[Array], Array]
 """A linear map on blocks of columns."""
 
 Floats = NDArray[np.float64]
+
+ROWS = 256
+"""Rows whose products are summed before float64 takes over, so that a sum's error is that of 256 + N/256 terms."""
+
+PANEL = 2**14
+"""Rows of a block that are worked on together, so that they stay in cache."""
 
 
 class Gram(Protocol):
@@ -86,6 +94,18 @@ class Engine(Protocol):
         """A float64 numpy array of the same values."""
         ...
 
+    def inner(self, x: Array, y: Array) -> Floats:
+        """XᵀY of two tall arrays, of the rows that are here; sums of `ROWS` products, added up in float64."""
+        ...
+
+    def subtract(self, y: Array, x: Array, coefficients: Floats) -> None:
+        """Y −= X·coefficients, in place."""
+        ...
+
+    def chebyshev_step(self, image: Array, current: Array, previous: Array, edge: float) -> Array:
+        """T_{j+1} x = 2(2C/edge − 1) T_j x − T_{j−1} x from C T_j x, in the memory of that."""
+        ...
+
 
 class Host:
     """Numpy arrays and the compiled products."""
@@ -123,6 +143,39 @@ class Host:
     def host(self, values: NDArray[Any]) -> Floats:
         """A float64 numpy array of the same values."""
         return np.asarray(values, dtype=np.float64)
+
+    def inner(self, x: NDArray[Any], y: NDArray[Any]) -> Floats:
+        """XᵀY of two tall arrays, of the rows that are here; sums of `ROWS` products, added up in float64."""
+        from maskgraph.theory import tall
+
+        if tall.fits(x, y):
+            return tall.inner(x, y, ROWS, self._team())
+        total = np.zeros((x.shape[1], y.shape[1]))
+        for low in range(0, len(x), ROWS):
+            total += x[low : low + ROWS].T @ y[low : low + ROWS]
+        return total
+
+    def subtract(self, y: NDArray[Any], x: NDArray[Any], coefficients: Floats) -> None:
+        """Y −= X·coefficients, in place."""
+        from maskgraph.theory import tall
+
+        own = coefficients.astype(y.dtype, copy=False)
+        if tall.fits(x, y):
+            tall.subtract(x, y, own, self._team())
+            return
+        for low in range(0, len(y), PANEL):
+            y[low : low + PANEL] -= x[low : low + PANEL] @ own
+
+    def chebyshev_step(
+        self, image: NDArray[Any], current: NDArray[Any], previous: NDArray[Any], edge: float
+    ) -> NDArray[Any]:
+        """T_{j+1} x = 2(2C/edge − 1) T_j x − T_{j−1} x from C T_j x, in the memory of that."""
+        from maskgraph.theory import tall
+
+        return tall.chebyshev_step(image, current, previous, edge, self._team())
+
+    def _team(self) -> Team:
+        return team(self._threads or cores())
 
 
 HOST = Host()

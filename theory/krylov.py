@@ -17,7 +17,6 @@ from maskgraph.theory.certificate import (
     CHOLESKY_WORK,
     EPS,
     MAX_DEGREE,
-    PANEL,
     Bracket,
     bracket,
     norm_beside,
@@ -26,7 +25,7 @@ from maskgraph.theory.certificate import (
     tall_product,
     turn,
 )
-from maskgraph.theory.engine import Array, Engine, Floats, Gram
+from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
 from maskgraph.theory.goal import Goal
 from maskgraph.theory.lanczos import BUFFER, NEAR_ZERO, NEGLIGIBLE, inverse_root, lanczos
 from maskgraph.theory.products import Pair

@@ -13,16 +13,13 @@ from maskgraph.theory.certificate import (
     EPS,
     LOW_DEGREE,
     MAX_DEGREE,
-    PANEL,
     TESTED,
-    chebyshev_step,
     degree_to_separate,
     project_out,
-    subtract,
     tall_product,
     turn,
 )
-from maskgraph.theory.engine import Array, Engine, Floats, Gram
+from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
 from maskgraph.theory.goal import Goal
 
 BLOCK = 16
@@ -44,8 +41,8 @@ are read twice, the first as 4 bytes, the second as 8 and a cache line of the bl
 BUFFER = 8
 """Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
 
-GROWTH = 1.15
-"""The basis grows by this factor from one look at its Ritz values to the next."""
+GROWTH = 1.2
+"""The basis grows by at most this factor from one look at its Ritz values to the next."""
 
 NEGLIGIBLE = 1e-10
 """What a sum of squares may always be unsure of: where little is left, a relative width asks for less than rounding."""
@@ -97,17 +94,17 @@ def lanczos(
     block = _orthonormal(project_out(_random(BLOCK, basis, rng), fixed, engine), basis, rng)[0]
     projected = np.zeros((most + BLOCK, most + BLOCK))
     coupling = np.zeros((BLOCK, BLOCK))
-    looked = 0
+    looks = _Looks(need)
     while True:
         at = basis.count
         basis.append(block)
         image = step.apply(gram, fixed, block, engine)
         # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
         # what rounding does to it.
-        own = tall_product(basis.columns(at), image, engine, PANEL)
-        subtract(image, basis.columns(at), own, engine)
+        own = tall_product(basis.columns(at), image, engine)
+        engine.subtract(image, basis.columns(at), own)
         if at:
-            subtract(image, basis.columns(at - BLOCK), coupling.T, engine)
+            engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
         overlap = basis.transposed_times(image)
         basis.subtract(image, overlap)
         overlap[at:] += own
@@ -117,7 +114,7 @@ def lanczos(
         projected[at : basis.count, : basis.count] = overlap.T
         block, coupling = _orthonormal(image, basis, rng)
         full = basis.count + BLOCK > most
-        if not full and basis.count < max(need + BUFFER + BLOCK, GROWTH * looked):
+        if not full and basis.count < looks.due:
             continue
         looked = basis.count
         few = (max(looked - need - REACH, 0), looked - 1)
@@ -126,18 +123,41 @@ def lanczos(
         theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
         rest = max(goal.frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
         count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
-        settled = _settled(theta[:count], left[:, :count], need, max(goal.width * rest, NEGLIGIBLE / 4), dtype)
-        count, degree, settled = engine.ranks.agree(np.array([count, degree, settled], float)).astype(int).tolist()
-        if full or settled:
+        excess = _excess(theta[:count], left[:, :count], need, max(goal.width * rest, NEGLIGIBLE / 4), dtype)
+        agreed = engine.ranks.agree(np.array([count, degree, excess], float))
+        count, degree, excess = int(agreed[0]), int(agreed[1]), float(agreed[2])
+        if full or excess <= 1:
             return basis.times(Y[:, :count]), degree
+        looks.add(looked, excess)
         edge = float(theta[min(need + BUFFER, len(theta)) - 1])
         if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
             step = _filter(theta, edge)
             mixed = basis.times(Y[:, :count] @ rng.standard_normal((count, BLOCK)))
-            basis = _Columns(engine, fixed, size, dtype)
+            basis.clear()
             block = _orthonormal(engine.cast(mixed, dtype), basis, rng)[0]
             coupling = np.zeros((BLOCK, BLOCK))
-            looked = 0
+            looks = _Looks(need)
+
+
+class _Looks:
+    """When to look at the Ritz values next: what is uncertain of them falls like a power of the columns.
+
+    Attributes:
+        due: how many columns there have to be.
+    """
+
+    def __init__(self, need: int) -> None:
+        self.due = need + BUFFER + BLOCK
+        self._last = (0, math.inf)
+
+    def add(self, looked: int, excess: float) -> None:
+        """With so many columns the uncertainty exceeded what is allowed by a factor."""
+        before, last = self._last
+        self._last = (looked, excess)
+        fall = math.log(last / excess) if excess < last < math.inf else 0.0
+        columns = (looked - before) * math.log(excess) / fall if fall else math.inf
+        # The nearest number of blocks to what is expected.
+        self.due = math.ceil(looked + min(columns - BLOCK / 2, (GROWTH - 1) * looked))
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,7 @@ class _Filter:
         current -= x
         previous = x
         for _ in range(self.degree - 1):
-            previous, current = current, chebyshev_step(gram.step(current), current, previous, self.edge)
+            previous, current = current, engine.chebyshev_step(gram.step(current), current, previous, self.edge)
         current *= 1 / self.scale
         return project_out(current, fixed, engine)
 
@@ -193,8 +213,8 @@ def _filter(theta: Floats, edge: float) -> _Filter:
     return _Filter(edge, degree, math.cosh(degree * reach))
 
 
-def _settled(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> bool:
-    """Whether the bracket of these Ritz values, with what the iteration left of each, will be narrow enough.
+def _excess(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> float:
+    """By which factor the bracket of these Ritz values, with what the iteration left of each, is too wide; 1 is enough.
 
     Where they end in a cluster nothing tells them from the rest; then small residuals have to do.
     """
@@ -202,11 +222,11 @@ def _settled(theta: Floats, left: Floats, need: int, width: float, dtype: type) 
     gap = float(theta[need - 1] - theta[-1]) / 2
     sizes = np.linalg.norm(left, axis=0)
     if gap <= noise * theta[0]:
-        return bool(sizes[:need].max() <= 16 * noise)
+        return float(sizes[:need].max()) / (16 * noise)
     upper = np.linalg.eigvalsh(np.diag(theta) + left.T @ left / gap)[::-1][:need]
     uncertain = float((upper**2).sum() - (theta[:need] ** 2).sum())
     # Below what rounding leaves in the residuals there is nothing to wait for.
-    return uncertain <= max(width, 2 * float(theta[:need].sum()) * noise**2 / gap)
+    return uncertain / max(width, 2 * float(theta[:need].sum()) * noise**2 / gap)
 
 
 def _cheapest(theta: Floats, residual: Floats, need: int, size: int, failure: float) -> tuple[int, int]:
@@ -240,19 +260,20 @@ class _Columns:
 
     def __init__(self, engine: Engine, fixed: Array, size: int, dtype: type) -> None:
         self.engine, self.fixed, self.size, self.dtype = engine, fixed, size, dtype
-        self._rows = rows = int(fixed.shape[0])
-        # A panel of the block stays in cache while all of the basis passes.
-        self._panels = [slice(low, min(low + PANEL, rows)) for low in range(0, rows, PANEL)]
+        self._rows = int(fixed.shape[0])
         self._chunks: list[Array] = []
         self.count = 0
 
     def append(self, block: Array) -> None:
         """Add `BLOCK` columns."""
-        at = self.count % CHUNK
-        if at == 0:
+        if self.count == CHUNK * len(self._chunks):
             self._chunks.append(self.engine.empty(self._rows, CHUNK, self.dtype))
-        self._chunks[-1][:, at : at + BLOCK] = block
+        self.columns(self.count)[:] = block
         self.count += BLOCK
+
+    def clear(self) -> None:
+        """Begin again, in the same memory: new memory costs as much as what is done with it."""
+        self.count = 0
 
     def columns(self, at: int) -> Array:
         """Those of the block that begins at a column."""
@@ -261,34 +282,29 @@ class _Columns:
     def transposed_times(self, x: Array) -> Floats:
         """Vᵀx on the host."""
         total = np.zeros((self.count, x.shape[1]))
-        for panel in self._panels:
-            part = x[panel]
-            for chunk, used, rows in self._filled():
-                total[rows] += self.engine.host(chunk[panel, :used].T @ part)
+        for chunk, used, rows in self._filled():
+            total[rows] = self.engine.inner(chunk[:, :used], x)
         return self.engine.ranks.sum(total)
 
     def subtract(self, x: Array, coefficients: Floats) -> None:
         """X −= V·coefficients."""
-        own = self.engine.array(coefficients, self.dtype)
-        for panel in self._panels:
-            part = x[panel]
-            for chunk, used, rows in self._filled():
-                part -= chunk[panel, :used] @ own[rows]
+        for chunk, used, rows in self._filled():
+            self.engine.subtract(x, chunk[:, :used], coefficients[rows])
 
     def times(self, coefficients: Floats) -> Array:
         """V·coefficients in float64."""
         result = self.engine.empty(self._rows, coefficients.shape[1], np.float64)
         own = self.engine.array(coefficients, self.dtype)
-        for panel in self._panels:
-            part = result[panel]
+        for low in range(0, self._rows, PANEL):
+            part = result[low : low + PANEL]
             part[:] = 0
             for chunk, used, rows in self._filled():
-                part += chunk[panel, :used] @ own[rows]
+                part += chunk[low : low + PANEL, :used] @ own[rows]
         return result
 
     def _filled(self) -> Iterator[tuple[Array, int, slice]]:
-        for number, chunk in enumerate(self._chunks):
-            rows = slice(CHUNK * number, min(CHUNK * (number + 1), self.count))
+        for low, chunk in zip(range(0, self.count, CHUNK), self._chunks, strict=False):
+            rows = slice(low, min(low + CHUNK, self.count))
             yield chunk, rows.stop - rows.start, rows
 
 
@@ -299,7 +315,7 @@ def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[A
     """
     engine, dtype = basis.engine, basis.dtype
     noise = float(np.finfo(dtype).eps)
-    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine, PANEL)))
+    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine)))
     # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
     poor = values < (16 * noise) ** 2
     root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
@@ -312,7 +328,7 @@ def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[A
         # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
         project_out(x, basis.fixed, engine)
         basis.subtract(x, basis.transposed_times(x))
-    back = inverse_root(tall_product(x, x, engine, PANEL), engine)
+    back = inverse_root(tall_product(x, x, engine), engine)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
     return turn(x, back, engine), np.linalg.inv(back) @ coupling
 

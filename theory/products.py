@@ -6,24 +6,20 @@ numbers, so that each entry of S costs one cache line. LLVM does not find that b
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled
 from maskgraph.theory.ranks import ALONE, Ranks
-
-LINE = 64
-"""Bytes of a row of a block: one cache line, one AVX-512 register."""
+from maskgraph.theory.team import Team, team
+from maskgraph.theory.vectors import LINE, Array, Lines, aligned, fetch_early, lanes, steps, variable
 
 PARALLEL = 2**18
 """Entries below which starting a thread costs more than it saves."""
@@ -37,17 +33,11 @@ PLACES = 3
 LONG = 8
 """Entries that a row should have in a tile on average, for tiles to pay."""
 
-allocate: Any = cgutils.alloca_once_value
-
 CHAINS = 4
 """Sums that a row is split into: one would wait for each addition before the next."""
 
-Array = NDArray[Any]
-
-
-def lanes(dtype: Any) -> int:
-    """Columns of a block of this dtype."""
-    return LINE // int(np.dtype(dtype).itemsize)
+AHEAD = 32
+"""Entries before a line of the block is needed that it is asked for: about what a line from memory takes."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ class Gram:
         self.size, self.entries = pair.whole.size, pair.whole.entries
         self._rows, self._ranks = int(pair.S.shape[0]), ranks
         self._dtype = np.dtype(dtype)
-        self._factors = [_Factor(tiles, self._dtype, threads or cores()) for tiles in pair.tiles]
+        self._factors = [_Factor(tiles, self._dtype, team(threads or cores())) for tiles in pair.tiles]
         self._between: Array | None = None
         self._places: list[Array] = []
         self.error = pair.error(self._dtype)
@@ -193,14 +183,13 @@ class Tiles:
 class _Factor:
     """A CSR matrix times a block of one cache line a row."""
 
-    def __init__(self, tiles: Tiles, dtype: Any, threads: int) -> None:
+    def __init__(self, tiles: Tiles, dtype: Any, team: Team) -> None:
         self._tiles, self._data = tiles, tiles.data.astype(dtype, copy=False)
         indptr = tiles.indptr
-        cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], threads + 1)[1:-1]).tolist()
+        cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], team.threads + 1)[1:-1]).tolist()
         whole = len(self._data) < PARALLEL
         self._parts = [(0, tiles.rows)] if whole else list(zip([0, *cuts], [*cuts, tiles.rows], strict=True))
-        # Kept: where other work waits for the cores a thread may be started later than the product is done.
-        self._pool = ThreadPoolExecutor(max(threads - 1, 1))
+        self._team = team
 
     @property
     def rows(self) -> int:
@@ -208,14 +197,10 @@ class _Factor:
         return self._tiles.rows
 
     def __call__(self, x: Array, result: Array) -> Array:
-        others = [self._pool.submit(self._rows_of, x, result, low, high) for low, high in self._parts[1:]]
-        self._rows_of(x, result, *self._parts[0])
-        for other in others:
-            other.result()
+        self._team.share(lambda low, high: self._rows_of(x, result, low, high), self._parts)
         return result
 
     def _rows_of(self, x: Array, result: Array, low: int, high: int) -> None:
-        multiply = multiply_single if x.dtype == np.float32 else multiply_double
         result[low:high] = 0
         width = self._tiles.width
         for tile, starts in enumerate(self._tiles.starts):
@@ -228,92 +213,58 @@ def unsigned(indices: Array) -> Array:
     return indices.view(np.uint32) if indices.dtype == np.int32 else indices.astype(np.uint32)
 
 
-def aligned(rows: int, dtype: Any) -> Array:
-    """An uninitialised block of `rows` cache lines."""
-    width = lanes(dtype)
-    space = np.empty((rows + 1) * width, dtype)
-    start = (-space.ctypes.data % LINE) // space.itemsize
-    return space[start : start + rows * width].reshape(rows, width)
+def _row_times_block(_context: Any, data: Any, indices: Any, x: Any, low: Any, high: Any, y: Any, row: Any) -> Any:
+    signature = types.void(data, indices, x, low, high, y, row)
+
+    def codegen(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        arrays = [context.make_array(sig.args[k])(context, builder, arguments[k]) for k in (0, 1, 2, 5)]
+        entries, columns, x, y = (array.data for array in arrays)
+        lines = Lines(builder, context.get_value_type(sig.args[0].dtype))
+        last = builder.sub(arrays[1].nitems, lines.number(1))
+        totals = [variable(builder, lines.zero) for _ in range(CHAINS)]
+        builder.store(lines.load(y, arguments[6]), totals[0])
+
+        def column(e: Any) -> Any:
+            return builder.zext(builder.load(builder.gep(columns, [e])), lines.word)
+
+        def add(e: Any, total: Any) -> None:
+            value = lines.spread(builder.load(builder.gep(entries, [e])))
+            ahead = builder.add(e, lines.number(AHEAD))
+            later = column(builder.select(builder.icmp_signed("<", ahead, last), ahead, last))
+            fetch_early(builder, builder.gep(x, [builder.mul(later, lines.number(lines.width))]), 3)
+            builder.store(lines.multiply_add(value, lines.load(x, column(e)), builder.load(total)), total)
+
+        low, high = arguments[3], arguments[4]
+        rest = builder.srem(builder.sub(high, low), lines.number(CHAINS))
+        whole = builder.sub(high, rest)
+        with steps(builder, low, whole, lines.number(CHAINS), intp=lines.word) as (e, _):
+            for chain, total in enumerate(totals):
+                add(builder.add(e, lines.number(chain)), total)
+        with steps(builder, whole, high, lines.number(1), intp=lines.word) as (e, _):
+            add(e, totals[0])
+        result = builder.load(totals[0])
+        for total in totals[1:]:
+            result = builder.fadd(result, builder.load(total))
+        lines.store(result, y, arguments[6])
+        return context.get_dummy_value()
+
+    return signature, codegen
 
 
-def _row_times_block(width: int) -> Any:
-    """An intrinsic that adds one row of a CSR matrix times a block of `width` columns, kept in one register."""
-
-    @intrinsic
-    def run(_context: Any, data: Any, indices: Any, block: Any, low: Any, high: Any, result: Any, row: Any) -> Any:
-        signature = types.void(data, indices, block, low, high, result, row)
-
-        def codegen(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-            entries, columns, x, y = (
-                context.make_array(sig.args[k])(context, builder, arguments[k]).data for k in (0, 1, 2, 5)
-            )
-            element = context.get_value_type(sig.args[0].dtype)
-            vector, word, lane = ir.VectorType(element, width), ir.IntType(64), ir.IntType(32)
-            undefined = ir.Constant(vector, ir.Undefined)
-
-            def line(base: Any, at: Any) -> Any:
-                place = builder.gep(base, [builder.mul(at, ir.Constant(word, width))])
-                return builder.bitcast(place, vector.as_pointer())
-
-            before = builder.load(line(y, arguments[6]))
-            before.align = element_bytes(element)
-            totals = [allocate(builder, ir.Constant(vector, None)) for _ in range(CHAINS)]
-            builder.store(before, totals[0])
-
-            def add(e: Any, total: Any) -> None:
-                value = builder.insert_element(undefined, builder.load(builder.gep(entries, [e])), ir.Constant(lane, 0))
-                spread = builder.shuffle_vector(value, undefined, ir.Constant(ir.VectorType(lane, width), [0] * width))
-                at = builder.zext(builder.load(builder.gep(columns, [e])), word)
-                loaded = builder.load(line(x, at))
-                loaded.align = element_bytes(element)
-                product = builder.fmul(spread, loaded, flags=("contract",))
-                builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)
-
-            low, high = arguments[3], arguments[4]
-            rest = builder.srem(builder.sub(high, low), ir.Constant(word, CHAINS))
-            whole = builder.sub(high, rest)
-            with cgutils.for_range_slice(builder, low, whole, ir.Constant(word, CHAINS), intp=word) as (e, _):
-                for chain, total in enumerate(totals):
-                    add(builder.add(e, ir.Constant(word, chain)), total)
-            with cgutils.for_range_slice(builder, whole, high, ir.Constant(word, 1), intp=word) as (e, _):
-                add(e, totals[0])
-            result = builder.load(totals[0])
-            for total in totals[1:]:
-                result = builder.fadd(result, builder.load(total))
-            written = builder.store(result, line(y, arguments[6]))
-            written.align = element_bytes(element)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return run
-
-
-def element_bytes(element: Any) -> int:
-    """Bytes of an LLVM float or double."""
-    return 4 if isinstance(element, ir.FloatType) else 8
-
-
-_single, _double = _row_times_block(lanes(np.float32)), _row_times_block(lanes(np.float64))
+row_times_block: Any = intrinsic(_row_times_block)
+"""Add entries low..high of a CSR matrix, its row `row`, times the block x to that line of y, kept in a register."""
 
 
 @compiled
-def multiply_single(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low: int, high: int) -> None:
-    """Rows low..high of y += S x for a block of 16 float32 columns."""
+def multiply(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low: int, high: int) -> None:
+    """Rows low..high of y += S x for a block of one cache line a row."""
     for row in range(low, high):
-        _single(data, indices, x, indptr[row], indptr[row + 1], y, row)
-
-
-@compiled
-def multiply_double(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low: int, high: int) -> None:
-    """Rows low..high of y += S x for a block of 8 float64 columns."""
-    for row in range(low, high):
-        _double(data, indices, x, indptr[row], indptr[row + 1], y, row)
+        row_times_block(data, indices, x, indptr[row], indptr[row + 1], y, row)
 
 
 def transposed_times(pair: Pair, x: Array) -> Array:
     """(c, b) float64, Sᵀ x for x (m, b)."""
-    factor = _Factor(pair.tiles[0], np.float64, cores())
+    factor = _Factor(pair.tiles[0], np.float64, team(cores()))
     width = lanes(np.float64)
     result = np.empty((pair.T.shape[0], x.shape[1]))
     for low in range(0, x.shape[1], width):

@@ -8,7 +8,16 @@ import numpy as np
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
-from maskgraph.theory.products import Array, Pair, unsigned
+from maskgraph.theory.products import Pair, unsigned
+from maskgraph.theory.vectors import LINE, Array, prefetch
+
+AHEAD = 4
+"""Columns of a row before one is needed that its entries are asked for."""
+
+FETCHED = 24
+"""Entries of each that are: more come by themselves."""
+
+PER_LINE = LINE // 8
 
 
 def square_shares(pair: Pair, threads: int | None = None) -> Array:
@@ -65,7 +74,7 @@ def dense_squares(
     `starts`, `t_indices` and `t_data` are Sᵀ in tiles of `width` of its columns j, whose sums for one i fit a near
     cache; of the tiles, `first`, `first` + `step`, … are done.
     """
-    rows = len(indptr) - 1
+    rows, last = len(indptr) - 1, len(indices) - 1
     acc = np.zeros(width)
     for tile in range(first, len(starts), step):
         low = tile * width
@@ -73,21 +82,27 @@ def dense_squares(
         # Up to the diagonal, Sᵀ is followed as far as its columns have been reached.
         reach = begin[:-1].copy()
         for i in range(low, rows):
-            if i < low + width:
-                for e in range(indptr[i], indptr[i + 1]):
-                    c, value = indices[e], data[e]
+            below = i >= low + width
+            for e in range(indptr[i], indptr[i + 1]):
+                later = begin[indices[min(e + AHEAD, last)]]
+                prefetch(t_indices, later)
+                for f in range(0, FETCHED, PER_LINE):
+                    prefetch(t_data, later + f)
+                c, value = indices[e], data[e]
+                if below:
+                    end = begin[c + np.uint32(1)]
+                else:
                     reach[c] += 1
-                    for f in range(begin[c], reach[c]):
-                        acc[t_indices[f]] += value * t_data[f]
+                    end = reach[c]
+                columns, entries = t_indices[begin[c] : end], t_data[begin[c] : end]
+                for f in range(len(columns)):
+                    acc[columns[f]] += value * entries[f]
+            if below:
+                squares[i] += 2 * sum_of_squares(acc)
+            else:
                 own = acc[i - low]
                 acc[i - low] = 0.0
                 squares[i] += 2 * sum_of_squares(acc[: i - low]) + own * own
-            else:
-                for e in range(indptr[i], indptr[i + 1]):
-                    c, value = indices[e], data[e]
-                    for f in range(begin[c], begin[c + 1]):
-                        acc[t_indices[f]] += value * t_data[f]
-                squares[i] += 2 * sum_of_squares(acc)
 
 
 @compiled

@@ -11,9 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.engine import Floats
+from maskgraph.theory.engine import ROWS, Floats
 from maskgraph.theory.products import Pair
 from maskgraph.theory.ranks import ALONE, Ranks
+
+SLAB = 2**18
+"""Rows whose sums of `ROWS` products are in memory at once."""
 
 KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 
@@ -69,6 +72,25 @@ class TorchEngine:
     def host(self, values: torch.Tensor) -> Floats:
         """A float64 numpy array of the same values."""
         return values.detach().to("cpu", torch.float64).numpy()
+
+    def inner(self, x: torch.Tensor, y: torch.Tensor) -> Floats:
+        """XᵀY of two tall arrays, of the rows that are here; sums of `ROWS` products, added up in float64."""
+        whole = len(x) // ROWS * ROWS
+        total = (x[whole:].T @ y[whole:]).double()
+        for low in range(0, whole, SLAB):
+            left, right = (z[low : min(low + SLAB, whole)].unflatten(0, (-1, ROWS)) for z in (x, y))
+            total += torch.bmm(left.mT, right).double().sum(0)
+        return self.host(total)
+
+    def subtract(self, y: torch.Tensor, x: torch.Tensor, coefficients: Floats) -> None:
+        """Y −= X·coefficients, in place."""
+        y.sub_(x @ torch.as_tensor(coefficients, dtype=y.dtype, device=self._device))
+
+    def chebyshev_step(
+        self, image: torch.Tensor, current: torch.Tensor, previous: torch.Tensor, edge: float
+    ) -> torch.Tensor:
+        """T_{j+1} x = 2(2C/edge − 1) T_j x − T_{j−1} x from C T_j x, in the memory of that."""
+        return image.mul_(4 / edge).sub_(current, alpha=2).sub_(previous)
 
     def _sparse(self, matrix: sp.csr_array, dtype: type) -> torch.Tensor:
         with warnings.catch_warnings():
