@@ -248,10 +248,11 @@ def norm_beside(
 def norm_beside_for_certain(gram: Gram, U: Array, sigma: float, engine: Engine) -> float:
     """ν of C = (I − UUᵀ)A(I − UUᵀ): σ and an allowance if a Cholesky factorisation shows that, else infinite."""
     basis = engine.host(U)
-    C = engine.host(gram(engine.array(np.eye(gram.size), np.float64)))
-    C -= basis @ (basis.T @ C)
-    C -= (C @ basis) @ basis.T
-    return norm_by_cholesky((C + C.T) / 2, sigma)
+    C = gram.dense()
+    # (I − UUᵀ)A(I − UUᵀ) = A − UWᵀ − (W − U(UᵀW))Uᵀ with W = AU.
+    image = C @ basis
+    C -= np.hstack([basis, image - basis @ (basis.T @ image)]) @ np.hstack([image, basis]).T
+    return norm_by_cholesky(C, sigma)
 
 
 def norm_by_cholesky(C: Floats, sigma: float) -> float:
@@ -261,7 +262,8 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
     −γ_{n+1} tr(σ − C) (Rump, BIT 2006).
 
     Args:
-        C: (n, n) symmetric positive semidefinite, as computed with at most n roundings an entry; overwritten.
+        C: (n, n) symmetric positive semidefinite, as computed with at most n roundings an entry; the half below its
+            diagonal is read, and overwritten.
         sigma: σ > 0.
     """
     size = len(C)
@@ -269,7 +271,8 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
     np.negative(C, out=C)
     C[np.diag_indices(size)] += sigma
     try:
-        scipy.linalg.cholesky(C, lower=True, overwrite_a=True, check_finite=False)
+        # As LAPACK has it, column by column, that half is the one above.
+        scipy.linalg.cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return math.inf
     return sigma + allowed

@@ -61,8 +61,10 @@ class Components:
         """The components in the given order, cut out one at a time."""
         for c in order:
             rows = self._row_order[self._starts[c] : self._starts[c + 1]]
-            # Most of the entries of a graph with one component would be copied for nothing.
-            block = self._B if self.count == 1 else self._B[rows]
+            if self.count == 1:
+                yield Component(rows, self._B)
+                continue
+            block = self._B[rows]
             local = self._local_column[block.indices]
             shape = (len(rows), int(self.sides[c, 1]))
             yield Component(rows, sp.csr_array((block.data, local.astype(np.int32), block.indptr), shape=shape))

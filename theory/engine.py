@@ -52,6 +52,10 @@ class Gram(Protocol):
         """S Sᵀ x for a block x (size, b)."""
         ...
 
+    def dense(self) -> Floats:
+        """(size, size) A, multiplied out, where this process has all rows."""
+        ...
+
     def step(self, x: Array) -> Array:
         """The same for a three-term recurrence: a result lasts until the third step after it."""
         ...

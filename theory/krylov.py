@@ -171,7 +171,8 @@ def _remainder(
 ) -> float:
     """ν of what U leaves out; a higher degree where the first does not put it below the last wanted value."""
     last = float(theta[goal.want])
-    if gram.size <= CHOLESKY_SIDE and gram.size * gram.entries <= CHOLESKY_WORK and theta[-1] < last:
+    cheap = gram.size <= CHOLESKY_SIDE and gram.size * gram.entries <= CHOLESKY_WORK and engine.ranks.count == 1
+    if cheap and theta[-1] < last:
         nu = norm_beside_for_certain(gram, U, float(theta[-1] + last) / 2, engine)
         if nu <= last:
             return nu

@@ -44,6 +44,12 @@ BUFFER = 8
 GROWTH = 1.2
 """The basis grows by at most this factor from one look at its Ritz values to the next."""
 
+FEW = 5
+"""A matrix of how many times the eigenvalues that are wanted takes longer when all are computed."""
+
+LOOK = 10
+"""Operations of a look for each cube of columns, where a step has 4 a column for each entry of factor and basis."""
+
 NEGLIGIBLE = 1e-10
 """What a sum of squares may always be unsure of: where little is left, a relative width asks for less than rounding."""
 
@@ -94,7 +100,7 @@ def lanczos(
     block = _orthonormal(project_out(_random(BLOCK, basis, rng), fixed, engine), basis, rng)[0]
     projected = np.zeros((most + BLOCK, most + BLOCK))
     coupling = np.zeros((BLOCK, BLOCK))
-    looks = _Looks(need)
+    looks = _Looks(need, gram)
     while True:
         at = basis.count
         basis.append(block)
@@ -117,9 +123,7 @@ def lanczos(
         if not full and basis.count < looks.due:
             continue
         looked = basis.count
-        few = (max(looked - need - REACH, 0), looked - 1)
-        values, Y = scipy.linalg.eigh(projected[:looked, :looked], subset_by_index=few, check_finite=False)
-        values, Y = engine.ranks.agree(values[::-1].copy()), engine.ranks.agree(Y[:, ::-1].copy())
+        values, Y = (engine.ranks.agree(part) for part in _largest(projected[:looked, :looked], need + REACH))
         theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
         rest = max(goal.frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
         count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
@@ -136,7 +140,18 @@ def lanczos(
             basis.clear()
             block = _orthonormal(engine.cast(mixed, dtype), basis, rng)[0]
             coupling = np.zeros((BLOCK, BLOCK))
-            looks = _Looks(need)
+            looks = _Looks(need, gram)
+
+
+def _largest(symmetric: Floats, count: int) -> tuple[Floats, Floats]:
+    """At least `count` eigenvalues, or all, and eigenvectors; the largest first."""
+    size = len(symmetric)
+    if size > FEW * count:
+        few = (size - count, size - 1)
+        values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=few, check_finite=False)
+    else:
+        values, vectors = scipy.linalg.eigh(symmetric, driver="evd", check_finite=False)
+    return values[::-1].copy(), vectors[:, ::-1].copy()
 
 
 class _Looks:
@@ -146,8 +161,9 @@ class _Looks:
         due: how many columns there have to be.
     """
 
-    def __init__(self, need: int) -> None:
+    def __init__(self, need: int, gram: Gram) -> None:
         self.due = need + BUFFER + BLOCK
+        self._gram = gram
         self._last = (0, math.inf)
 
     def add(self, looked: int, excess: float) -> None:
@@ -156,8 +172,10 @@ class _Looks:
         self._last = (looked, excess)
         fall = math.log(last / excess) if excess < last < math.inf else 0.0
         columns = (looked - before) * math.log(excess) / fall if fall else math.inf
+        # Where a look costs more than steps there is no hurry: about as much goes into the steps to the next.
+        dear = LOOK * looked**3 / (4 * (self._gram.entries + self._gram.size * looked))
         # The nearest number of blocks to what is expected.
-        self.due = math.ceil(looked + min(columns - BLOCK / 2, (GROWTH - 1) * looked))
+        self.due = math.ceil(looked + max(min(columns - BLOCK / 2, (GROWTH - 1) * looked), dear / 2))
 
 
 @dataclass(frozen=True)

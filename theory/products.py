@@ -108,7 +108,7 @@ class Gram:
 
     def __init__(self, pair: Pair, dtype: Any, threads: int | None = None, ranks: Ranks = ALONE) -> None:
         self.size, self.entries = pair.whole.size, pair.whole.entries
-        self._rows, self._ranks = int(pair.S.shape[0]), ranks
+        self._rows, self._pair, self._ranks = int(pair.S.shape[0]), pair, ranks
         self._dtype = np.dtype(dtype)
         self._factors = [_Factor(tiles, self._dtype, team(threads or cores())) for tiles in pair.tiles]
         self._between: Array | None = None
@@ -124,6 +124,13 @@ class Gram:
             used = min(width, x.shape[1] - low)
             block[:, :used], block[:, used:] = x[:, low : low + used], 0
             result[:, low : low + used] = self._block(block, image)[:, :used]
+        return result
+
+    def dense(self) -> Array:
+        """(size, size) S Sᵀ, multiplied out."""
+        S, T = self._pair.S, self._pair.T
+        result = np.zeros((self._rows, self._rows))
+        multiply_out(S.indptr, unsigned(S.indices), S.data, T.indptr, unsigned(T.indices), T.data, result)
         return result
 
     def step(self, x: Array) -> Array:
@@ -260,6 +267,20 @@ def multiply(indptr: Array, indices: Array, data: Array, x: Array, y: Array, low
     """Rows low..high of y += S x for a block of one cache line a row."""
     for row in range(low, high):
         row_times_block(data, indices, x, indptr[row], indptr[row + 1], y, row)
+
+
+@compiled
+def multiply_out(
+    indptr: Array, indices: Array, data: Array, t_indptr: Array, t_indices: Array, t_data: Array, result: Array
+) -> None:
+    """Add S Sᵀ to a dense result, from S and its transpose."""
+    for row in range(len(indptr) - 1):
+        own = result[row]
+        for e in range(indptr[row], indptr[row + 1]):
+            low, high = t_indptr[indices[e]], t_indptr[indices[e] + np.uint32(1)]
+            columns, entries = t_indices[low:high], t_data[low:high]
+            for f in range(len(columns)):
+                own[columns[f]] += data[e] * entries[f]
 
 
 def transposed_times(pair: Pair, x: Array) -> Array:

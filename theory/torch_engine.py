@@ -124,6 +124,11 @@ class TorchGram:
         """S Sᵀ x for a block x (size, b)."""
         return self._S @ self._ranks.sum(self._T @ x)
 
+    def dense(self) -> Floats:
+        """(size, size) S Sᵀ, multiplied out."""
+        identity = torch.eye(self.size, dtype=self._S.dtype, device=self._S.device)
+        return np.asarray(self(identity).to("cpu", torch.float64).numpy())
+
     def step(self, x: torch.Tensor) -> torch.Tensor:
         """The same: torch hands out memory that it had before."""
         return self(x)
