@@ -87,7 +87,7 @@ def components(B: sp.csr_array) -> Components:
         from maskgraph.theory.union import component_labels
 
         count, of_row, of_column = component_labels(B.indptr, B.indices, rows, columns)
-    squares = np.bincount(np.repeat(of_row, np.diff(B.indptr)), B.data**2, minlength=count).astype(np.float64)
+    squares = np.bincount(of_row, np.add.reduceat(B.data**2, B.indptr[:-1]), minlength=count).astype(np.float64)
     sides = np.stack([np.bincount(of_row, minlength=count), np.bincount(of_column, minlength=count)], axis=1)
     by_component = np.argsort(of_column, kind="stable")
     local_column = np.empty(columns, dtype=np.int64)
