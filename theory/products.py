@@ -33,7 +33,7 @@ PLACES = 3
 LONG = 8
 """Entries that a row should have in a tile on average, for tiles to pay."""
 
-CHAINS = 4
+CHAINS = 2
 """Sums that a row is split into: one would wait for each addition before the next."""
 
 AHEAD = 32
@@ -69,6 +69,7 @@ class Pair:
         self.T.sort_indices()
         self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
         self.whole = whole or self._whole()
+        self._cut: dict[int, Tiles] = {}
 
     def _whole(self) -> Whole:
         longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
@@ -87,14 +88,14 @@ class Pair:
         """The same two matrices, the other way round."""
         other = object.__new__(Pair)
         other.S, other.T = self.T, self.S
-        other.whole = other._whole()
-        other.tiles = self.tiles[::-1]
+        other.whole, other._cut = other._whole(), self._cut
         return other
 
-    @cached_property
-    def tiles(self) -> tuple[Tiles, Tiles]:
-        """The transpose and the factor, cut into tiles."""
-        return Tiles(self.T), Tiles(self.S)
+    def tiles(self, matrix: sp.csr_array) -> Tiles:
+        """S or T, cut into tiles; cut once."""
+        if id(matrix) not in self._cut:
+            self._cut[id(matrix)] = Tiles(matrix)
+        return self._cut[id(matrix)]
 
 
 class Gram:
@@ -110,7 +111,9 @@ class Gram:
         self.size, self.entries = pair.whole.size, pair.whole.entries
         self._rows, self._pair, self._ranks = int(pair.S.shape[0]), pair, ranks
         self._dtype = np.dtype(dtype)
-        self._factors = [_Factor(tiles, self._dtype, team(threads or cores())) for tiles in pair.tiles]
+        self._factors = [
+            _Factor(tiles, self._dtype, team(threads or cores())) for tiles in map(pair.tiles, (pair.T, pair.S))
+        ]
         self._between: Array | None = None
         self._places: list[Array] = []
         self.error = pair.error(self._dtype)
@@ -285,7 +288,7 @@ def multiply_out(
 
 def transposed_times(pair: Pair, x: Array) -> Array:
     """(c, b) float64, Sᵀ x for x (m, b)."""
-    factor = _Factor(pair.tiles[0], np.float64, team(cores()))
+    factor = _Factor(pair.tiles(pair.T), np.float64, team(cores()))
     width = lanes(np.float64)
     result = np.empty((pair.T.shape[0], x.shape[1]))
     for low in range(0, x.shape[1], width):

@@ -33,7 +33,7 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
     work = int((np.diff(T.indptr).astype(np.int64) ** 2).sum())
     squares = [np.zeros(rows) for _ in range(threads)]
     if work > rows * (rows // 8):
-        tiles = pair.tiles[0]
+        tiles = pair.tiles(T)
         with ThreadPoolExecutor(threads) as pool:
             for task in [
                 pool.submit(
