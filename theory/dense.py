@@ -12,6 +12,7 @@ from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.theory.certificate import rounding
 from maskgraph.theory.components import Components
 from maskgraph.theory.engine import Floats
+from maskgraph.theory.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,22 @@ class Solved:
         return rounding(len(self.values) + 1)
 
 
-def solve_densely(graph: AugmentationGraph, split: Components, wave: NDArray[np.int64]) -> list[Solved]:
+def solve_densely(
+    graph: AugmentationGraph, split: Components, wave: NDArray[np.int64], ranks: Ranks = ALONE
+) -> list[Solved]:
     """Solve components, those of one size together.
 
     Args:
         graph: the augmentation graph.
         split: its components.
         wave: which of them, by number.
+        ranks: the processes among which they are dealt out.
     """
     by_row = split.sides[wave, 0] <= split.sides[wave, 1]
     return [
         solved
         for rows_are_small in (True, False)
-        for solved in _solve_side(graph, split, wave[by_row == rows_are_small], rows_are_small)
+        for solved in _solve_side(graph, split, wave[by_row == rows_are_small], rows_are_small, ranks)
     ]
 
 
@@ -88,7 +92,7 @@ def eigenpairs(
 
 
 def _solve_side(
-    graph: AugmentationGraph, split: Components, chosen: NDArray[np.int64], rows_are_small: bool
+    graph: AugmentationGraph, split: Components, chosen: NDArray[np.int64], rows_are_small: bool, ranks: Ranks
 ) -> list[Solved]:
     if not len(chosen):
         return []
@@ -108,8 +112,9 @@ def _solve_side(
     part = sp.csr_array(B[vertices])
     gram = sp.csr_array(part @ part.T)
     starts = np.searchsorted(own, np.arange(len(chosen) + 1))
-    results = []
-    for group in np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(size[chosen])) + 1):
+    groups = np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(size[chosen])) + 1)
+    stacks = []
+    for group in groups:
         low, high = int(starts[group[0]]), int(starts[group[-1] + 1])
         side = (high - low) // len(group)
         mine = slice(gram.indptr[low], gram.indptr[high])
@@ -120,11 +125,12 @@ def _solve_side(
         top = top / np.linalg.norm(top, axis=1, keepdims=True)
         # The known eigenpair is moved from 1 to −1, away from all others: near 1 the solver would mix it with them.
         stack -= 2 * top[:, :, None] * top[:, None, :]
-        values, vectors = np.linalg.eigh(stack)
-        results += [
-            Solved(int(chosen[c]), rows_are_small, values[i, :0:-1], vectors[i, :, :0:-1]) for i, c in enumerate(group)
-        ]
-    return results
+        stacks.append(stack)
+    return [
+        Solved(int(chosen[c]), rows_are_small, values[i, :0:-1], vectors[i, :, :0:-1])
+        for group, (values, vectors) in zip(groups, ranks.eigh(stacks), strict=True)
+        for i, c in enumerate(group)
+    ]
 
 
 def _from_columns(B: sp.csr_array, top: Floats, values: Floats, vectors: Floats) -> Floats:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHARED = 2**18
+"""Entries from which on a component is worth sharing with other processes; smaller ones are dealt out."""
+
 
 @dataclass(frozen=True)
 class Goal:

@@ -26,7 +26,7 @@ from maskgraph.theory.certificate import (
     turn,
 )
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
-from maskgraph.theory.goal import Goal
+from maskgraph.theory.goal import SHARED, Goal
 from maskgraph.theory.lanczos import BUFFER, NEAR_ZERO, NEGLIGIBLE, inverse_root, lanczos
 from maskgraph.theory.products import Pair
 
@@ -38,9 +38,6 @@ SETTLED = 1e-4
 
 ORTHONORMAL = 1e-10
 """Largest defect of a basis that is left as it is; the bracket allows for it."""
-
-SHARED = 2**18
-"""Entries from which on a component is worth sharing with other processes."""
 
 
 class ConvergenceError(ArithmeticError):

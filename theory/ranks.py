@@ -8,16 +8,21 @@ another turn for the last bit of its own arithmetic.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from maskgraph.theory.engine import Engine
     from maskgraph.theory.goal import Goal
+    from maskgraph.theory.krylov import Eigenpairs
     from maskgraph.theory.products import Pair
 
 Floats = NDArray[np.float64]
+
+Solve: TypeAlias = "tuple[Pair, Floats, Goal]"
+"""What `theory.krylov.top_eigenpairs` needs beside an engine."""
 
 T = TypeVar("T")
 
@@ -33,6 +38,14 @@ class Ranks(Protocol):
 
     def share(self, pair: Pair, known: Floats, goal: Goal) -> tuple[Pair, Floats]:
         """This process's rows of a factor and of a vector; the first process hands them out and starts the others."""
+        ...
+
+    def deal(self, solves: list[Solve], engine: Engine) -> list[Eigenpairs]:
+        """The answers of solves that one process can do alone, each done by another where there are several."""
+        ...
+
+    def eigh(self, stacks: list[Floats]) -> list[tuple[Floats, Floats]]:
+        """Eigenvalues (·, s) and eigenvectors (·, s, s) of stacks (·, s, s) of symmetric matrices."""
         ...
 
     def rows(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -61,6 +74,16 @@ class Alone:
         """All of them."""
         return pair, known
 
+    def deal(self, solves: list[Solve], engine: Engine) -> list[Eigenpairs]:
+        """One after another."""
+        from maskgraph.theory.krylov import top_eigenpairs
+
+        return [top_eigenpairs(*solve, engine) for solve in solves]
+
+    def eigh(self, stacks: list[Floats]) -> list[tuple[Floats, Floats]]:
+        """One after another."""
+        return [eigh(stack) for stack in stacks]
+
     def rows(self, values: NDArray[Any]) -> NDArray[Any]:
         """All of them."""
         return values
@@ -80,6 +103,12 @@ class Alone:
 
 ALONE = Alone()
 """No other process."""
+
+
+def eigh(stack: Floats) -> tuple[Floats, Floats]:
+    """Numpy's."""
+    values, vectors = np.linalg.eigh(stack)
+    return values, vectors
 
 
 def processes() -> int:

@@ -7,10 +7,13 @@ until what is not known can no longer matter.
 
 from __future__ import annotations
 
+import heapq
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.memory import check_memory
@@ -19,7 +22,11 @@ from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
-from maskgraph.theory.goal import Goal
+from maskgraph.theory.goal import SHARED, Goal
+
+if TYPE_CHECKING:
+    from maskgraph.theory.krylov import Eigenpairs
+    from maskgraph.theory.products import Pair
 
 DENSE_SIDE = 400
 """Components whose smaller side has at most this many vertices are solved densely, all their eigenvalues."""
@@ -67,6 +74,29 @@ class _Large:
     part: Part
 
 
+@dataclass(frozen=True)
+class _Question:
+    """A solve of a large component: what `theory.krylov` is given, and what its answer has to be put back into.
+
+    Attributes:
+        component: its number.
+        rows: its vertices x1.
+        by_row: whether the vectors are on them, or on its columns.
+        top: (r,) its eigenvector of eigenvalue 1, on its rows.
+        pair: its factor, the smaller side first.
+        known: the same eigenvector on that side.
+        goal: how many and how well.
+    """
+
+    component: int
+    rows: NDArray[np.int64]
+    by_row: bool
+    top: Floats
+    pair: Pair
+    known: Floats
+    goal: Goal
+
+
 class Search:
     """A search over the components of a graph."""
 
@@ -93,6 +123,7 @@ class Search:
         """
         self._graph, self._factor, self._split, self._rng, self._engine = graph, factor, split, rng, engine
         self._want = want
+        self._entries = np.bincount(split.of_row, np.diff(graph.B.indptr), minlength=split.count)
         self._squares = np.bincount(split.of_row, squares, minlength=split.count)
         # λ_2 is at most √(‖A_c‖_F² − 1) and tr A_c − 1; the room is for the rounding of either.
         room = 64 * EPS * (self._squares + split.sides.sum(axis=1))
@@ -119,33 +150,47 @@ class Search:
         at = 0
         while True:
             new = float(self._most[self._order[at]]) if at < len(self._order) else 0.0
-            known = max(self._large, key=lambda c: self._large[c].rest, default=-1)
-            rest = max(new, self._large[known].rest if self._large else 0.0)
+            rest = max((one.rest for one in self._large.values()), default=0.0)
             lower, upper = self._bounds()
-            if self._enough(lower, upper, rest):
-                return Head(lower, upper, self._parts + [one.part for one in self._large.values()], rest)
+            if self._enough(lower, upper, max(new, rest)):
+                parts = self._parts + [one.part for one in self._large.values()]
+                return Head(lower, upper, parts, max(new, rest))
             if new < rest:
-                self._visit(known, min(2 * self._large[known].asked, self._want))
+                wave = self._together([c for c in self._large if self._large[c].rest > new])
+                self._visit([(c, min(2 * self._large[c].asked, self._want)) for c in wave])
                 continue
             wave = self._wave(at)
             at += len(wave)
             if self._fits_dense(wave[0], self._first):
                 self._visit_small(wave)
             else:
-                self._visit(wave[0], self._first)
+                self._visit([(component, self._first) for component in wave])
+
+    def _together(self, known: list[int]) -> list[int]:
+        """Of some components the one that hides most, and others that other processes can ask meanwhile."""
+        most = heapq.nlargest(self._engine.ranks.count, known, key=lambda c: self._large[c].rest)
+        if self._is_shared(most[0]):
+            return most[:1]
+        return [component for component in most if not self._is_shared(component)]
 
     def _wave(self, at: int) -> list[int]:
-        """The next component, and those after it that are solved together with it."""
+        """The next component, and those after it that are solved together with it, or by other processes meanwhile."""
         wave: list[int] = []
         entries = 0
+        dense = self._fits_dense(self._order[at], self._first)
         for component in self._order[at:].tolist():
             entries += int(self._side[component]) ** 2
-            if wave and (entries > DENSE_ENTRIES or not self._fits_dense(component, self._first)):
+            full = entries > DENSE_ENTRIES if dense else len(wave) == self._engine.ranks.count
+            if wave and (full or self._fits_dense(component, self._first) != dense or self._is_shared(component)):
                 break
             wave.append(component)
-            if not self._fits_dense(component, self._first):
+            if self._is_shared(component):
                 break
         return wave
+
+    def _is_shared(self, component: int) -> bool:
+        """Whether all processes take part in the solve."""
+        return not self._fits_dense(component, self._first) and self._entries[component] >= SHARED
 
     def _fits_dense(self, component: int, asked: int) -> bool:
         return bool(self._side[component] <= max(DENSE_SIDE, 4 * asked + ROOM))
@@ -181,48 +226,62 @@ class Search:
             f"a dense solve of components of up to {sides.max():.0f} views",
             MEND,
         )
-        solved = solve_densely(self._graph, self._split, np.array(wave))
+        solved = solve_densely(self._graph, self._split, np.array(wave), self._engine.ranks)
         lower = (self._lower, *(np.maximum(one.values - one.error, 0) for one in solved))
         upper = (self._upper, *(one.values + one.error for one in solved))
         self._lower, self._upper = (np.sort(np.concatenate(b))[::-1][: self._want] for b in (lower, upper))
         self._parts += eigenpairs(self._graph, self._split, solved, self._want, self._cutoff())
 
-    def _visit(self, component: int, asked: int) -> None:
-        """Ask a large component for some of its eigenvalues."""
-        # Only large components need these, and they take half a second to load.
-        from maskgraph.theory.krylov import top_eigenpairs
-        from maskgraph.theory.products import Pair, transposed_times
+    def _visit(self, jobs: list[tuple[int, int]]) -> None:
+        """Ask large components for some of their eigenvalues."""
+        asked = []
+        for component, want in jobs:
+            self._large.pop(component, None)
+            if self._fits_dense(component, want):
+                self._visit_small([component])
+            else:
+                asked.append(self._question(component, want))
+        answers = self._engine.ranks.deal([(one.pair, one.known, one.goal) for one in asked], self._engine)
+        for question, found in zip(asked, answers, strict=True):
+            self._learn(question, found)
 
-        self._large.pop(component, None)
-        if self._fits_dense(component, asked):
-            self._visit_small([component])
-            return
+    def _question(self, component: int, want: int) -> _Question:
+        # Only large components need these, and they take half a second to load.
+        from maskgraph.theory.products import Pair
+
         block = next(iter(self._split.blocks(np.array([component]))))
         by_row = block.B.shape[0] <= block.B.shape[1]
         whole = self._factor.pair if self._split.count == 1 else Pair(block.B)
         pair = whole if by_row else whole.swapped
         size = int(pair.S.shape[0])
         check_memory(
-            4.0 * size * (10 * asked + 300) + 8.0 * size * 12 * (asked + 8) + 40.0 * pair.S.nnz,
-            f"a basis for the {asked} largest eigenvalues of a component of {size} views",
+            4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * pair.S.nnz,
+            f"a basis for the {want} largest eigenvalues of a component of {size} views",
             MEND,
         )
         top = np.sqrt(self._graph.p1[block.rows])
         top /= np.linalg.norm(top)
         known = top if by_row else np.asarray(block.B.T @ top)
         seed = int(self._rng.integers(2**63))
-        goal = Goal(asked, float(self._squares[component]), WIDTH, self._failure, seed)
-        found = top_eigenpairs(pair, known / np.linalg.norm(known), goal, self._engine)
+        goal = Goal(want, float(self._squares[component]), WIDTH, self._failure, seed)
+        return _Question(component, block.rows, by_row, top, pair, known / np.linalg.norm(known), goal)
+
+    def _learn(self, question: _Question, found: Eigenpairs) -> None:
+        from maskgraph.theory.products import transposed_times
+
+        want = question.goal.want
         lower, upper = found.bracket.lower, found.bracket.upper
         # No component brings more than are wanted of all.
-        rest = 0.0 if asked == self._want else float([*upper, found.bracket.nu][asked])
-        empty = Part(block.rows, *(np.empty((0,) * d) for d in (1, 2, 1)))
-        self._large[component] = _Large(asked, lower[:asked], upper[:asked], rest, empty)
-        few = int((upper[:asked] >= self._cutoff()).sum())
+        rest = 0.0 if want == self._want else float([*upper, found.bracket.nu][want])
+        empty = Part(question.rows, *(np.empty((0,) * d) for d in (1, 2, 1)))
+        known = _Large(want, lower[:want], upper[:want], rest, empty)
+        self._large[question.component] = known
+        few = int((upper[:want] >= self._cutoff()).sum())
         values, vectors, residuals = found.values[:few], found.vectors[:, :few], found.residuals[:few]
-        if not by_row:
+        if not question.by_row:
             off = found.images[:, :few] - vectors * values
-            vectors, off = (transposed_times(pair, x) / np.sqrt(np.maximum(values, EPS)) for x in (vectors, off))
-            vectors, residuals = orthonormal_beside(top, vectors), np.linalg.norm(off, axis=0)
-        part = Part(block.rows, values, vectors, residuals)
-        self._large[component] = replace(self._large[component], part=part)
+            roots = np.sqrt(np.maximum(values, EPS))
+            vectors, off = (transposed_times(question.pair, x) / roots for x in (vectors, off))
+            vectors, residuals = orthonormal_beside(question.top, vectors), np.linalg.norm(off, axis=0)
+        part = Part(question.rows, values, vectors, residuals)
+        self._large[question.component] = replace(known, part=part)

@@ -1,12 +1,14 @@
-"""The processes that `torchrun` starts share iterative solves: torch.distributed, gloo between CPUs, NCCL between GPUs.
+"""The processes that `torchrun` starts share solves: torch.distributed, gloo between CPUs, NCCL between GPUs.
 
 The first process runs the command. It hands each of the others some rows of a large component, with about as many
-entries each, and all run the solver on their rows; the others hold nothing else and say nothing.
+entries each, and all run the solver on their rows; smaller components it deals out whole. The others hold nothing else
+and say nothing.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import pairwise
@@ -18,11 +20,16 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from maskgraph.theory.certificate import Bracket
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.goal import Goal
-from maskgraph.theory.krylov import ConvergenceError, top_eigenpairs
+from maskgraph.theory.krylov import ConvergenceError, Eigenpairs, top_eigenpairs
 from maskgraph.theory.products import Pair, Whole
+from maskgraph.theory.ranks import Solve, eigh
 from maskgraph.theory.torch_group import RankLostError, join_group, others
+
+DEALT = 1e8
+"""Sum of the cubes of the orders of matrices, a tenth of a second or so, from which on they are dealt out."""
 
 T = TypeVar("T")
 
@@ -59,20 +66,10 @@ class TorchRanks:
         cuts = [0, *np.searchsorted(weight, 2 * np.arange(1, self.count) / self.count).tolist(), len(known)]
         parts = [pair.S[low:high] for low, high in pairwise(cuts)]
         self._cuts = cuts
-        self._tell(
-            {
-                "goal": asdict(goal),
-                "whole": asdict(pair.whole),
-                "cuts": cuts,
-                "columns": int(pair.S.shape[1]),
-                "entries": [int(part.nnz) for part in parts],
-            }
-        )
-        with others():
-            for rank, part in enumerate(parts[1:], start=1):
-                for values in (part.indptr.astype(np.int64), part.indices.astype(np.int64), part.data):
-                    dist.send(torch.from_numpy(np.ascontiguousarray(values)), rank)
-                dist.send(torch.from_numpy(known[cuts[rank] : cuts[rank + 1]].copy()), rank)
+        self._tell({"task": "rows", "goal": asdict(goal), "whole": asdict(pair.whole), "cuts": cuts})
+        for rank, part in enumerate(parts[1:], start=1):
+            own = known[cuts[rank] : cuts[rank + 1]]
+            self._post(rank, {"shape": list(part.shape)}, [part.data, part.indices, part.indptr, own])
         return Pair(sp.csr_array(parts[0]), pair.whole), known[: cuts[1]]
 
     def rows(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -105,6 +102,50 @@ class TorchRanks:
             dist.broadcast(torch.from_numpy(values), 0)
         return values
 
+    def deal(self, solves: list[Solve], engine: Engine) -> list[Eigenpairs]:
+        """The answers of solves that one process can do alone; this one does the first of as many as there are."""
+        if len(solves) == 1:
+            return [top_eigenpairs(*solves[0], engine)]
+        answers: list[Eigenpairs] = []
+        for low in range(0, len(solves), self.count):
+            mine, *dealt = solves[low : low + self.count]
+            self._tell({"task": "solve", "ranks": len(dealt)})
+            for rank, (pair, known, goal) in enumerate(dealt, start=1):
+                message = {"goal": asdict(goal), "shape": list(pair.S.shape)}
+                self._post(rank, message, [pair.S.data, pair.S.indices, pair.S.indptr, known])
+            try:
+                answers.append(top_eigenpairs(*mine, engine))
+            finally:
+                # Whoever was asked waits to be heard, whatever happened here.
+                told = [self._take(rank) for rank in range(1, len(dealt) + 1)]
+            answers += [_unpacked(*one) for one in told]
+        return answers
+
+    def eigh(self, stacks: list[Floats]) -> list[tuple[Floats, Floats]]:
+        """Eigenvalues and eigenvectors of stacks of symmetric matrices, about as much work of them for each process."""
+        sizes = np.concatenate([np.full(len(stack), stack.shape[1], float) for stack in stacks])
+        work = np.cumsum(sizes**3)
+        if work[-1] < DEALT:
+            return [eigh(stack) for stack in stacks]
+        cuts = np.searchsorted(work, work[-1] * np.arange(1, self.count) / self.count).tolist()
+        starts = np.cumsum([0, *map(len, stacks)])
+        shares = [
+            [stack[max(low - start, 0) : max(high - start, 0)] for stack, start in zip(stacks, starts, strict=False)]
+            for low, high in pairwise([0, *cuts, len(work)])
+        ]
+        self._tell({"task": "eigh", "ranks": self.count - 1})
+        for rank, share in enumerate(shares[1:], start=1):
+            self._post(rank, {}, share)
+        try:
+            own = [array for stack in shares[0] for array in eigh(stack)]
+        finally:
+            told = [self._take(rank)[1] for rank in range(1, self.count)]
+        found = [own, *told]
+        return [
+            (np.concatenate([one[2 * i] for one in found]), np.concatenate([one[2 * i + 1] for one in found]))
+            for i in range(len(stacks))
+        ]
+
     def serve(self, engine: Engine) -> None:
         """Take part in the first process's solves until it is done; for all other processes.
 
@@ -114,20 +155,30 @@ class TorchRanks:
         Raises:
             RankLostError: the first process, or another, has ended.
         """
+        serve = {"rows": self._serve_rows, "solve": self._serve_solve, "eigh": self._serve_eigh}
         while (task := self._hear()) is not None:
-            whole, entries = Whole(**task["whole"]), task["entries"][self._rank]
-            rows = self._cuts[self._rank + 1] - self._cuts[self._rank]
-            indptr, indices = (np.empty(length, np.int64) for length in (rows + 1, entries))
-            data, known = np.empty(entries), np.empty(rows)
-            with others():
-                for values in (indptr, indices, data, known):
-                    dist.recv(torch.from_numpy(values), 0)
-            part = sp.csr_array((data, indices, indptr), shape=(rows, task["columns"]))
-            try:
-                top_eigenpairs(Pair(part, whole), known, Goal(**task["goal"]), engine)
-            except ConvergenceError:
-                # The first process has the whole of it, and says so.
-                continue
+            serve[task["task"]](task, engine)
+
+    def _serve_rows(self, task: dict[str, Any], engine: Engine) -> None:
+        self._cuts = task["cuts"]
+        message, (data, indices, indptr, known) = self._take(0)
+        part = sp.csr_array((data, indices, indptr), shape=tuple(message["shape"]))
+        # The first process has the whole of an error, and says so.
+        with suppress(ConvergenceError):
+            top_eigenpairs(Pair(part, Whole(**task["whole"])), known, Goal(**task["goal"]), engine)
+
+    def _serve_solve(self, task: dict[str, Any], engine: Engine) -> None:
+        if self._rank > task["ranks"]:
+            return
+        message, (data, indices, indptr, known) = self._take(0)
+        pair = Pair(sp.csr_array((data, indices, indptr), shape=tuple(message["shape"])))
+        try:
+            self._post(0, *_packed(top_eigenpairs(pair, known, Goal(**message["goal"]), engine)))
+        except ConvergenceError as error:
+            self._post(0, {"error": str(error)}, [])
+
+    def _serve_eigh(self, _task: dict[str, Any], _engine: Engine) -> None:
+        self._post(0, {}, [array for stack in self._take(0)[1] for array in eigh(stack)])
 
     def leave(self) -> None:
         """Dismiss the others, where this is the first, and end the group."""
@@ -138,17 +189,64 @@ class TorchRanks:
         dist.destroy_process_group()
 
     def _tell(self, message: dict[str, Any] | None) -> None:
-        text = np.frombuffer(json.dumps(message).encode(), np.uint8).copy()
+        """From the first process to all."""
+        text = _encoded(message)
         with others():
             dist.broadcast(torch.tensor([len(text)]), 0)
             dist.broadcast(torch.from_numpy(text), 0)
 
     def _hear(self) -> dict[str, Any] | None:
+        """What the first process tells."""
         length = torch.zeros(1, dtype=torch.int64)
         with others():
             dist.broadcast(length, 0)
             text = torch.zeros(int(length), dtype=torch.uint8)
             dist.broadcast(text, 0)
         message: dict[str, Any] | None = json.loads(text.numpy().tobytes())
-        self._cuts = message["cuts"] if message else self._cuts
         return message
+
+    def _post(self, rank: int, message: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> None:
+        """A message and arrays to one process."""
+        sent = [np.require(array, requirements=["C", "W"]) for array in arrays]
+        text = _encoded({**message, "arrays": [[array.dtype.str, list(array.shape)] for array in sent]})
+        with others():
+            for array in (np.array([len(text)]), text, *sent):
+                if array.size:
+                    dist.send(torch.from_numpy(array), rank)
+
+    def _take(self, rank: int) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+        """What one process posted."""
+        length = torch.zeros(1, dtype=torch.int64)
+        with others():
+            dist.recv(length, rank)
+            text = torch.zeros(int(length), dtype=torch.uint8)
+            dist.recv(text, rank)
+            message: dict[str, Any] = json.loads(text.numpy().tobytes())
+            arrays = [np.empty(shape, dtype) for dtype, shape in message["arrays"]]
+            for array in arrays:
+                if array.size:
+                    dist.recv(torch.from_numpy(array), rank)
+        return message, arrays
+
+
+def _encoded(message: dict[str, Any] | None) -> NDArray[np.uint8]:
+    return np.frombuffer(json.dumps(message).encode(), np.uint8).copy()
+
+
+def _packed(found: Eigenpairs) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """A solve's answer as a message and arrays."""
+    bounds = found.bracket
+    arrays = [found.values, bounds.lower, bounds.upper, found.vectors, found.images, found.residuals]
+    return {"nu": bounds.nu, "slack": bounds.slack}, arrays
+
+
+def _unpacked(message: dict[str, Any], arrays: list[NDArray[Any]]) -> Eigenpairs:
+    """The answer again.
+
+    Raises:
+        ConvergenceError: the message is that the solve did not converge.
+    """
+    if "error" in message:
+        raise ConvergenceError(message["error"])
+    values, lower, upper, vectors, images, residuals = arrays
+    return Eigenpairs(values, Bracket(lower, upper, message["nu"], message["slack"]), vectors, images, residuals)

@@ -20,7 +20,7 @@ WANT = 5
 
 if __name__ == "__main__":
     # Toys are otherwise left to the first process, or to a dense factorisation.
-    vars(krylov).update(SHARED=0, CHOLESKY_SIDE=0)
+    vars(krylov).update(SHARED=0)
     ranks = TorchRanks()
     engine: Engine = Host(1, ranks) if sys.argv[1] == "host" else TorchEngine("cpu", ranks)
     try:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.theory import search
 from maskgraph.theory.spectrum import spectrum
-from tests.theory.toys import Array, joint_augmentation, random_joint
+from tests.theory.toys import Array, joint_augmentation, random_joint, together
 
 BACKWARD = 8 * 2.0**-52
 """Times the order: error of an eigenvalue of a dense symmetric matrix of norm 1, with room for the product B Bᵀ."""
@@ -32,11 +31,6 @@ def bits(flips: list[float]) -> Array:
     for flip in flips:
         M = np.kron(M, np.array([[1 - flip, flip], [flip, 1 - flip]]))
     return M
-
-
-def together(*blocks: Array) -> Array:
-    """One graph of all, each with the same mass."""
-    return np.asarray(sp.block_diag([block / block.sum() for block in blocks]).toarray())
 
 
 def low_rank(rows: int, columns: int, rank: int, rng: np.random.Generator) -> Array:
@@ -127,9 +121,9 @@ def test_a_component_that_hides_more_is_asked_again(monkeypatch: pytest.MonkeyPa
     asked: list[tuple[int, int]] = []
     real = search.Search._visit
 
-    def counted(self: search.Search, component: int, number: int) -> None:
-        asked.append((component, number))
-        real(self, component, number)
+    def counted(self: search.Search, jobs: list[tuple[int, int]]) -> None:
+        asked.extend(jobs)
+        real(self, jobs)
 
     monkeypatch.setattr(search.Search, "_visit", counted)
     rng = np.random.default_rng(0)

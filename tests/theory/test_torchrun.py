@@ -116,6 +116,33 @@ def test_three_processes_compute_what_one_does(engine: str) -> None:
         assert found["defect"] <= 1e-10
 
 
+def test_components_are_dealt_out() -> None:
+    first, *others = by_hand("tests.theory.dealt", count=3)
+    out, error = first.communicate(timeout=PATIENCE)
+    assert first.returncode == 0, error.decode()
+    found, *counts = [json.loads(line) for line in out.splitlines()]
+    for other in others:
+        told, error = other.communicate(timeout=PATIENCE)
+        assert (other.returncode, error) == (0, b"")
+        counts.append(json.loads(told))
+    # Five large components, some of them asked twice, and stacks of small ones.
+    assert all(count["top_eigenpairs"] >= 1 and count["eigh"] >= 1 for count in counts)
+    for answer in (found["dealt"], found["alone"]):
+        assert answer["values"] == pytest.approx(found["exact"], abs=1e-9)
+        assert answer["interval"][0] <= found["tail"] <= answer["interval"][1]
+        assert answer["residual"] <= 1e-4
+    assert found["dealt"]["tail"] == pytest.approx(found["alone"]["tail"], rel=1e-8)
+
+
+def test_a_process_that_is_killed_with_a_component_is_a_clear_error() -> None:
+    first, *others = by_hand("tests.theory.dealt", "doomed", count=3)
+    out, _ = first.communicate(timeout=PATIENCE)
+    for other in others:
+        other.communicate(timeout=PATIENCE)
+    assert others[0].returncode == -9
+    assert json.loads(out.splitlines()[0])["error"].startswith("another process of this run has ended (")
+
+
 def test_a_killed_process_is_started_again(world: Path, single: Any, tmp_path: Path) -> None:
     flag = tmp_path / "killed"
     found = torchrun("tests.theory.doomed", str(flag), *bound(world), restarts=1)

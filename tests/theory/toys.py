@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -56,6 +57,11 @@ def cases(draw: st.DrawFn, valued: bool = True, hop: Hop | None = None) -> Case:
 def joint_augmentation(M: Array) -> AugmentationGraph:
     """The target-hop augmentation graph of `joint_graph`."""
     return augmentation_graph(joint_graph(M))
+
+
+def together(*blocks: Array) -> Array:
+    """One graph of all, each with the same mass."""
+    return np.asarray(sp.block_diag([block / block.sum() for block in blocks]).toarray())
 
 
 def disjoint(M: Array, copies: int) -> Array:

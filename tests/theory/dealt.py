@@ -1,0 +1,69 @@
+"""What three processes run in the test that components are dealt out: `python -m tests.theory.dealt [doomed]`.
+
+Doomed, the second process is killed at the first solve that it is handed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from maskgraph.theory import search, torch_ranks
+from maskgraph.theory.engine import Host
+from maskgraph.theory.spectrum import Spectrum, spectrum
+from maskgraph.theory.torch_group import RankLostError
+from maskgraph.theory.torch_ranks import TorchRanks
+from tests.theory.toys import joint_augmentation, random_joint, together
+
+K = 30
+
+
+def told(found: Spectrum) -> dict[str, Any]:
+    return {
+        "values": found.values.tolist(),
+        "tail": found.tail_sq,
+        "interval": found.tail_sq_interval,
+        "residual": float(found.residuals.max()),
+    }
+
+
+if __name__ == "__main__":
+    doomed = sys.argv[1:] == ["doomed"]
+    # Toys are otherwise solved at once, by the first process.
+    vars(search).update(DENSE_SIDE=64, ROOM=40)
+    vars(torch_ranks).update(DEALT=0)
+    done: Counter[str] = Counter()
+    real = {name: getattr(torch_ranks, name) for name in ("top_eigenpairs", "eigh")}
+
+    def counted(name: str, *given: Any) -> Any:
+        if doomed and os.environ["RANK"] == "1" and name == "top_eigenpairs":
+            os.kill(os.getpid(), signal.SIGKILL)
+        done[name] += 1
+        return real[name](*given)
+
+    vars(torch_ranks).update({name: partial(counted, name) for name in real})
+    ranks = TorchRanks()
+    engine = Host(1, ranks)
+    try:
+        if not ranks.first:
+            ranks.serve(engine)
+        else:
+            rng = np.random.default_rng(0)
+            sides = [(420, 450), (450, 425), (470, 450), (441, 449), (460, 460), *[(12, 9), (7, 20), (12, 12)] * 4]
+            graph = joint_augmentation(together(*[random_joint(rng, *side, 0.03) for side in sides]))
+            exact = np.linalg.eigvalsh((graph.B @ graph.B.T).toarray())[::-1]
+            answer = {"exact": exact[:K].tolist(), "tail": float((exact[K:] ** 2).sum())}
+            answer |= {"dealt": told(spectrum(graph, K, engine=engine)), "alone": told(spectrum(graph, K))}
+            print(json.dumps(answer))
+    except RankLostError as error:
+        print(json.dumps({"error": str(error)}))
+    finally:
+        ranks.leave()
+    print(json.dumps(done))
