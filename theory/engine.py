@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 ROWS = 256
 """Rows whose products are summed before float64 takes over, so that a sum's error is that of 256 + N/256 terms."""
 
-PANEL = 2**14
+PANEL = 2**12
 """Rows of a block that are worked on together, so that they stay in cache."""
 
 
