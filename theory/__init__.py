@@ -28,7 +28,7 @@ findings_spectrum  ρ against 1 − ρ; the head against the tail
 findings_labels    φ and inter-class mass over ρ
 findings_image_hop connectivity over ρ
 findings_features  uniformity as a rank
-findings_samples   convergence with images and masks
+findings_samples   convergence with images and masks, from sample_errors
 findings_bootstrap what bootstrap intervals hold
 mixture_samples    many samples of the class mixture at once, for the last two
 """

@@ -1,4 +1,7 @@
-"""What the compiled loops need and numba has no word for: cache lines as one vector register, and early fetches."""
+"""What the compiled loops need and numba has no word for: cache lines as one vector register, and early fetches.
+
+Numba's cache of the loops that use it sees no change here: delete `theory/__pycache__` after one.
+"""
 
 from __future__ import annotations
 

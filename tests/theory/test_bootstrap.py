@@ -27,8 +27,8 @@ from maskgraph.theory.bootstrap import (
 )
 from maskgraph.theory.finding import world_graph
 from maskgraph.theory.findings_bootstrap import cover, redraw
-from maskgraph.theory.findings_samples import numbers, rate, truths
 from maskgraph.theory.mixture_samples import MixtureWorld
+from maskgraph.theory.sample_errors import numbers, rate, truths
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
 from tests.strategies import VIEWS

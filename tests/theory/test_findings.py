@@ -23,10 +23,11 @@ from maskgraph.theory.finding import EQUAL, Finding, digits, rank_correlation, t
 from maskgraph.theory.findings import FINDINGS, check_findings, compute
 from maskgraph.theory.findings_features import batches, features
 from maskgraph.theory.findings_labels import Errors, Mixing
-from maskgraph.theory.findings_samples import Errors as SampleErrors
-from maskgraph.theory.findings_samples import Sampled, ways
+from maskgraph.theory.findings_samples import ways
 from maskgraph.theory.findings_spectrum import spectral_gap
 from maskgraph.theory.findings_views import Plateau, Readout, readouts
+from maskgraph.theory.sample_errors import Errors as SampleErrors
+from maskgraph.theory.sample_errors import Sampled
 from tests import oracle
 from tests.strategies import FIXED_WORLDS
 from tests.theory.toys import dense
