@@ -189,11 +189,12 @@ def _fetch(release: Release, archive: Path) -> None:
 
     part = archive.with_name(f"{archive.name}.{secrets.token_hex(4)}.part")
     try:
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("x+b") as file, urllib.request.urlopen(release.url, timeout=SILENCE) as answer:
-            shutil.copyfileobj(answer, file)
-            file.seek(0)
-            _verify(release, file, f"what came from {release.url}", "try again")
+        with urllib.request.urlopen(release.url, timeout=SILENCE) as answer:
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("x+b") as file:
+                shutil.copyfileobj(answer, file)
+                file.seek(0)
+                _verify(release, file, f"what came from {release.url}", "try again")
         part.replace(archive)
     except (OSError, http.client.HTTPException) as error:
         raise InputError(
