@@ -13,6 +13,7 @@ from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval
 from maskgraph.empirical.judge import SHUFFLED
 from maskgraph.empirical.records import read_object
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.npz import read_npz
 
 Record = dict[str, Any]
 
@@ -136,11 +137,4 @@ def read_predictions(path: Path) -> dict[str, NDArray[np.int64]]:
     Raises:
         InputError: a file that is missing or damaged.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    # On damaged bytes numpy passes on whatever its parsers raise: zlib, zipfile, tokenize, struct errors and more.
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read ({error}); delete it and its record, and run again with --resume"
-        ) from error
+    return read_npz(path, "delete it and its record, and run again with --resume")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.npz import read_npz
 from maskgraph.graphs.stored import STORED, Stored, load_stored
 
 SMALLEST_WEIGHT = 1e-100
@@ -203,15 +204,7 @@ def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[N
 def _npz(path: Path) -> Images | CodedImages:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    # On damaged bytes numpy passes on whatever its parsers raise: zlib, zipfile, tokenize, struct errors and more.
-    except Exception as error:
-        raise InputError(
-            f"{path} cannot be read as a .npz of plain arrays ({error}); "
-            "save numbers, not Python objects, with numpy.savez"
-        ) from error
+    arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
     known = {"labels", "weights", "pixels", "codes", "codebook"}
     if unknown := sorted(set(arrays) - known):
         raise InputError(f"{path} holds unknown arrays {unknown}; expected some of {sorted(known)}")
