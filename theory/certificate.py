@@ -248,11 +248,13 @@ def norm_beside(
 def norm_beside_for_certain(gram: Gram, U: Array, sigma: float, engine: Engine) -> float:
     """ν of C = (I − UUᵀ)A(I − UUᵀ): σ and an allowance if a Cholesky factorisation shows that, else infinite."""
     basis = engine.host(U)
+    if 2 * basis.shape[1] > gram.size:
+        return math.inf
     C = gram.dense()
     # (I − UUᵀ)A(I − UUᵀ) = A − UWᵀ − (W − U(UᵀW))Uᵀ with W = AU.
     image = C @ basis
     C -= np.hstack([basis, image - basis @ (basis.T @ image)]) @ np.hstack([image, basis]).T
-    return norm_by_cholesky(C, sigma)
+    return norm_by_cholesky(C, sigma) + gram.error
 
 
 def norm_by_cholesky(C: Floats, sigma: float) -> float:
@@ -262,8 +264,8 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
     −γ_{n+1} tr(σ − C) (Rump, BIT 2006).
 
     Args:
-        C: (n, n) symmetric positive semidefinite, as computed with at most n roundings an entry; the half below its
-            diagonal is read, and overwritten.
+        C: (n, n) symmetric positive semidefinite, as computed from an exact one by products of n terms an entry; the
+            half below its diagonal is read, and overwritten.
         sigma: σ > 0.
     """
     size = len(C)
@@ -272,10 +274,11 @@ def norm_by_cholesky(C: Floats, sigma: float) -> float:
     C[np.diag_indices(size)] += sigma
     try:
         # As LAPACK has it, column by column, that half is the one above.
-        scipy.linalg.cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
+        factor = scipy.linalg.cholesky(C.T, lower=False, overwrite_a=True, check_finite=False)
     except np.linalg.LinAlgError:
         return math.inf
-    return sigma + allowed
+    # LAPACK takes no notice of what is not a number; every pivot after it is none either.
+    return sigma + allowed if np.isfinite(np.trace(factor)) else math.inf
 
 
 def _norm(x: Array, engine: Engine) -> float:

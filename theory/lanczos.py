@@ -133,6 +133,7 @@ def lanczos(
         if full or excess <= 1:
             return basis.times(Y[:, :count]), degree
         looks.add(looked, excess)
+        looks.due = int(engine.ranks.agree(np.array([float(looks.due)]))[0])
         edge = float(theta[min(need + BUFFER, len(theta)) - 1])
         if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
             step = _filter(theta, edge)
@@ -144,18 +145,18 @@ def lanczos(
 
 
 def _largest(symmetric: Floats, count: int) -> tuple[Floats, Floats]:
-    """At least `count` eigenvalues, or all, and eigenvectors; the largest first."""
+    """The `count` largest eigenvalues, or all, and eigenvectors; the largest first."""
     size = len(symmetric)
     if size > FEW * count:
         few = (size - count, size - 1)
         values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=few, check_finite=False)
     else:
         values, vectors = scipy.linalg.eigh(symmetric, driver="evd", check_finite=False)
-    return values[::-1].copy(), vectors[:, ::-1].copy()
+    return values[::-1][:count].copy(), vectors[:, ::-1][:, :count].copy()
 
 
 class _Looks:
-    """When to look at the Ritz values next: what is uncertain of them falls like a power of the columns.
+    """When to look at the Ritz values next: what is uncertain of them falls by about a factor a column.
 
     Attributes:
         due: how many columns there have to be.

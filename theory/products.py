@@ -55,6 +55,18 @@ class Whole:
     longest: int
 
 
+@dataclass(frozen=True)
+class Half:
+    """A factor or its transpose."""
+
+    matrix: sp.csr_array
+
+    @cached_property
+    def tiles(self) -> Tiles:
+        """It, cut into tiles."""
+        return Tiles(self.matrix)
+
+
 class Pair:
     """A sparse factor and its transpose, entries of a row in the order of their columns.
 
@@ -62,6 +74,7 @@ class Pair:
         S: (m, c) CSR, ‖S‖ <= 1, entries >= 0.
         T: (c, m) CSR, its transpose.
         whole: the factor that S is, or has some of the rows of.
+        halves: S and T, each to be cut into tiles when it is multiplied.
     """
 
     def __init__(self, S: sp.csr_array, whole: Whole | None = None) -> None:
@@ -69,7 +82,7 @@ class Pair:
         self.T.sort_indices()
         self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
         self.whole = whole or self._whole()
-        self._cut: dict[int, Tiles] = {}
+        self.halves = (Half(self.S), Half(self.T))
 
     def _whole(self) -> Whole:
         longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
@@ -88,14 +101,8 @@ class Pair:
         """The same two matrices, the other way round."""
         other = object.__new__(Pair)
         other.S, other.T = self.T, self.S
-        other.whole, other._cut = other._whole(), self._cut
+        other.whole, other.halves = other._whole(), self.halves[::-1]
         return other
-
-    def tiles(self, matrix: sp.csr_array) -> Tiles:
-        """S or T, cut into tiles; cut once."""
-        if id(matrix) not in self._cut:
-            self._cut[id(matrix)] = Tiles(matrix)
-        return self._cut[id(matrix)]
 
 
 class Gram:
@@ -111,9 +118,7 @@ class Gram:
         self.size, self.entries = pair.whole.size, pair.whole.entries
         self._rows, self._pair, self._ranks = int(pair.S.shape[0]), pair, ranks
         self._dtype = np.dtype(dtype)
-        self._factors = [
-            _Factor(tiles, self._dtype, team(threads or cores())) for tiles in map(pair.tiles, (pair.T, pair.S))
-        ]
+        self._factors = [_Factor(half.tiles, self._dtype, team(threads or cores())) for half in pair.halves[::-1]]
         self._between: Array | None = None
         self._places: list[Array] = []
         self.error = pair.error(self._dtype)
@@ -288,7 +293,7 @@ def multiply_out(
 
 def transposed_times(pair: Pair, x: Array) -> Array:
     """(c, b) float64, Sᵀ x for x (m, b)."""
-    factor = _Factor(pair.tiles(pair.T), np.float64, team(cores()))
+    factor = _Factor(pair.halves[1].tiles, np.float64, team(cores()))
     width = lanes(np.float64)
     result = np.empty((pair.T.shape[0], x.shape[1]))
     for low in range(0, x.shape[1], width):

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.graphs.memory import check_memory
+from maskgraph.graphs.memory import available_bytes, check_memory
 from maskgraph.theory.certificate import EPS, FAILURE
 from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
 from maskgraph.theory.goal import SHARED, Goal
+from maskgraph.theory.ranks import local_processes
 
 if TYPE_CHECKING:
     from maskgraph.theory.krylov import Eigenpairs
@@ -155,38 +156,61 @@ class Search:
             if self._enough(lower, upper, max(new, rest)):
                 parts = self._parts + [one.part for one in self._large.values()]
                 return Head(lower, upper, parts, max(new, rest))
+            # What cannot exceed the bounds of those found changes nothing.
+            least = float(upper[-1]) if len(upper) == self._want else 0.0
             if new < rest:
-                wave = self._together([c for c in self._large if self._large[c].rest > new])
-                self._visit([(c, min(2 * self._large[c].asked, self._want)) for c in wave])
-                continue
-            wave = self._wave(at)
-            at += len(wave)
-            if self._fits_dense(wave[0], self._first):
-                self._visit_small(wave)
+                jobs = self._again(max(new, least))
             else:
-                self._visit([(component, self._first) for component in wave])
+                wave = self._wave(at, least)
+                at += len(wave)
+                if self._fits_dense(wave[0], self._first):
+                    self._visit_small(wave)
+                    continue
+                jobs = [(component, self._first) for component in wave]
+            self._visit(jobs)
 
-    def _together(self, known: list[int]) -> list[int]:
-        """Of some components the one that hides most, and others that other processes can ask meanwhile."""
+    def _again(self, least: float) -> list[tuple[int, int]]:
+        """The component that hides most, to be asked for more, and others that other processes can ask meanwhile."""
+        known = [c for c, one in self._large.items() if one.rest > least]
         most = heapq.nlargest(self._engine.ranks.count, known, key=lambda c: self._large[c].rest)
+        jobs = [(c, min(2 * self._large[c].asked, self._want)) for c in most]
         if self._is_shared(most[0]):
-            return most[:1]
-        return [component for component in most if not self._is_shared(component)]
+            return jobs[:1]
+        return self._that_fit([job for job in jobs if not self._is_shared(job[0])])
 
-    def _wave(self, at: int) -> list[int]:
+    def _wave(self, at: int, least: float) -> list[int]:
         """The next component, and those after it that are solved together with it, or by other processes meanwhile."""
-        wave: list[int] = []
-        entries = 0
-        dense = self._fits_dense(self._order[at], self._first)
-        for component in self._order[at:].tolist():
-            entries += int(self._side[component]) ** 2
-            full = entries > DENSE_ENTRIES if dense else len(wave) == self._engine.ranks.count
-            if wave and (full or self._fits_dense(component, self._first) != dense or self._is_shared(component)):
+        following: list[int] = self._order[at:].tolist()
+        wave, entries = following[:1], int(self._side[following[0]]) ** 2
+        if self._fits_dense(wave[0], self._first):
+            for component in following[1:]:
+                entries += int(self._side[component]) ** 2
+                if entries > DENSE_ENTRIES or not self._fits_dense(component, self._first):
+                    break
+                wave.append(component)
+            return wave
+        if self._is_shared(wave[0]):
+            return wave
+        for component in following[1 : self._engine.ranks.count]:
+            alike = not self._fits_dense(component, self._first) and not self._is_shared(component)
+            if not alike or self._most[component] <= least:
                 break
             wave.append(component)
-            if self._is_shared(component):
-                break
-        return wave
+        return [component for component, _ in self._that_fit([(c, self._first) for c in wave])]
+
+    def _that_fit(self, jobs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """As many of the jobs as there is memory for at a time, at least one: the first processes are here."""
+        here, room = local_processes(), available_bytes() if len(jobs) > 1 else 0
+        for count in range(len(jobs), 1, -1):
+            answers = sum(16.0 * self._side[component] * want for component, want in jobs[:count])
+            if answers + sum(self._need(*job) for job in jobs[: min(count, here)]) <= room:
+                return jobs[:count]
+        return jobs[:1]
+
+    def _need(self, component: int, want: int) -> float:
+        """Bytes that an iterative solve takes."""
+        size, entries = int(self._side[component]), int(self._entries[component])
+        return 4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * entries
 
     def _is_shared(self, component: int) -> bool:
         """Whether all processes take part in the solve."""
@@ -255,7 +279,7 @@ class Search:
         pair = whole if by_row else whole.swapped
         size = int(pair.S.shape[0])
         check_memory(
-            4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * pair.S.nnz,
+            self._need(component, want),
             f"a basis for the {want} largest eigenvalues of a component of {size} views",
             MEND,
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
 from maskgraph.theory.products import Pair, unsigned
+from maskgraph.theory.team import team
 from maskgraph.theory.vectors import LINE, Array, prefetch
 
 AHEAD = 4
@@ -33,23 +32,12 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
     work = int((np.diff(T.indptr).astype(np.int64) ** 2).sum())
     squares = [np.zeros(rows) for _ in range(threads)]
     if work > rows * (rows // 8):
-        tiles = pair.tiles(T)
-        with ThreadPoolExecutor(threads) as pool:
-            for task in [
-                pool.submit(
-                    dense_squares,
-                    *arrays,
-                    tiles.starts,
-                    tiles.indices,
-                    tiles.data,
-                    tiles.width,
-                    part,
-                    threads,
-                    squares[part],
-                )
-                for part in range(threads)
-            ]:
-                task.result()
+        tiles = pair.halves[1].tiles
+
+        def every(first: int, _end: int) -> None:
+            dense_squares(*arrays, tiles.starts, tiles.indices, tiles.data, tiles.width, first, threads, squares[first])
+
+        team(threads).share(every, [(part, part + 1) for part in range(threads)])
     else:
         sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, squares[0])
     total: Array = np.sum(squares, axis=0)

@@ -22,14 +22,16 @@ PANEL = 64
 SHARED = 2**20
 """Entries of a tall matrix below which starting a thread costs more than it saves."""
 
+KINDS = (np.float32, np.float64)
+
 REGISTERS = 16
 """Columns at a time: their sums, or coefficients, stay in registers beside a row."""
 
 
 def fits(x: Array, y: Array) -> bool:
     """Whether these loops are made for a tall matrix and a block: of one kind, the block of one cache line a row."""
-    lines = y.shape[1] == lanes(y.dtype) and y.flags.c_contiguous
-    return bool(lines and x.dtype == y.dtype and x.strides[1] == x.itemsize)
+    lines = y.dtype in KINDS and y.shape[1] == lanes(y.dtype) and y.flags.c_contiguous and y.flags.writeable
+    return bool(lines and x.dtype == y.dtype and len(x) == len(y) and x.strides[1] == x.itemsize)
 
 
 def inner(x: Array, y: Array, rows: int, team: Team) -> Array:
@@ -62,7 +64,7 @@ def subtract(x: Array, y: Array, coefficients: Array, team: Team) -> None:
         team: who shares the rows.
     """
     held = aligned(x.shape[1], y.dtype)
-    np.negative(coefficients, out=held)
+    np.negative(coefficients.reshape(held.shape), out=held)
 
     def work(low: int, high: int) -> None:
         add_product(x, y, low, high, held)

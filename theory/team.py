@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 
 
@@ -25,7 +25,11 @@ class Team:
         """Run work(low, high) for every part, the first in this thread."""
         first, *others = parts
         waiting = [self._pool.submit(work, *part) for part in others]
-        work(*first)
+        try:
+            work(*first)
+        finally:
+            # What they write must not change under whoever goes on.
+            wait(waiting)
         for one in waiting:
             one.result()
 

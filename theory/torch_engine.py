@@ -15,8 +15,8 @@ from maskgraph.theory.engine import ROWS, Floats
 from maskgraph.theory.products import Pair
 from maskgraph.theory.ranks import ALONE, Ranks
 
-SLAB = 2**18
-"""Rows whose sums of `ROWS` products are in memory at once."""
+SLAB = 2**24
+"""Sums of `ROWS` products that are in memory at once."""
 
 KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 
@@ -77,8 +77,9 @@ class TorchEngine:
         """XᵀY of two tall arrays, of the rows that are here; sums of `ROWS` products, added up in float64."""
         whole = len(x) // ROWS * ROWS
         total = (x[whole:].T @ y[whole:]).double()
-        for low in range(0, whole, SLAB):
-            left, right = (z[low : min(low + SLAB, whole)].unflatten(0, (-1, ROWS)) for z in (x, y))
+        slab = ROWS * max(SLAB // max(total.numel(), 1), 1)
+        for low in range(0, whole, slab):
+            left, right = (z[low : min(low + slab, whole)].unflatten(0, (-1, ROWS)) for z in (x, y))
             total += torch.bmm(left.mT, right).double().sum(0)
         return self.host(total)
 

@@ -53,7 +53,7 @@ class TorchRanks:
         """
         rank, self.count = join_group(device, "-m maskgraph bound ...")
         self.first = rank == 0
-        self._rank = rank
+        self._rank, self._busy = rank, False
         self._cuts = [0] * (self.count + 1)
 
     def share(self, pair: Pair, known: Floats, goal: Goal) -> tuple[Pair, Floats]:
@@ -66,7 +66,7 @@ class TorchRanks:
         cuts = [0, *np.searchsorted(weight, 2 * np.arange(1, self.count) / self.count).tolist(), len(known)]
         parts = [pair.S[low:high] for low, high in pairwise(cuts)]
         self._cuts = cuts
-        self._tell({"task": "rows", "goal": asdict(goal), "whole": asdict(pair.whole), "cuts": cuts})
+        self._start({"task": "rows", "goal": asdict(goal), "whole": asdict(pair.whole), "cuts": cuts})
         for rank, part in enumerate(parts[1:], start=1):
             own = known[cuts[rank] : cuts[rank + 1]]
             self._post(rank, {"shape": list(part.shape)}, [part.data, part.indices, part.indptr, own])
@@ -103,44 +103,45 @@ class TorchRanks:
         return values
 
     def deal(self, solves: list[Solve], engine: Engine) -> list[Eigenpairs]:
-        """The answers of solves that one process can do alone; this one does the first of as many as there are."""
-        if len(solves) == 1:
-            return [top_eigenpairs(*solves[0], engine)]
-        answers: list[Eigenpairs] = []
+        """The answers of solves that one process can do alone; this one does the first of as many as there are.
+
+        A single one, which may be large, is left to `top_eigenpairs`, and that shares it.
+        """
+        answers: list[Eigenpairs | ConvergenceError] = []
         for low in range(0, len(solves), self.count):
             mine, *dealt = solves[low : low + self.count]
-            self._tell({"task": "solve", "ranks": len(dealt)})
+            if dealt:
+                self._start({"task": "solve", "ranks": len(dealt)})
             for rank, (pair, known, goal) in enumerate(dealt, start=1):
                 message = {"goal": asdict(goal), "shape": list(pair.S.shape)}
                 self._post(rank, message, [pair.S.data, pair.S.indices, pair.S.indptr, known])
-            try:
-                answers.append(top_eigenpairs(*mine, engine))
-            finally:
-                # Whoever was asked waits to be heard, whatever happened here.
-                told = [self._take(rank) for rank in range(1, len(dealt) + 1)]
-            answers += [_unpacked(*one) for one in told]
-        return answers
+            answers.append(_attempt(mine, engine))
+            answers += [_unpacked(*self._take(rank)) for rank in range(1, len(dealt) + 1)]
+            self._busy = False
+        found = [answer for answer in answers if isinstance(answer, Eigenpairs)]
+        if len(found) < len(answers):
+            raise next(answer for answer in answers if isinstance(answer, ConvergenceError))
+        return found
 
     def eigh(self, stacks: list[Floats]) -> list[tuple[Floats, Floats]]:
         """Eigenvalues and eigenvectors of stacks of symmetric matrices, about as much work of them for each process."""
-        sizes = np.concatenate([np.full(len(stack), stack.shape[1], float) for stack in stacks])
-        work = np.cumsum(sizes**3)
-        if work[-1] < DEALT:
+        work = np.concatenate([np.full(len(stack), float(stack.shape[1]) ** 3) for stack in stacks])
+        if len(work) == 1 or work.sum() < DEALT:
             return [eigh(stack) for stack in stacks]
-        cuts = np.searchsorted(work, work[-1] * np.arange(1, self.count) / self.count).tolist()
-        starts = np.cumsum([0, *map(len, stacks)])
+        # Each matrix goes to the process in whose share its middle lies.
+        middles = np.cumsum(work) - work / 2
+        cuts = np.searchsorted(middles, work.sum() * np.arange(1, self.count) / self.count).tolist()
+        starts = np.cumsum([0, *map(len, stacks)])[:-1]
         shares = [
-            [stack[max(low - start, 0) : max(high - start, 0)] for stack, start in zip(stacks, starts, strict=False)]
+            [stack[max(low - start, 0) : max(high - start, 0)] for stack, start in zip(stacks, starts, strict=True)]
             for low, high in pairwise([0, *cuts, len(work)])
         ]
-        self._tell({"task": "eigh", "ranks": self.count - 1})
+        self._start({"task": "eigh"})
         for rank, share in enumerate(shares[1:], start=1):
             self._post(rank, {}, share)
-        try:
-            own = [array for stack in shares[0] for array in eigh(stack)]
-        finally:
-            told = [self._take(rank)[1] for rank in range(1, self.count)]
-        found = [own, *told]
+        found = [[array for stack in shares[0] for array in eigh(stack)]]
+        found += [self._take(rank)[1] for rank in range(1, self.count)]
+        self._busy = False
         return [
             (np.concatenate([one[2 * i] for one in found]), np.concatenate([one[2 * i + 1] for one in found]))
             for i in range(len(stacks))
@@ -172,21 +173,26 @@ class TorchRanks:
             return
         message, (data, indices, indptr, known) = self._take(0)
         pair = Pair(sp.csr_array((data, indices, indptr), shape=tuple(message["shape"])))
-        try:
-            self._post(0, *_packed(top_eigenpairs(pair, known, Goal(**message["goal"]), engine)))
-        except ConvergenceError as error:
-            self._post(0, {"error": str(error)}, [])
+        self._post(0, *_packed(_attempt((pair, known, Goal(**message["goal"])), engine)))
 
     def _serve_eigh(self, _task: dict[str, Any], _engine: Engine) -> None:
         self._post(0, {}, [array for stack in self._take(0)[1] for array in eigh(stack)])
 
     def leave(self) -> None:
-        """Dismiss the others, where this is the first, and end the group."""
-        if self.first:
+        """Dismiss the others, where this is the first, and end the group.
+
+        Where common work was broken off they hear of the end by that of the group: they wait for something else.
+        """
+        if self.first and not self._busy:
             # Whoever has ended needs no dismissal.
             with suppress(RankLostError):
                 self._tell(None)
         dist.destroy_process_group()
+
+    def _start(self, task: dict[str, Any]) -> None:
+        """Have the others begin with something."""
+        self._busy = True
+        self._tell(task)
 
     def _tell(self, message: dict[str, Any] | None) -> None:
         """From the first process to all."""
@@ -233,20 +239,26 @@ def _encoded(message: dict[str, Any] | None) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(message).encode(), np.uint8).copy()
 
 
-def _packed(found: Eigenpairs) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+def _attempt(solve: Solve, engine: Engine) -> Eigenpairs | ConvergenceError:
+    """The answer of a solve, or why there is none."""
+    try:
+        return top_eigenpairs(*solve, engine)
+    except ConvergenceError as error:
+        return error
+
+
+def _packed(found: Eigenpairs | ConvergenceError) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """A solve's answer as a message and arrays."""
+    if isinstance(found, ConvergenceError):
+        return {"error": str(found)}, []
     bounds = found.bracket
     arrays = [found.values, bounds.lower, bounds.upper, found.vectors, found.images, found.residuals]
     return {"nu": bounds.nu, "slack": bounds.slack}, arrays
 
 
-def _unpacked(message: dict[str, Any], arrays: list[NDArray[Any]]) -> Eigenpairs:
-    """The answer again.
-
-    Raises:
-        ConvergenceError: the message is that the solve did not converge.
-    """
+def _unpacked(message: dict[str, Any], arrays: list[NDArray[Any]]) -> Eigenpairs | ConvergenceError:
+    """The answer again."""
     if "error" in message:
-        raise ConvergenceError(message["error"])
+        return ConvergenceError(message["error"])
     values, lower, upper, vectors, images, residuals = arrays
     return Eigenpairs(values, Bracket(lower, upper, message["nu"], message["slack"]), vectors, images, residuals)

@@ -1,6 +1,6 @@
 """What three processes run in the test that components are dealt out: `python -m tests.theory.dealt [doomed]`.
 
-Doomed, the second process is killed at the first solve that it is handed.
+Doomed, the fourth process is killed at the first solve that it is handed, while the fifth is busy with its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -23,6 +24,9 @@ from maskgraph.theory.torch_ranks import TorchRanks
 from tests.theory.toys import joint_augmentation, random_joint, together
 
 K = 30
+
+BUSY = 3
+"""Seconds; the others notice an end in much less."""
 
 
 def told(found: Spectrum) -> dict[str, Any]:
@@ -43,9 +47,13 @@ if __name__ == "__main__":
     real = {name: getattr(torch_ranks, name) for name in ("top_eigenpairs", "eigh")}
 
     def counted(name: str, *given: Any) -> Any:
-        if doomed and os.environ["RANK"] == "1" and name == "top_eigenpairs":
+        if doomed and os.environ["RANK"] == "3":
             os.kill(os.getpid(), signal.SIGKILL)
+        if doomed and os.environ["RANK"] == "4":
+            time.sleep(BUSY)
         done[name] += 1
+        if name == "eigh":
+            done["work"] += len(given[0]) * given[0].shape[1] ** 3
         return real[name](*given)
 
     vars(torch_ranks).update({name: partial(counted, name) for name in real})

@@ -10,7 +10,6 @@ import numpy as np
 from maskgraph.theory import krylov
 from maskgraph.theory.engine import HOST, Engine, Host
 from maskgraph.theory.goal import Goal
-from maskgraph.theory.krylov import top_eigenpairs
 from maskgraph.theory.products import Pair
 from maskgraph.theory.torch_engine import TorchEngine
 from maskgraph.theory.torch_ranks import TorchRanks
@@ -32,7 +31,7 @@ if __name__ == "__main__":
             exact = np.linalg.eigvalsh((graph.B @ graph.B.T).toarray())[::-1]
             goal = Goal(WANT, float((exact**2).sum()), 2e-9, 1e-10, 7)
             pair, known = Pair(graph.B), np.sqrt(graph.p1)
-            found, alone = (top_eigenpairs(pair, known, goal, other) for other in (engine, HOST))
+            found, alone = (other.ranks.deal([(pair, known, goal)], other)[0] for other in (engine, HOST))
             answer = {
                 "exact": exact[1 : WANT + 1].tolist(),
                 "values": found.values.tolist(),

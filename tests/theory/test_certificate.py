@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from maskgraph.theory.certificate import TESTED, eigenvalue_upper_bounds, norm_upper_bound
+from maskgraph.theory.certificate import EPS, TESTED, eigenvalue_upper_bounds, norm_by_cholesky, norm_upper_bound
 from maskgraph.theory.engine import Apply
 from tests.theory.toys import Array
 
@@ -147,3 +147,17 @@ def test_a_violated_norm_is_noticed_by_the_formula() -> None:
     theta = np.array([0.9, 0.7])
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.1)[1] < 0.8
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.8)[1] >= np.linalg.eigvalsh(A)[1]
+
+
+@pytest.mark.parametrize("size", [3, 40, 200])
+def test_a_factorisation_shows_a_norm_or_nothing(size: int) -> None:
+    rng = np.random.default_rng(size)
+    root = rng.standard_normal((size, size))
+    C = root @ root.T
+    C /= np.linalg.eigvalsh(C)[-1]
+    # Only the half below the diagonal counts.
+    C[np.triu_indices(size, 1)] = 7.0
+    assert 1.0 <= norm_by_cholesky(C.copy(), 1.0 + 1e-9) <= 1.0 + 2e-9 + 4 * (size + 2) ** 2 * EPS
+    assert norm_by_cholesky(C.copy(), 1.0 - 1e-9) == np.inf
+    C[size - 1, 0] = np.nan
+    assert norm_by_cholesky(C, 2.0) == np.inf

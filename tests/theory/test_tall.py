@@ -66,6 +66,25 @@ def test_differences_are_numpys(rows: int, dtype: type, threads: int, monkeypatc
         assert (np.abs(y - exact) <= (columns + 2) * float(np.finfo(dtype).eps) * sizes).all()
 
 
+def test_only_what_the_loops_can_take_fits() -> None:
+    x, y = np.ones((64, 5)), aligned(64, np.float64)
+    assert tall.fits(x, y)
+    held = y.copy()
+    held.flags.writeable = False
+    whole = np.ones((64, 8), np.int64)
+    others: list[tuple[Array, Array]] = [
+        (x[:63], y),
+        (np.ones((65, 5)), y),
+        (x.astype(np.float32), y),
+        (x.T.copy().T, y),
+        (x, y[:, :7]),
+    ]
+    for one, other in [*others, (x, y[::2]), (x, held), (whole, whole)]:
+        assert not tall.fits(one, other)
+    with pytest.raises(ValueError, match="reshape"):
+        tall.subtract(x, y, np.ones((1, 8)), Team(1))
+
+
 def test_sums_of_single_numbers_are_added_up_in_float64() -> None:
     rows = 2**16
     x, y = np.full((rows, 1), 1.0, np.float32), aligned(rows, np.float32)

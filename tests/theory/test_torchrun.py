@@ -126,7 +126,10 @@ def test_components_are_dealt_out() -> None:
         assert (other.returncode, error) == (0, b"")
         counts.append(json.loads(told))
     # Five large components, some of them asked twice, and stacks of small ones.
-    assert all(count["top_eigenpairs"] >= 1 and count["eigh"] >= 1 for count in counts)
+    assert sorted(count["top_eigenpairs"] for count in counts) in ([1, 2, 2], [2, 2, 2], [2, 2, 3])
+    # Nobody has more than a share and one matrix, the largest of order 12.
+    work = [count["work"] for count in counts]
+    assert max(work) <= sum(work) / 3 + 12**3
     for answer in (found["dealt"], found["alone"]):
         assert answer["values"] == pytest.approx(found["exact"], abs=1e-9)
         assert answer["interval"][0] <= found["tail"] <= answer["interval"][1]
@@ -135,11 +138,12 @@ def test_components_are_dealt_out() -> None:
 
 
 def test_a_process_that_is_killed_with_a_component_is_a_clear_error() -> None:
-    first, *others = by_hand("tests.theory.dealt", "doomed", count=3)
+    first, *others = by_hand("tests.theory.dealt", "doomed", count=5)
+    # The fifth is not told of it by the first: it learns it when it answers.
     out, _ = first.communicate(timeout=PATIENCE)
     for other in others:
         other.communicate(timeout=PATIENCE)
-    assert others[0].returncode == -9
+    assert others[2].returncode == -9
     assert json.loads(out.splitlines()[0])["error"].startswith("another process of this run has ended (")
 
 
