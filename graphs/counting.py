@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs import kernels, summaries
+from maskgraph.graphs import kernels, sorting, summaries
 from maskgraph.graphs.classes import Classes, canonical
 from maskgraph.graphs.edges import Block, Edges
 from maskgraph.graphs.keys import Layout
@@ -129,7 +129,7 @@ class _Work:
 
         def one(low: int, high: int) -> tuple[int, int, int]:
             part = words[low:high]
-            part.sort()
+            sorting.sort(part)
             distinct = kernels.rank(part, self.bits)
             for level in range(1, side.digits):
                 if distinct == len(part):
@@ -222,13 +222,13 @@ class _Work:
         """Turn words and vertices of the other side into the masses and indices of M, in front; indptr and how many."""
         id_bits = (others - 1).bit_length()
 
-        def sort(low: int, high: int) -> int:
+        def pair(low: int, high: int) -> int:
             part = words[low:high]
             summaries.pair(part, self.bits, self.shift, self.masks, ids, self.level, id_bits, self.level_bits)
-            part.sort()
+            sorting.sort(part)
             return summaries.count_distinct(part, self.level_bits)
 
-        sizes = np.array(list(self.pool.map(sort, ranked.words[:-1], ranked.words[1:])))
+        sizes = np.array(list(self.pool.map(pair, ranked.words[:-1], ranked.words[1:])))
         pairs = np.concatenate([[0], sizes.cumsum()])
         indptr, indices = np.zeros(ranked.vertices[-1] + 1, np.int32), ids.view(np.int32)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskgraph.graphs import bipartite, counting, keys, memory
+from maskgraph.graphs import bipartite, counting, keys, memory, sorting
 from maskgraph.graphs.bipartite import MaskGraph, from_counts, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.edges import BLOCK, LEVEL_BITS, Edges, edges
@@ -102,6 +102,10 @@ def test_neither_threads_nor_parts_nor_blocks_change_a_bit(view: View, monkeypat
     for most, threads, part in ((BLOCK, 4, 100), (BLOCK, 1, 1), (1000, 2, 64), (700, 1, 2**20)):
         monkeypatch.setattr(counting, "PART", part)
         assert bits(counted(images, masks, view, most, threads)) == expected
+    # Words that are sorted by digits are sorted as well.
+    monkeypatch.setattr(sorting, "FEW", 0)
+    monkeypatch.setattr(sorting, "digits_pay", lambda: True)
+    assert bits(counted(images, masks, view)) == expected
 
 
 @pytest.mark.parametrize("view", VIEWS)
