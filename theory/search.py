@@ -258,6 +258,8 @@ class Search:
 
     def _visit(self, jobs: list[tuple[int, int]]) -> None:
         """Ask large components for some of their eigenvalues."""
+        from threadpoolctl import threadpool_limits  # only where something large is solved
+
         asked = []
         for component, want in jobs:
             self._large.pop(component, None)
@@ -265,7 +267,9 @@ class Search:
                 self._visit_small([component])
             else:
                 asked.append(self._question(component, want))
-        answers = self._engine.ranks.deal([(one.pair, one.known, one.goal) for one in asked], self._engine)
+        # The loops have threads of their own, which BLAS's would keep from the cores.
+        with threadpool_limits(1, user_api="blas"):
+            answers = self._engine.ranks.deal([(one.pair, one.known, one.goal) for one in asked], self._engine)
         for question, found in zip(asked, answers, strict=True):
             self._learn(question, found)
 
