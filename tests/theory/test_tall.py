@@ -111,20 +111,20 @@ def test_engines_agree(engine: Engine, dtype: type) -> None:
         np.testing.assert_allclose(engine.host(image), 8 * z - 2 * (y - x @ coefficients) - z, rtol=0, atol=room)
 
 
-def _squares(low: int, high: int) -> None:
+def _in_order(low: int, high: int) -> None:
     assert low < high
 
 
-def _shares(queue: multiprocessing.Queue[str]) -> None:
-    team(2).share(_squares, [(0, 1), (1, 2)])
+def _share_in_child(queue: multiprocessing.Queue[str]) -> None:
+    team(2).share(_in_order, [(0, 1), (1, 2)])
     queue.put("done")
 
 
 def test_teams_survive_a_fork() -> None:
-    team(2).share(_squares, [(0, 1), (1, 2)])
+    team(2).share(_in_order, [(0, 1), (1, 2)])
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    child = context.Process(target=_shares, args=(queue,))
+    child = context.Process(target=_share_in_child, args=(queue,))
     child.start()
     # A pool without its threads would wait for ever.
     assert queue.get(timeout=60) == "done"
@@ -133,4 +133,4 @@ def test_teams_survive_a_fork() -> None:
 
 def test_an_error_in_a_thread_is_an_error() -> None:
     with pytest.raises(AssertionError):
-        Team(2).share(_squares, [(0, 1), (2, 1)])
+        Team(2).share(_in_order, [(0, 1), (2, 1)])
