@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from maskgraph.theory.certificate import EPS
+from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.engine import Floats
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def row_squares(factor: Factor) -> tuple[Floats, float]:
     Where the columns are the cheaper side each one's share is given to the row of its first entry.
     """
     B = factor.B
-    degrees = np.bincount(B.indices), np.diff(B.indptr)
-    work = [int((degree.astype(np.int64) ** 2).sum()) for degree in degrees]
+    work = [int((lengths**2).sum()) for lengths in (column_lengths(B), row_lengths(B))]
     by_row = work[0] <= work[1]
     if min(work) <= SMALL_WORK:
         side = B if by_row else sp.csr_array(B.T)

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled
+from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.ranks import ALONE, Ranks
 from maskgraph.theory.team import Team, team
 from maskgraph.theory.vectors import LINE, Array, Lines, aligned, fetch_early, lanes, steps, variable
@@ -55,38 +56,64 @@ class Whole:
     longest: int
 
 
-@dataclass(frozen=True)
 class Half:
-    """A factor or its transpose."""
+    """A factor, or the transpose of one, of which nothing is copied before it is asked for.
 
-    matrix: sp.csr_array
+    Attributes:
+        source: CSR, entries of a row in the order of their columns.
+        flipped: whether this is the transpose of it.
+        shape: (rows, columns) of this.
+        lengths: (rows,) int64, entries of each row of this.
+    """
+
+    def __init__(self, source: sp.csr_array, flipped: bool) -> None:
+        self.source, self.flipped = source, flipped
+        self.shape: tuple[int, int] = source.shape[::-1] if flipped else source.shape
+        self.lengths = column_lengths(source) if flipped else row_lengths(source)
+
+    @cached_property
+    def matrix(self) -> sp.csr_array:
+        """It, in CSR, entries of a row in the order of their columns."""
+        if not self.flipped:
+            return self.source
+        matrix = sp.csr_array(self.source.T)
+        matrix.sort_indices()
+        return matrix
 
     @cached_property
     def tiles(self) -> Tiles:
         """It, cut into tiles."""
-        return Tiles(self.matrix)
+        return Tiles(self)
 
 
 class Pair:
-    """A sparse factor and its transpose, entries of a row in the order of their columns.
+    """A sparse factor S (m, c), ‖S‖ <= 1, entries >= 0, and its transpose.
 
     Attributes:
-        S: (m, c) CSR, ‖S‖ <= 1, entries >= 0.
-        T: (c, m) CSR, its transpose.
+        halves: S and Sᵀ.
         whole: the factor that S is, or has some of the rows of.
-        halves: S and T, each to be cut into tiles when it is multiplied.
     """
 
     def __init__(self, S: sp.csr_array, whole: Whole | None = None) -> None:
-        self.T = sp.csr_array(S.T)
-        self.T.sort_indices()
-        self.S = S if S.has_sorted_indices else sp.csr_array(self.T.T)
+        if not S.has_sorted_indices:
+            S = sp.csr_array(S, copy=True)
+            S.sort_indices()
+        self.halves = (Half(S, flipped=False), Half(S, flipped=True))
         self.whole = whole or self._whole()
-        self.halves = (Half(self.S), Half(self.T))
+
+    @property
+    def S(self) -> sp.csr_array:
+        """(m, c) CSR."""
+        return self.halves[0].matrix
+
+    @property
+    def T(self) -> sp.csr_array:
+        """(c, m) CSR, its transpose."""
+        return self.halves[1].matrix
 
     def _whole(self) -> Whole:
-        longest = sum(int(np.diff(matrix.indptr).max()) for matrix in (self.S, self.T))
-        return Whole(int(self.S.shape[0]), int(self.S.nnz), longest)
+        longest = sum(int(half.lengths.max()) for half in self.halves)
+        return Whole(self.halves[0].shape[0], int(self.halves[0].lengths.sum()), longest)
 
     def error(self, dtype: Any) -> float:
         """A bound on ‖computed − exact‖ of S Sᵀ x for a column of norm 1, whatever the order of the sums.
@@ -100,8 +127,8 @@ class Pair:
     def swapped(self) -> Pair:
         """The same two matrices, the other way round."""
         other = object.__new__(Pair)
-        other.S, other.T = self.T, self.S
-        other.whole, other.halves = other._whole(), self.halves[::-1]
+        other.halves = self.halves[::-1]
+        other.whole = other._whole()
         return other
 
 
@@ -116,12 +143,17 @@ class Gram:
 
     def __init__(self, pair: Pair, dtype: Any, threads: int | None = None, ranks: Ranks = ALONE) -> None:
         self.size, self.entries = pair.whole.size, pair.whole.entries
-        self._rows, self._pair, self._ranks = int(pair.S.shape[0]), pair, ranks
-        self._dtype = np.dtype(dtype)
-        self._factors = [_Factor(half.tiles, self._dtype, team(threads or cores())) for half in pair.halves[::-1]]
+        self._rows, self._pair, self._ranks = pair.halves[0].shape[0], pair, ranks
+        self._dtype, self._threads = np.dtype(dtype), threads
         self._between: Array | None = None
         self._places: list[Array] = []
         self.error = pair.error(self._dtype)
+
+    @cached_property
+    def _factors(self) -> list[_Factor]:
+        """Sᵀ and S, from the first product on: the second Gram operator of a solve can have the memory of its basis."""
+        members = team(self._threads or cores())
+        return [_Factor(half.tiles, self._dtype, members) for half in self._pair.halves[::-1]]
 
     def __call__(self, x: Array) -> Array:
         """S Sᵀ x for x (m, b), any b."""
@@ -175,31 +207,50 @@ class Tiles:
         width: columns of a tile.
         starts: (tiles, rows + 1) int64, where the entries of each row begin.
         indices: columns, counted from the tile's first.
-        data: entries, float64.
         indptr: that of the matrix.
     """
 
-    def __init__(self, matrix: sp.csr_array) -> None:
-        self.rows, columns = matrix.shape
-        self.indptr = matrix.indptr.astype(np.int64)
-        tiles = -(-columns // TILE)
-        if len(matrix.data) < LONG * self.rows * tiles:
-            tiles = 1
-        self.width = TILE if tiles > 1 else columns
-        if tiles == 1:
-            self.starts, self.indices, self.data = self.indptr[None], unsigned(matrix.indices), matrix.data
+    def __init__(self, half: Half) -> None:
+        self.rows, columns = half.shape
+        self.indptr = np.concatenate([[0], np.cumsum(half.lengths)])
+        count = -(-columns // TILE)
+        if self.indptr[-1] < LONG * self.rows * count:
+            count = 1
+        self.width = TILE if count > 1 else columns
+        self._half = half
+        if count == 1:
+            self.starts, self.indices = self.indptr[None], unsigned(half.matrix.indices)
             return
-        self.starts = np.zeros((tiles, self.rows + 1), np.int64)
-        self.indices = np.empty(len(matrix.indices), np.uint16)
-        self.data = np.empty(len(matrix.data), np.float64)
-        split_columns(self.indptr, matrix.indices, matrix.data, self.width, self.starts, self.indices, self.data)
+        source, place = half.source, place_rows if half.flipped else place_columns
+        self.starts = np.zeros((count, self.rows + 1), np.int64)
+        self.indices = np.empty(self.indptr[-1], np.uint16)
+        place(source.indptr, source.indices, self.width, self.starts, self.indices)
+
+    @cached_property
+    def data(self) -> Array:
+        """Entries, float64."""
+        return self._placed(np.float64)
+
+    def entries(self, dtype: Any) -> Array:
+        """Entries in float32 or float64; float32 of no float64 copy that is not there yet."""
+        if dtype == np.float64 or "data" in self.__dict__:
+            return self.data.astype(dtype, copy=False)
+        return self._placed(dtype)
+
+    def _placed(self, dtype: Any) -> Array:
+        if len(self.starts) == 1:
+            return self._half.matrix.data.astype(dtype, copy=False)
+        source, move = self._half.source, move_rows if self._half.flipped else move_columns
+        data = np.empty(self.indptr[-1], dtype)
+        move(source.indptr, source.indices, source.data, self.width, self.starts, data)
+        return data
 
 
 class _Factor:
     """A CSR matrix times a block of one cache line a row."""
 
     def __init__(self, tiles: Tiles, dtype: Any, team: Team) -> None:
-        self._tiles, self._data = tiles, tiles.data.astype(dtype, copy=False)
+        self._tiles, self._data = tiles, tiles.entries(dtype)
         indptr = tiles.indptr
         cuts = np.searchsorted(indptr, np.linspace(0, indptr[-1], team.threads + 1)[1:-1]).tolist()
         whole = len(self._data) < PARALLEL
@@ -295,7 +346,7 @@ def transposed_times(pair: Pair, x: Array) -> Array:
     """(c, b) float64, Sᵀ x for x (m, b)."""
     factor = _Factor(pair.halves[1].tiles, np.float64, team(cores()))
     width = lanes(np.float64)
-    result = np.empty((pair.T.shape[0], x.shape[1]))
+    result = np.empty((factor.rows, x.shape[1]))
     for low in range(0, x.shape[1], width):
         used = min(width, x.shape[1] - low)
         block = aligned(len(x), np.float64)
@@ -305,25 +356,68 @@ def transposed_times(pair: Pair, x: Array) -> Array:
 
 
 @compiled
-def split_columns(
-    indptr: Array, indices: Array, data: Array, width: int, starts: Array, out_indices: Array, out_data: Array
-) -> None:
+def place_columns(indptr: Array, indices: Array, width: int, starts: Array, placed: Array) -> None:
     """Cut a CSR matrix with ascending columns into tiles of `width` columns, one after the other.
 
-    Writes starts (tiles, rows + 1), and the entries with their columns counted from the tile's first.
+    Writes starts (tiles, rows + 1), and the columns, counted from the tile's first, where the entries go.
     """
     rows = len(indptr) - 1
-    at = 0
     reach = indptr[:-1].copy()
+    at = 0
     for tile in range(len(starts)):
-        end = (tile + 1) * width
+        first = tile * width
         for row in range(rows):
             starts[tile, row] = at
             e = reach[row]
-            while e < indptr[row + 1] and indices[e] < end:
-                out_indices[at] = indices[e] - tile * width
-                out_data[at] = data[e]
+            while e < indptr[row + 1] and indices[e] < first + width:
+                placed[at] = indices[e] - first
                 at += 1
                 e += 1
             reach[row] = e
         starts[tile, rows] = at
+
+
+@compiled
+def move_columns(indptr: Array, _indices: Array, data: Array, _width: int, starts: Array, moved: Array) -> None:
+    """Put the entries where `place_columns` has them go."""
+    for row in range(len(indptr) - 1):
+        e = indptr[row]
+        for tile in range(len(starts)):
+            for at in range(starts[tile, row], starts[tile, row + 1]):
+                moved[at] = data[e]
+                e += 1
+
+
+@compiled
+def place_rows(indptr: Array, indices: Array, width: int, starts: Array, placed: Array) -> None:
+    """Cut the transpose of a CSR matrix likewise: tiles of `width` rows of it, column by column.
+
+    Writes starts (tiles, columns + 1), and the rows, counted from the tile's first.
+    """
+    rows, columns = len(indptr) - 1, starts.shape[1] - 1
+    at = 0
+    for tile in range(len(starts)):
+        low, high = tile * width, min((tile + 1) * width, rows)
+        own = starts[tile]
+        for e in range(indptr[low], indptr[high]):
+            own[indices[e] + 1] += 1
+        own[0] = at
+        for column in range(columns):
+            own[column + 1] += own[column]
+        at = own[columns]
+        free = own[:columns].copy()
+        for row in range(low, high):
+            for e in range(indptr[row], indptr[row + 1]):
+                placed[free[indices[e]]] = row - low
+                free[indices[e]] += 1
+
+
+@compiled
+def move_rows(indptr: Array, indices: Array, data: Array, width: int, starts: Array, moved: Array) -> None:
+    """Put the entries where `place_rows` has them go."""
+    rows = len(indptr) - 1
+    for tile in range(len(starts)):
+        free = starts[tile, :-1].copy()
+        for e in range(indptr[tile * width], indptr[min((tile + 1) * width, rows)]):
+            moved[free[indices[e]]] = data[e]
+            free[indices[e]] += 1

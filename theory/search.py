@@ -281,7 +281,7 @@ class Search:
         by_row = block.B.shape[0] <= block.B.shape[1]
         whole = self._factor.pair if self._split.count == 1 else Pair(block.B)
         pair = whole if by_row else whole.swapped
-        size = int(pair.S.shape[0])
+        size = pair.whole.size
         check_memory(
             self._need(component, want),
             f"a basis for the {want} largest eigenvalues of a component of {size} views",

@@ -26,10 +26,10 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
     max(m, longest row) of them.
     """
     threads = threads or cores()
-    S, T = pair.S, pair.T
+    S = pair.S
     arrays = (S.indptr.astype(np.int64), unsigned(S.indices), S.data)
     rows = int(S.shape[0])
-    work = int((np.diff(T.indptr).astype(np.int64) ** 2).sum())
+    work = int((pair.halves[1].lengths ** 2).sum())
     squares = [np.zeros(rows) for _ in range(threads)]
     if work > rows * (rows // 8):
         tiles = pair.halves[1].tiles
@@ -39,6 +39,7 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
 
         team(threads).share(every, [(part, part + 1) for part in range(threads)])
     else:
+        T = pair.T
         sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, squares[0])
     total: Array = np.sum(squares, axis=0)
     return total
