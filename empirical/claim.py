@@ -1,8 +1,9 @@
-"""A directory belongs to one plan: it is claimed before work starts, and resumed only by the same plan."""
+"""A directory belongs to one plan: it is claimed before work starts, and resumed by the same plan or by more of it."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,19 @@ FREE = {("train", key) for key in WHERE}
 """What may differ between a plan and the one that it resumes."""
 
 
-def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device, group: Group | None = None) -> None:
-    """Write the plan and the machine, or see that the file that is there is of the same plan.
+Key = tuple[str, str]
+"""A table of a plan and a key in it."""
+
+
+def claim(
+    path: Path,
+    plan: dict[str, Any],
+    resume: bool,
+    device: torch.device,
+    group: Group | None = None,
+    grows: Collection[Key] = (),
+) -> None:
+    """Write the plan and the machine, or see that the file that is there is of the same plan or of less of it.
 
     Args:
         path: study.json or recipe.json of a directory.
@@ -29,21 +41,31 @@ def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device, 
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
         group: the processes that claim it together: all of them look, and then the first one writes.
+        grows: what of the plan may be more than it was, a larger number or a list with further entries, because
+            nothing that is done hangs on it.
 
     Raises:
         InputError: a directory of another plan, or one that exists while `resume` is false.
     """
-    what, directory, claimed = path.stem, path.parent, path.exists()
-    if claimed:
+    what, directory, stored = path.stem, path.parent, None
+    if path.exists():
         if not resume:
             raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
-        if differing := _differences(read_object(path, ("plan", "machine"))["plan"], plan):
+        stored = read_object(path, ("plan", "machine"))
+        if differing := _differences(stored["plan"], plan, grows):
             raise InputError(
                 f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
             )
     if group is not None:
         group.wait()
-    if claimed or (group is not None and group.rank > 0):
+    if group is not None and group.rank > 0:
+        return
+    if stored is not None:
+        grown = {name: dict(table) for name, table in stored["plan"].items()}
+        for name, key in grows:
+            grown[name][key] = plan[name][key]
+        if grown != stored["plan"]:
+            write_json(path, {**stored, "plan": grown})
         return
     machine = {
         "python": platform.python_version(),
@@ -54,10 +76,19 @@ def claim(path: Path, plan: dict[str, Any], resume: bool, device: torch.device, 
     write_json(path, {"plan": plan, "machine": machine})
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
+def _differences(old: dict[str, Any], new: dict[str, Any], grows: Collection[Key]) -> str:
     return "; ".join(
-        f"{name}.{key} is {old.get(name, {}).get(key)!r} there and {new.get(name, {}).get(key)!r} here"
+        f"{name}.{key} is {before!r} there and {after!r} here"
         for name in sorted(set(old) | set(new))
         for key in sorted(set(old.get(name, {})) | set(new.get(name, {})))
-        if old.get(name, {}).get(key) != new.get(name, {}).get(key) and (name, key) not in FREE
+        if (before := old.get(name, {}).get(key)) != (after := new.get(name, {}).get(key))
+        and (name, key) not in FREE
+        and not ((name, key) in grows and _is_more(before, after))
     )
+
+
+def _is_more(before: object, after: object) -> bool:
+    """Whether one number exceeds the other, or one list has all that the other has."""
+    if isinstance(before, list) and isinstance(after, list):
+        return all(one in after for one in before)
+    return isinstance(before, int) and isinstance(after, int) and after > before

@@ -55,6 +55,9 @@ CURVE_IMAGES = 5000
 
 ALONE = Group()
 
+GROWS = {("train", "seeds"), ("train", "methods")}
+"""What a recipe may be resumed with more of: networks do not know of each other."""
+
 Job = tuple[str, str]
 """What kind of piece (null or model) and its name."""
 
@@ -79,7 +82,7 @@ def run_recipe(
         recipe: what to train and how to judge it.
         directory: where it lives.
         data_dir: where the dataset lies (see `load_parts`).
-        resume: whether the directory may hold a part of this very recipe already.
+        resume: whether the directory may hold a part of this very recipe already, or of one with fewer networks.
         workers: processes of one thread each; networks on a GPU share one process.
         report: told after each finished piece, and of what is done of the others.
         group: the processes that train each network together; None: networks are trained side by side.
@@ -94,7 +97,7 @@ def run_recipe(
     for config in recipe.runs():
         check_fits(parts.train, config, device, group.count if group else 1)
         check_checkpoint(_checkpoint(directory, config), parts.train, config)
-    claim(directory / "recipe.json", recipe_table(recipe), resume, device, group)
+    claim(directory / "recipe.json", recipe_table(recipe), resume, device, group, GROWS)
     jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
     if group is not None:
         # All know what is left before anyone does a part of it.

@@ -48,6 +48,12 @@ COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
 JUDGED = 3.0
 """The part of a model's cost that is not its training."""
 
+GROWS = {
+    *(("graph", key) for key in ("mask_ratios", "views", "hops")),
+    *(("train", key) for key in ("methods", "seeds")),
+}
+"""What a study may be resumed with more of: bounds and models do not know of each other."""
+
 
 def run_name(config: TrainConfig) -> str:
     """The name under which a model's files are kept."""
@@ -60,7 +66,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     Args:
         plan: the study.
         directory: where it lives.
-        resume: whether the directory may hold a part of this very study already.
+        resume: whether the directory may hold a part of this very study already, or of one with fewer models or bounds.
         workers: processes of one thread each; models on a GPU share one process.
         report: told after each finished piece.
 
@@ -74,7 +80,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
     _check_ratios(plan, split.train)
-    claim(directory / "study.json", plan_table(plan), resume, device)
+    # Of a stack every model's bits hang on the others.
+    claim(directory / "study.json", plan_table(plan), resume, device, grows=GROWS if plan.stack == 1 else ())
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
     jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]

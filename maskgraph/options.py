@@ -83,7 +83,9 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Where a run is written, and how it is worked on."""
     parser.add_argument("--out", metavar="DIR", help="where the run is written (runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="finish the run that is in --out")
+    parser.add_argument(
+        "--resume", action="store_true", help="finish the run that is in --out, or add seeds and methods to it"
+    )
     parser.add_argument(
         "--workers",
         type=int,

@@ -113,6 +113,25 @@ def test_a_directory_belongs_to_one_recipe_wherever_it_is_run(finished: Path) ->
     assert run(parts, finished, resume=True) == []
 
 
+def test_a_recipe_may_grow_where_it_is(finished: Path, tmp_path: Path) -> None:
+    grown, fresh = tmp_path / "grown", tmp_path / "fresh"
+    shutil.copytree(finished, grown)
+    more = recipe_from({**TABLE, "train": {**TABLE["train"], "seeds": 2, "methods": ["u-mae", "mae", "simmim"]}})
+    new = {"mae-s1", "u-mae-s1", "simmim-s0", "simmim-s1", "random-mae-s1", "gaussian-s1"}
+    new |= {"random-simmim-s0", "random-simmim-s1"}
+    assert set(run(more, grown, resume=True)) == new
+    assert set(run(more, fresh)) == NAMES | new
+    for name in NAMES | new:
+        one, other = record(grown, name), record(fresh, name)
+        assert {**one, "train_cpu_seconds": 0} == {**other, "train_cpu_seconds": 0}
+    plans = [json.loads((directory / "recipe.json").read_text())["plan"] for directory in (grown, fresh)]
+    assert plans[0] == plans[1]
+    with pytest.raises(
+        InputError, match=r"train.methods is .*'simmim'\] there and \['mae', 'u-mae'\] here; train.seeds"
+    ):
+        run(recipe_from(TABLE), grown, resume=True)
+
+
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
     """Classes of two colours, which any probe tells apart."""
     rng = np.random.default_rng(0)

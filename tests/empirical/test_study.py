@@ -224,7 +224,6 @@ def test_a_finished_study_resumes_to_nothing(run: Path) -> None:
     ("table", "key", "value", "message"),
     [
         ("train", "lam", 0.25, r"train\.lam is 0\.5 there and 0\.25 here"),
-        ("train", "seeds", 2, r"train\.seeds is 1 there and 2 here"),
         ("train", "methods", ["mae"], r"train\.methods is \['mae', 'u-mae'\] there and \['mae'\] here"),
         ("graph", "max_masks", 4, r"graph\.max_masks is 3 there and 4 here"),
         ("data", "held_out", 0.3, r"data\.held_out is 0\.25 there and 0\.3 here"),
@@ -275,6 +274,25 @@ def test_a_resume_does_what_is_missing_and_nothing_else(run: Path) -> None:
         assert new == old, name
 
 
+def test_a_study_may_grow_where_it_is_and_not_shrink(run: Path) -> None:
+    before, told = contents(run), Told()
+    more = plan(graph={"mask_ratios": [0.5, 0.75], "hops": ["image", "target"]}, train={"seeds": 2})
+    run_study(more, run, resume=True, workers=2, report=told)
+    grown = contents(run)
+    bounds = {name.replace("0.75", "0.5") for name in BOUNDS}
+    models = {f"{method}-r{ratio}-s{seed}" for method in ("mae", "u-mae") for ratio in (0.5, 0.75) for seed in (0, 1)}
+    assert told.labels == bounds | (models - MODELS) | {"random-network-s1"}
+    finished_plan = before.pop("study.json")[2]
+    assert before.items() < grown.items()
+    stored = json.loads((run / "study.json").read_text())
+    assert stored["plan"] == plan_table(more)
+    assert stored["machine"] == json.loads(finished_plan)["machine"]
+    message = r"graph\.mask_ratios is \[0\.5, 0\.75\] there and \[0\.75\] here; train\.seeds is 2 there and 1 here"
+    with pytest.raises(InputError, match=rf"holds another study \({message}\)"):
+        run_study(plan(), run, resume=True, workers=1, report=told)
+    assert contents(run) == grown
+
+
 def test_models_that_are_trained_at_once_are_judged_as_those_alone(finished: Path, tmp_path: Path) -> None:
     """After 10 steps rounding has moved losses as little as tests/empirical/test_group.py derives."""
     run, told = tmp_path / "run", Told()
@@ -292,6 +310,8 @@ def test_models_that_are_trained_at_once_are_judged_as_those_alone(finished: Pat
     assert contents(run) == before
     with pytest.raises(InputError, match=r"holds another study \(train.stack is 2 there and 1 here\)"):
         run_study(plan(), run, resume=True, workers=1, report=told)
+    with pytest.raises(InputError, match=r"holds another study \(train.seeds is 1 there and 2 here\)"):
+        run_study(plan(train={"stack": 2, "seeds": 2}), run, resume=True, workers=1, report=told)
     with pytest.raises(InputError, match=r"stack 0; expected at least 1 model"):
         plan(train={"stack": 0})
     with pytest.raises(InputError, match=r"queue 8 in a stack; models with it are trained alone: stack 1"):
