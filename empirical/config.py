@@ -11,7 +11,7 @@ import torch
 from maskgraph.empirical.model import Family, FeatureKind, ModelConfig, check_feature, model_config
 from maskgraph.empirical.objective import Distance, Target
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import MaskKind, mask_distribution
+from maskgraph.graphs.masks import MaskDistribution, MaskKind, check_mask, mask_distribution
 from maskgraph.graphs.views import View, check_view
 
 Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
@@ -28,6 +28,7 @@ class TrainConfig:
         method: mae or simmim; u-mae or u-simmim: the same + lam·uniformity.
         mask_ratio: share of patches masked.
         mask_kind: distribution of the masks; each image of each step gets a fresh one.
+        mask_unit: side, in patches, of the squares that are kept or dropped as one.
         view: what the model may know of positions.
         size: micro, tiny, base or large.
         decoder_dim: width of MAE's decoder; None for the size's own.
@@ -58,6 +59,7 @@ class TrainConfig:
     method: Method = "mae"
     mask_ratio: float = 0.75
     mask_kind: MaskKind = "uniform"
+    mask_unit: int = 1
     view: View = "positional"
     size: str = "micro"
     decoder_dim: int | None = None
@@ -97,6 +99,14 @@ class TrainConfig:
             return "absolute" if self.family == "simmim" else "squared"
         return self.distance
 
+    def masks(self, grid: tuple[int, int]) -> MaskDistribution:
+        """The masks of images of such patches.
+
+        Raises:
+            InputError: a mask unit that does not divide the grid.
+        """
+        return mask_distribution(self.mask_kind, grid, self.mask_ratio, self.mask_unit)
+
     def model(self, grid: tuple[int, int], patch_dim: int) -> ModelConfig:
         """The architecture for images of such patches.
 
@@ -127,7 +137,7 @@ def check_config(config: TrainConfig) -> None:
     if config.feature == "bottleneck" and config.bottleneck is None:
         raise InputError("feature bottleneck of a model without one; set bottleneck to its dimension, such as 64")
     config.model((1, 2), 2)
-    mask_distribution(config.mask_kind, (1, 2), config.mask_ratio)
+    check_mask(config.mask_kind, config.mask_ratio, config.mask_unit)
     resolve_device(config.device)
     for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0), ("seed", 0)):
         if getattr(config, name) < least:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import TrainingSet
-from maskgraph.graphs.masks import make_mask_set, mask_distribution
+from maskgraph.graphs.masks import make_mask_set
 
 Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 """The rows of a batch, the patches of each that are kept and dropped, and what chance says of its augmentation."""
@@ -25,7 +25,7 @@ class Draws:
 
     def __init__(self, data: TrainingSet, config: TrainConfig) -> None:
         self._data, self._config = data, config
-        self._masks = mask_distribution(config.mask_kind, data.grid, config.mask_ratio)
+        self._masks = config.masks(data.grid)
         self.batches = math.ceil(len(data) / config.batch)
         self.steps = self.batches * config.epochs
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, dtype=np.int64))

@@ -39,7 +39,7 @@ from maskgraph.empirical.stream import take
 from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, check_fits, train, untrained
 from maskgraph.empirical.workers import Report, in_processes
-from maskgraph.graphs.masks import MaskDistribution, mask_distribution
+from maskgraph.graphs.masks import MaskDistribution
 
 COST = {"null": 0.15, "model": 1.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""
@@ -256,7 +256,7 @@ def _null(recipe: Recipe, name: str, parts: Parts) -> Judged:
 
 
 def _masks(recipe: Recipe, trained: TrainedModel) -> MaskDistribution:
-    return mask_distribution(recipe.train.mask_kind, trained.model.config.grid, recipe.train.mask_ratio)
+    return recipe.train.masks(trained.model.config.grid)
 
 
 def _told(judged: Judged, recipe: Recipe, method: str, seed: int, **more: object) -> Judged:

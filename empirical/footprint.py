@@ -7,7 +7,6 @@ import torch
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.model import ModelConfig
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import kept_patches
 from maskgraph.graphs.memory import available_bytes, gib
 
 STATE = 16
@@ -94,7 +93,7 @@ def check_footprint(
         InputError: naming the need, what there is, and the batch, or the number of models, that would fit.
     """
     half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
-    kept = kept_patches(shape.grid[0] * shape.grid[1], config.mask_ratio)
+    kept = config.masks(shape.grid).kept
     image, fixed = (
         models * bytes_ for bytes_ in (TRANSIENT * activation_bytes(shape, kept, half), STATE * parameter_count(shape))
     )

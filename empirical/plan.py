@@ -12,11 +12,11 @@ from maskgraph.empirical.stack import check_stack, stacks
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import MaskKind, mask_distribution
+from maskgraph.graphs.masks import MaskKind, check_mask
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
 
-FILLED_IN = {"method", "mask_ratio", "mask_kind", "seed"}
+FILLED_IN = {"method", "mask_ratio", "mask_kind", "mask_unit", "seed"}
 """Fields of a TrainConfig that a study sets for each model."""
 
 
@@ -29,6 +29,7 @@ class GraphPlan:
         views: view identities to bound; the models are measured on the graph of their own view.
         hops: hops to bound.
         mask: kind of mask distribution.
+        mask_unit: side, in patches, of the squares that masks keep or drop as one.
         max_masks: most masks of a graph.
     """
 
@@ -36,6 +37,7 @@ class GraphPlan:
     views: tuple[View, ...] = ("positional",)
     hops: tuple[Hop, ...] = ("target",)
     mask: MaskKind = "uniform"
+    mask_unit: int = 1
     max_masks: int = 64
 
 
@@ -64,7 +66,14 @@ class Plan:
     def runs(self) -> list[TrainConfig]:
         """The configuration of every model."""
         return [
-            dataclasses.replace(self.train, method=method, mask_ratio=ratio, seed=seed, mask_kind=self.graph.mask)
+            dataclasses.replace(
+                self.train,
+                method=method,
+                mask_ratio=ratio,
+                mask_kind=self.graph.mask,
+                mask_unit=self.graph.mask_unit,
+                seed=seed,
+            )
             for seed in range(self.seeds)
             for method in self.methods
             for ratio in self.graph.mask_ratios
@@ -93,7 +102,7 @@ def check_plan(plan: Plan) -> Plan:
     for hop in plan.graph.hops:
         check_hop(hop)
     for ratio in plan.graph.mask_ratios:
-        mask_distribution(plan.graph.mask, (4, 4), ratio)
+        check_mask(plan.graph.mask, ratio, plan.graph.mask_unit)
     for config in plan.runs():
         check_config(config)
     if plan.stack > 1:
@@ -106,7 +115,7 @@ def read_plan(path: Path) -> Plan:
     """Read a study from a TOML file with the tables [data], [graph] and [train].
 
     [data] holds the fields of `Source` and `held_out`; [graph] those of `GraphPlan`; [train] `methods`, `seeds`,
-    `stack` and the fields of `TrainConfig` but for the method, mask ratio and seed, which the study fills in.
+    `stack` and the fields of `TrainConfig` but for the method, masks and seed, which the study fills in.
 
     Raises:
         InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run.

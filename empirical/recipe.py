@@ -13,7 +13,6 @@ from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import kept_patches
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
@@ -154,7 +153,7 @@ def arithmetic(recipe: Recipe) -> float | None:
         return None
     grid = (side // recipe.data.patch,) * 2
     values = recipe.data.patch**2 * (1 if recipe.data.dataset in ("digits", "fashion-mnist") else 3)
-    kept = kept_patches(grid[0] * grid[1], recipe.train.mask_ratio)
+    kept = recipe.train.masks(grid).kept
     per_epoch = sum(flops(config.model(grid, values), kept) for config in recipe.runs())
     return float(per_epoch) * recipe.images * recipe.train.epochs
 

@@ -35,7 +35,7 @@ from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import kept_patches, mask_distribution, mask_set
+from maskgraph.graphs.masks import MaskDistribution, mask_distribution, mask_set
 from maskgraph.graphs.source import Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
@@ -109,9 +109,12 @@ def _rounds(plan: Plan, directory: Path, jobs: list[Job]) -> list[list[Job]]:
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
     """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
-    distribution = mask_distribution(plan.graph.mask, images.grid, ratio)
-    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+    graph = mask_graph(images, mask_set(_masks(images, plan, ratio), plan.graph.max_masks, plan.source.seed), view)
     return dataclasses.replace(graph, targets=_normalised(images)) if plan.train.target == "normalised" else graph
+
+
+def _masks(images: CodedImages, plan: Plan, ratio: float) -> MaskDistribution:
+    return mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
 
 
 def _normalised(images: CodedImages) -> NDArray[np.float64]:
@@ -165,7 +168,7 @@ def _check_ratios(plan: Plan, images: CodedImages) -> None:
     """Refuse two ratios that keep the same number of patches: one model under two names."""
     kept: dict[int, float] = {}
     for ratio in plan.graph.mask_ratios:
-        count = kept_patches(images.patches, ratio)
+        count = _masks(images, plan, ratio).kept
         if count in kept:
             raise InputError(
                 f"mask ratios {kept[count]:g} and {ratio:g} both keep {count} of {images.patches} patches; drop one"

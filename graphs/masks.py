@@ -25,12 +25,15 @@ class MaskDistribution:
             a last one that may be shorter, in every width and place that fit. `grid`: the kept patches are spread
             evenly, the first of a dispersed (Bayer) order, in all cyclic shifts; at ρ = ¾ one patch in each 2×2 cell.
         grid: (rows, columns) of the patches.
-        kept: n1, 1 <= n1 <= n − 1.
+        kept: n1, 1 <= n1 <= n − 1, a multiple of unit².
+        unit: side, in patches, of the squares that are kept or dropped as one, in a grid of their own; it divides rows
+            and columns. The masks of SimMIM (Xie et al. 2022) are uniform in units of 32 pixels, 2 patches.
     """
 
     kind: MaskKind
     grid: tuple[int, int]
     kept: int
+    unit: int = 1
 
     @property
     def patches(self) -> int:
@@ -40,19 +43,38 @@ class MaskDistribution:
     @property
     def total(self) -> int:
         """How many masks the distribution holds."""
+        if self.unit > 1:
+            return self._of_units().total
         return math.comb(self.patches, self.kept) if self.kind == "uniform" else len(self._listed())
+
+    def _of_units(self) -> MaskDistribution:
+        """The same on the grid of units."""
+        rows, columns = self.grid
+        return MaskDistribution(self.kind, (rows // self.unit, columns // self.unit), self.kept // self.unit**2)
+
+    def _patches_of(self, units: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(S, n1) the patches, ascending, of masks (S, ·) of units."""
+        columns, side = self.grid[1], np.arange(self.unit)
+        row, column = np.divmod(units * self.unit, columns)
+        first = row * self.unit * columns + column
+        patches = first[:, :, None, None] + side[:, None] * columns + side
+        return np.sort(patches.reshape(len(units), -1), axis=1)
 
     def _listed(self) -> NDArray[np.int64]:
         return _block_masks(self.grid, self.kept) if self.kind == "block" else _grid_masks(self.grid, self.kept)
 
     def enumerate(self) -> NDArray[np.int64]:
         """(total, n1) int64: the kept patches of every mask, ascending within a mask, masks in lexical order."""
+        if self.unit > 1:
+            return self._patches_of(self._of_units().enumerate())
         if self.kind == "uniform":
             return np.array(list(itertools.combinations(range(self.patches), self.kept)), dtype=np.int64)
         return self._listed()
 
     def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
         """(size, n1) int64: the kept patches of independent draws, ascending within a mask."""
+        if self.unit > 1:
+            return self._patches_of(self._of_units().sample(rng, size))
         if self.kind == "uniform":
             order = np.argsort(rng.random((size, self.patches)), axis=1)[:, : self.kept]
             return np.sort(order, axis=1)
@@ -96,15 +118,36 @@ def kept_patches(patches: int, mask_ratio: float) -> int:
     return min(max(math.floor(exact + Fraction(1, 2)), 1), patches - 1)
 
 
-def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float) -> MaskDistribution:
+def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float, unit: int = 1) -> MaskDistribution:
     """The distribution of a kind at a mask ratio.
 
+    Args:
+        kind: uniform, block or grid.
+        grid: (rows, columns) of the patches.
+        mask_ratio: ρ; of the units, n(1 − ρ) rounded half up are kept.
+        unit: side, in patches, of the squares that are kept or dropped as one.
+
     Raises:
-        InputError: an unknown kind or a ratio outside (0, 1).
+        InputError: an unknown kind, a ratio outside (0, 1), or a unit that does not divide the grid in at least two.
     """
+    check_mask(kind, mask_ratio, unit)
+    rows, columns = grid
+    units = (rows // unit) * (columns // unit)
+    if rows % unit or columns % unit or units < 2:
+        raise InputError(
+            f"mask unit {unit} on {rows} x {columns} patches; expected a divisor of both sides that leaves at least "
+            "2 units, such as 1"
+        )
+    return MaskDistribution(kind, grid, unit**2 * kept_patches(units, mask_ratio), unit)
+
+
+def check_mask(kind: str, mask_ratio: float, unit: int = 1) -> None:
+    """Raise InputError for what makes no mask distribution on any grid."""
     if kind not in get_args(MaskKind):
         raise InputError(f"unknown mask distribution {kind!r}; expected one of {', '.join(get_args(MaskKind))}")
-    return MaskDistribution(kind, grid, kept_patches(grid[0] * grid[1], mask_ratio))
+    if unit < 1:
+        raise InputError(f"mask unit {unit}; expected the side of a square in patches, at least 1")
+    kept_patches(2, mask_ratio)
 
 
 def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 0) -> MaskSet:

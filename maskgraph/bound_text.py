@@ -15,9 +15,11 @@ from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
-    first = answers[0]
+    first, unit = answers[0], options.mask_unit
+    # What is usual goes without saying.
+    masks = "" if (options.mask, unit) == ("uniform", 1) else f"{options.mask} masks of {unit} x {unit} patches, "
     print(
-        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, "
+        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, {masks}"
         f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
         f"epsilon = {first['epsilon']:g}\n"
     )

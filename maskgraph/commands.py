@@ -14,7 +14,7 @@ from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.masks import check_mask, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
@@ -97,7 +97,8 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         answers.append(found)
     if options.json:
         head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
-        print_json({**head, "seed": options.seed, "ratios": answers})
+        masks = {"mask": options.mask, "mask_unit": options.mask_unit}
+        print_json({**head, **masks, "seed": options.seed, "ratios": answers})
     else:
         print_bounds(images, options, answers)
     return OK
@@ -194,12 +195,13 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
     """Coded images, once every option about graphs is known to be good."""
     check_view(options.view)
     for ratio in ratios:
-        mask_distribution(options.mask, (1, 2), ratio)
+        check_mask(options.mask, ratio, options.mask_unit)
     return load_coded(source_of(options))
 
 
 def _graph(images: CodedImages, options: argparse.Namespace, ratio: float, scheduler: str | None = None) -> MaskGraph:
-    masks = mask_set(mask_distribution(options.mask, images.grid, ratio), options.max_masks, options.seed)
+    distribution = mask_distribution(options.mask, images.grid, ratio, options.mask_unit)
+    masks = mask_set(distribution, options.max_masks, options.seed)
     return mask_graph(images, masks, options.view, scheduler=scheduler)
 
 
@@ -229,7 +231,13 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     options.dataset = options.target
     images = _coded(options, [options.mask_ratio])
     graph = _graph(images, options, options.mask_ratio)
-    config = TrainConfig(mask_ratio=options.mask_ratio, mask_kind=options.mask, view=options.view, seed=options.seed)
+    config = TrainConfig(
+        mask_ratio=options.mask_ratio,
+        mask_kind=options.mask,
+        mask_unit=options.mask_unit,
+        view=options.view,
+        seed=options.seed,
+    )
     checks = judge(untrained(images, config), graph)["checks"]
     return [{"model": f"untrained {options.mask_ratio:g} seed {options.seed}", **check} for check in checks]
 

@@ -71,6 +71,13 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
         "--mask", default="uniform", metavar="KIND", help="distribution of masks: uniform (default), block, grid"
     )
     group.add_argument(
+        "--mask-unit",
+        type=int,
+        default=1,
+        metavar="U",
+        help="squares of U x U patches are kept or dropped as one (1)",
+    )
+    group.add_argument(
         "--max-masks",
         "--masks",
         type=int,

@@ -38,7 +38,7 @@ def train(options: argparse.Namespace) -> int:
     plan = plan_from(
         {
             "data": data,
-            "graph": {**graph, "mask": options.mask},
+            "graph": {**graph, "mask": options.mask, "mask_unit": options.mask_unit},
             "train": {**settings, "seeds": options.seeds, "stack": options.stack, "methods": [options.method]},
         }
     )

@@ -115,7 +115,7 @@ each model, draw the figures, write report.html. Interrupted, it goes on where i
   maskgraph study studies/digits.toml
 
 A study holds [data] (dataset, patch, codebook, codes, held_out, ...), [graph] (mask_ratios, views, hops, max_masks,
-mask) and [train] (methods, seeds, epochs, size, lam, feature, ...).""",
+mask, mask_unit) and [train] (methods, seeds, epochs, size, lam, feature, ...).""",
     )
     parser.add_argument("study", metavar="STUDY.toml", help="the study")
     add_run(parser)

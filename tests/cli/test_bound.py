@@ -48,9 +48,10 @@ def coded(tmp_path: Path) -> str:
 
 def test_json_holds_the_contract_and_nothing_else(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, coded, "--mask-ratio", "0.25", "0.5", "--dim", "3", "--seed", "5", "--hop", "image")
-    assert set(found) == {"dataset", "view", "hop", "dim", "seed", "ratios"}
+    assert set(found) == {"dataset", "view", "hop", "mask", "mask_unit", "dim", "seed", "ratios"}
     assert (found["dataset"], found["view"], found["hop"]) == (coded, "positional", "image")
     assert (found["dim"], found["seed"]) == (3, 5)
+    assert (found["mask"], found["mask_unit"]) == ("uniform", 1)
     assert [ratio["mask_ratio"] for ratio in found["ratios"]] == [0.25, 0.5]
     for ratio in found["ratios"]:
         assert set(ratio) == KEYS
@@ -90,6 +91,15 @@ def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "12 images of 4 patches" in out
     assert "vacuous" in out
     assert "comps >= dim" in out
+    assert "masks of" not in out
+
+
+def test_masks_that_are_not_the_usual_ones_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("bound", "digits", "--mask-ratio", "0.5", "--images", "20", "--dim", "2", "--mask-unit", "2")
+    assert main(list(arguments)) == 0
+    out = capsys.readouterr().out
+    assert "positional views, uniform masks of 2 x 2 patches, target hop" in out
+    assert " 6/6 " in out
 
 
 @pytest.fixture
@@ -182,6 +192,7 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--view", "up"), r"unknown view 'up'; expected one of positional"),
     (("digits", "--mask-ratio", "0.5", "--hop", "up"), r"unknown hop 'up'; expected one of target, image"),
     (("digits", "--mask-ratio", "0.5", "--mask", "up"), r"unknown mask distribution 'up'"),
+    (("digits", "--mask-ratio", "0.5", "--mask-unit", "3"), r"mask unit 3 on 4 x 4 patches; expected a divisor"),
     (("digits", "--mask-ratio", "0.5", "--codebook", "up"), r"unknown codebook 'up'"),
     (("digits", "--mask-ratio", "0.5", "--codes", "1"), r"1 codes; a codebook needs at least 2"),
     (("digits", "--mask-ratio", "0.5", "--images", "9999"), r"images 9999 exceeds the 1797 images"),

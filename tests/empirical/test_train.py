@@ -18,9 +18,11 @@ from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
 from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
+from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.model import MaskedAutoencoder
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
-from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, train, untrained
+from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, train, training_set, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
@@ -255,6 +257,17 @@ def test_what_the_configuration_says_changes_the_model(change: dict[str, object]
     assert not torch.equal(one.model.head.weight, other.model.head.weight)
 
 
+def test_masks_are_drawn_in_their_units() -> None:
+    pixels = Pixels("grey", np.zeros((5, 8, 8, 1), np.uint8), 255, np.zeros(5, np.int64), 2, np.zeros(1), np.ones(1))
+    config = with_(SHORT, mask_unit=2, mask_ratio=0.5)
+    draws = Draws(training_set(pixels, config, torch.device("cpu")), config)
+    squares = {(0, 1, 4, 5), (2, 3, 6, 7), (8, 9, 12, 13), (10, 11, 14, 15)}
+    wanted = {tuple(sorted(one + other)) for one in squares for other in squares - {one}}
+    assert {tuple(row) for step in range(draws.steps) for row in draws.at(step)[1].tolist()} <= wanted
+    with pytest.raises(InputError, match=r"mask unit 3 on 4 x 4 patches"):
+        train(pixels, with_(SHORT, mask_unit=3))
+
+
 def test_a_seed_is_a_run_and_the_callers_randomness_stays() -> None:
     before = torch.random.get_rng_state()
     # The one place where numpy's global state is looked at: to see that nobody touched it.
@@ -361,6 +374,7 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"mask_ratio": 1.0}, r"mask ratio 1 is outside \(0, 1\)"),
         ({"mask_ratio": math.nan}, r"mask ratio nan is outside"),
         ({"mask_kind": "stripes"}, r"unknown mask distribution 'stripes'; expected one of uniform, block, grid"),
+        ({"mask_unit": 0}, r"mask unit 0; expected the side of a square in patches"),
         ({"view": "set"}, r"unknown view 'set'; expected one of"),
         ({"size": "huge"}, r"unknown size 'huge'; expected one of micro"),
         ({"feature": "max"}, r"unknown feature 'max'; expected one of cls, mean"),

@@ -264,3 +264,46 @@ def test_mask_set_sorts_what_it_is_given() -> None:
     assert masks.kept.tolist() == [[0, 3], [1, 2]]
     assert masks.dropped.tolist() == [[1, 2], [0, 3]]
     assert masks.exhaustive
+
+
+@pytest.mark.parametrize(("grid", "unit"), [((4, 4), 2), ((2, 6), 2), ((6, 6), 3), ((3, 6), 3)])
+@pytest.mark.parametrize("kind", ["uniform", "block", "grid"])
+def test_units_are_kept_or_dropped_as_one(kind: MaskKind, grid: tuple[int, int], unit: int) -> None:
+    """Against the definition: of all masks of so many patches, those that are made of whole squares."""
+    rows, columns = grid
+    square = [(p // columns // unit, p % columns // unit) for p in range(rows * columns)]
+    units = len(set(square))
+    for kept_units in range(1, units):
+        ratio = round(1 - kept_units / units, 6)
+        masks = mask_distribution(kind, grid, ratio, unit)
+        assert masks.kept == unit**2 * kept_units
+        listed = list(map(tuple, masks.enumerate().tolist()))
+        assert listed == sorted(set(listed))
+        assert len(listed) == masks.total
+        for mask in listed:
+            assert mask == tuple(sorted(mask))
+            assert len(mask) == masks.kept
+            assert all(count == unit**2 for count in Counter(square[p] for p in mask).values())
+        coarse = mask_distribution(kind, (rows // unit, columns // unit), ratio)
+        chosen = {tuple(sorted({square[p] for p in mask})) for mask in listed}
+        wanted = [[divmod(u, columns // unit) for u in mask] for mask in coarse.enumerate().tolist()]
+        assert chosen == {tuple(sorted(mask)) for mask in wanted}
+        if kind == "uniform":
+            assert len(listed) == math.comb(units, kept_units)
+        drawn = masks.sample(np.random.default_rng(0), 40 * len(listed))
+        # A mask is missed with probability (1 − 1/T)^(40T) < e^-40.
+        assert set(map(tuple, drawn.tolist())) == set(listed)
+
+
+@pytest.mark.parametrize(
+    ("grid", "unit", "message"),
+    [
+        ((4, 4), 0, "mask unit 0; expected the side of a square in patches, at least 1"),
+        ((4, 4), 3, "mask unit 3 on 4 x 4 patches; expected a divisor of both sides that leaves at least 2 units"),
+        ((4, 6), 4, "mask unit 4 on 4 x 6 patches"),
+        ((4, 4), 4, "mask unit 4 on 4 x 4 patches"),
+    ],
+)
+def test_units_that_do_not_fit(grid: tuple[int, int], unit: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        mask_distribution("uniform", grid, 0.5, unit)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
@@ -162,6 +163,28 @@ def test_iterative_solver_equals_the_enumeration(hop: Hop, dense_side: int, monk
         assert low - CONTRACT <= tail <= high + CONTRACT
         assert found.tail_sq == pytest.approx(tail, abs=CONTRACT)
         assert found.residuals.max() < CONTRACT
+
+
+@pytest.mark.parametrize("hop", HOPS)
+@pytest.mark.parametrize("kind", ["uniform", "block", "grid"])
+def test_masks_in_units_are_masks_of_larger_patches(kind: MaskKind, hop: Hop) -> None:
+    """Squares of 2 × 2 patches, taken for one patch with a code of its own, give the same graph."""
+    rng = np.random.default_rng(3)
+    # Images of noise about two templates, so that squares repeat.
+    codes = rng.integers(2, size=(2, 4, 6))[rng.integers(2, size=60)] ^ (rng.random((60, 4, 6)) < 0.05)
+    labels = rng.integers(2, size=60)
+    squares = codes.reshape(60, 2, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(60, 6, 4) @ (1, 2, 4, 8)
+    fine = make_coded_images("fine", codes.reshape(60, 24), labels, grid=(4, 6))
+    coarse = make_coded_images("coarse", squares, labels, grid=(2, 3))
+    found, expected = (
+        answer(
+            mask_graph(images, mask_set(mask_distribution(kind, images.grid, ratio, unit)), "positional"), 0.5, 8, hop
+        )
+        for images, ratio, unit in ((fine, 0.5, 2), (coarse, 0.5, 1))
+    )
+    assert (found["kept"], expected["kept"]) == (12, 3)
+    assert expected["components"] < expected["vertices"][0]
+    check_equal(found, {**expected, "patches": 24, "kept": 12})
 
 
 def test_samples_say_that_they_are_samples() -> None:
