@@ -40,6 +40,7 @@ from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, check_fits, train, untrained
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
+from maskgraph.theory.ranks import local_processes
 
 COST = {"null": 0.15, "model": 1.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""
@@ -94,8 +95,11 @@ def run_recipe(
     """
     device = resolve_device(recipe.train.device)
     parts = _parts(recipe.data, data_dir)
+    beside = 1
+    if device.type == "cpu":
+        beside = local_processes() if group else min(workers, len(recipe.runs()))
     for config in recipe.runs():
-        check_fits(parts.train, config, device, group.count if group else 1)
+        check_fits(parts.train, config, device, group.count if group else 1, beside)
         check_checkpoint(_checkpoint(directory, config), parts.train, config)
     claim(directory / "recipe.json", recipe_table(recipe), resume, device, group, GROWS)
     jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]

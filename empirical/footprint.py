@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from maskgraph.empirical.config import TrainConfig
@@ -74,38 +77,87 @@ def parameter_count(shape: ModelConfig) -> int:
     if shape.family == "simmim":
         return count + shape.patch_dim * shape.dim
     decoder = 12 * shape.decoder_depth * shape.decoder_dim**2
-    return count + decoder + (shape.dim + shape.patch_dim) * shape.decoder_dim
+    read = shape.dim if shape.bottleneck is None else shape.bottleneck
+    squeezed = 0 if shape.bottleneck is None else shape.dim * shape.bottleneck
+    return count + squeezed + decoder + (read + shape.patch_dim) * shape.decoder_dim
+
+
+def free_bytes(device: torch.device) -> int:
+    """What a training that begins now can have of a device's memory."""
+    if device.type != "cuda":
+        return available_bytes()
+    # What an earlier model of this process has left is kept by the allocator, for whoever comes next.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
 
 
 def check_footprint(
-    shape: ModelConfig, config: TrainConfig, device: torch.device, processes: int, models: int = 1
+    shape: ModelConfig,
+    config: TrainConfig,
+    images: int,
+    device: torch.device,
+    processes: int = 1,
+    models: int = 1,
+    beside: int = 1,
 ) -> None:
     """Refuse a batch whose step cannot fit.
 
     Args:
         shape: the architecture.
         config: its training.
+        images: that there are to train on.
         device: where.
         processes: that share every batch.
         models: that are trained at once.
+        beside: trainings that begin on this machine, this one among them.
 
     Raises:
         InputError: naming the need, what there is, and the batch, or the number of models, that would fit.
     """
     half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
     kept = config.masks(shape.grid).kept
-    image, fixed = (
-        models * bytes_ for bytes_ in (TRANSIENT * activation_bytes(shape, kept, half), STATE * parameter_count(shape))
-    )
-    here = -(-config.batch // (processes * config.accumulate))
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+    batch = min(config.batch, images)
+    # Of uniformity's products of an image with all others, their squares and those with weights.
+    products = 3 * 4 * (batch + config.queue) if config.uniform else 0
+    image = models * (TRANSIENT * activation_bytes(shape, kept, half) + products)
+    fixed = models * STATE * parameter_count(shape)
+    here = -(-batch // (processes * config.accumulate))
+    if models > 1 and device.type == "cuda":
+        # The CUDA graph of the last batch of an epoch has memory of its own.
+        here += images % batch
+    free = free_bytes(device) // beside
     if fixed + here * image <= free:
         return
     need = f"{here} images at a time need about {gib(fixed + here * image)} of memory and {gib(free)} are free"
     if (several := int(models * free // (fixed + here * image))) and models > 1:
         raise InputError(f"{need}; {several} of the {models} models at once would fit: lower --stack")
+    if beside > 1:
+        need += f" for each of {beside} trainings at once"
     if fixed + image > free:
-        raise InputError(f"{need}; not even one would fit: choose a smaller --size")
+        few = ", or fewer --workers" if beside > 1 else ""
+        raise InputError(f"{need}; not even one would fit: choose a smaller size{few}")
     fit = int((free - fixed) // image)
-    parts = -(-config.batch // (processes * fit))
-    raise InputError(f"{need}; {fit} would fit: lower --batch, or keep it with --accumulate {parts}")
+    parts = -(-batch // (processes * fit))
+    raise InputError(f"{need}; {fit} would fit: lower the batch, or keep it with --accumulate {parts}")
+
+
+@contextmanager
+def room(config: TrainConfig, device: torch.device, models: int = 1) -> Iterator[None]:
+    """Say what to do where memory ran out although the estimate before the first step said that it would not.
+
+    Raises:
+        InputError: naming the batch, and what would take less.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # The allocator of CPUs has no exception of its own.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        what, mend = f"in {config.accumulate} parts", f"add --resume and --accumulate {2 * config.accumulate}"
+        if models > 1:
+            what, mend = f"of each of {models} models", "lower --stack, with another --out"
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{device.type} ran out of memory on {config.batch} images {what} ({reason}); {mend}"
+        ) from error

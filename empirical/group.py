@@ -11,7 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from maskgraph.theory.ranks import local_rank
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.ranks import local_processes, local_rank
 from maskgraph.theory.torch_group import join_group, others
 
 
@@ -61,9 +62,14 @@ class TorchGroup(Group):
         """Join them.
 
         Raises:
-            InputError: the others did not come.
+            InputError: the others did not come, or there is no GPU for this one.
         """
         if device.type == "cuda":
+            if local_rank() >= (there := torch.cuda.device_count()):
+                raise InputError(
+                    f"{local_processes()} processes on a machine with {there} GPUs; expected one for each: "
+                    f"torchrun --nproc-per-node {there}, or --device cpu"
+                )
             torch.cuda.set_device(local_rank())
         self.rank, self.count = join_group(device.type, "-m maskgraph recipe ...")
 

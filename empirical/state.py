@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -117,33 +118,34 @@ class State:
         if self.step + 1 < self.steps:
             following = self.draws.at(self.step + 1)
             self._next = self.step + 1, following
-            for rows in self._mine(len(following[0])):
-                self.data.prepare(following[0][rows], following[3][rows])
+            for part in self._mine(len(following[0])):
+                self.data.prepare(following[0][part.shown], following[3][part.shown])
         return draw
 
-    def _mine(self, size: int) -> list[slice]:
-        """The parts of a batch that this process runs, one after the other."""
+    def _mine(self, size: int) -> list[_Part]:
+        """The parts of a batch that this process runs, one after the other; at least one."""
         first, last = _cuts(size, self.group.count)[self.group.rank :][:2]
-        return [slice(first + low, first + high) for low, high in pairwise(_cuts(last - first, self.config.accumulate))]
+        parts = max(min(self.config.accumulate, last - first), 1)
+        return [_Part(slice(first + low, first + high)) for low, high in pairwise(_cuts(last - first, parts))]
 
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
         config, size = self.config, len(draw[0])
         cuts, mine = _cuts(size, self.group.count), self._mine(size)
-        batches = [self.data.batch(draw[0][rows], draw[1][rows], draw[2][rows], draw[3][rows]) for rows in mine]
+        batches = [self._batch(draw, part) for part in mine]
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
         if config.uniform and len(batches) > 1:
             # Features first, without gradient: a part's gradient hangs on the features of the others.
             with torch.no_grad():
                 everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, cuts)
-        for rows, batch in zip(mine, batches, strict=True):
-            with self._synchronised(rows is mine[-1]):
+        for part, batch in zip(mine, batches, strict=True):
+            with self._synchronised(part is mine[-1]):
                 reconstruction, z = self.network(batch)
                 first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:
                     everyone = everyone or self._everyone([z], batches, cuts)
-                    second = uniformity_share(z, batch.weights, rows, everyone)
+                    second = uniformity_share(z, batch.weights, part.shown, everyone)
                     loss = first + lam * second
                 # Processes average their gradients; shares add up.
                 with self.group.working():
@@ -152,14 +154,22 @@ class State:
             shares += torch.stack([first.detach(), second.detach()])
         if everyone is None:
             everyone = self._everyone(found, batches, cuts)
-            for z, batch, rows in zip(found, batches, mine, strict=True):
-                shares[UNIFORMITY] += uniformity_share(z, batch.weights, rows, everyone)
+            for z, batch, part in zip(found, batches, mine, strict=True):
+                shares[UNIFORMITY] += uniformity_share(z, batch.weights, part.shown, everyone)
         return shares, everyone
+
+    def _batch(self, draw: Draw, part: _Part) -> Batch:
+        """A part of what a step draws."""
+        rows, kept, dropped, draws = draw
+        at = part.shown
+        batch = self.data.batch(rows[at], kept[at], dropped[at], draws[at])
+        return batch if at == part.rows else replace(batch, weights=torch.zeros_like(batch.weights))
 
     def _everyone(self, found: list[Tensor], batches: list[Batch], cuts: list[int]) -> Everyone:
         lengths = np.diff(cuts).tolist()
-        z = self.group.gather(torch.cat(found), lengths)
-        weights = self.group.gather(torch.cat([batch.weights for batch in batches]), lengths)
+        own = lengths[self.group.rank]
+        z = self.group.gather(torch.cat(found)[:own], lengths)
+        weights = self.group.gather(torch.cat([batch.weights for batch in batches])[:own], lengths)
         queued = len(self.queue) > 0
         return Everyone(
             torch.cat([z, self.queue]) if queued else z,
@@ -192,6 +202,25 @@ class State:
         if isinstance(self.network, nn.parallel.DistributedDataParallel) and not last:
             return self.network.no_sync()
         return nullcontext()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some images of a batch, or none: then the batch's first stands there without weight.
+
+    The last batch of an epoch may have fewer images than there are processes, each of which has to run something that
+    gradients are shared after, and not all kernels take no image at all.
+
+    Attributes:
+        rows: which.
+    """
+
+    rows: slice
+
+    @property
+    def shown(self) -> slice:
+        """The images that are run."""
+        return self.rows if self.rows.stop > self.rows.start else slice(0, 1)
 
 
 def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,8 +7,7 @@ ends in the same bits on the same machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet
-from maskgraph.empirical.footprint import check_footprint
+from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
 from maskgraph.empirical.pixels import Pixels
@@ -93,7 +92,7 @@ def train(
     device = resolve_device(config.device)
     data = training_set(images, config, device)
     meta = identity(data, config)
-    check_footprint(config.model(data.grid, data.patch_dim), config, device, group.count)
+    check_footprint(config.model(data.grid, data.patch_dim), config, len(data), device, group.count)
     state = State(data, config, device, group)
     if path is not None:
         _restore(state, path, meta)
@@ -102,7 +101,7 @@ def train(
     saved = state.step
     try:
         for step in range(state.step, state.steps):
-            with _room(config, device):
+            with room(config, device):
                 state.advance()
             if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
                 check_finite(state.total()[: state.step], config)
@@ -121,18 +120,6 @@ def train(
     return _trained(state)
 
 
-@contextmanager
-def _room(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Say what to do where memory ran out although the estimate before the first step said that it would not."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise InputError(
-            f"{device.type} ran out of memory on {config.batch} images in {config.accumulate} parts "
-            f"({str(error).splitlines()[0]}); add --resume and --accumulate {2 * config.accumulate}"
-        ) from error
-
-
 def training_set(images: Images, config: TrainConfig, device: torch.device) -> TrainingSet:
     """What a configuration trains on.
 
@@ -146,10 +133,21 @@ def training_set(images: Images, config: TrainConfig, device: torch.device) -> T
     return image_set(images, device)
 
 
-def check_fits(images: Images, config: TrainConfig, device: torch.device, processes: int) -> None:
-    """Raise InputError for images that cannot be cut into patches for this model, or a batch beyond memory."""
+def check_fits(images: Images, config: TrainConfig, device: torch.device, processes: int, beside: int) -> None:
+    """Refuse, before anything is trained, what cannot be.
+
+    Args:
+        images: what is trained on.
+        config: how.
+        device: where.
+        processes: that share every batch.
+        beside: trainings that will go on at a time on this machine.
+
+    Raises:
+        InputError: images that cannot be cut into patches for this model, or a batch beyond memory.
+    """
     data = training_set(images, config, torch.device("cpu"))
-    check_footprint(config.model(data.grid, data.patch_dim), config, device, processes)
+    check_footprint(config.model(data.grid, data.patch_dim), config, len(data), device, processes, beside=beside)
 
 
 def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
-from maskgraph.empirical.footprint import check_footprint
+from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.stack import Stack, check_stack
 from maskgraph.empirical.train import (
     Images,
@@ -52,7 +54,7 @@ def train_stack(
     check_stack(configs)
     device = resolve_device(configs[0].device)
     data = training_set(images, configs[0], device)
-    check_footprint(configs[0].model(data.grid, data.patch_dim), configs[0], device, 1, len(configs))
+    check_footprint(configs[0].model(data.grid, data.patch_dim), configs[0], len(data), device, models=len(configs))
     stack = Stack(data, configs, device)
     metas = [identity(data, config) for config in configs]
     whole = [shared_identity(meta) for meta in metas]
@@ -61,7 +63,7 @@ def train_stack(
         check_same(checkpoint, found, {"stack": whole})
         stack.load(tensors, int(found["step"]))
         stack.seconds = float(found["seconds"])
-    _train(stack, configs, checkpoint, whole, checkpoint_every)
+    _train(stack, configs, checkpoint, whole, checkpoint_every, device)
     lost = _lost(stack, configs)
     # The stack's own stays until all of them are there.
     for state, path, meta, error in zip(stack.unstack(), paths, metas, lost, strict=True):
@@ -74,13 +76,19 @@ def train_stack(
 
 
 def _train(
-    stack: Stack, configs: Sequence[TrainConfig], checkpoint: Path, whole: list[dict[str, Any]], every: int
+    stack: Stack,
+    configs: Sequence[TrainConfig],
+    checkpoint: Path,
+    whole: list[dict[str, Any]],
+    every: int,
+    device: torch.device,
 ) -> None:
     """Train to the end, or until every model is lost."""
     saved = stack.step
     try:
         while stack.step < stack.steps:
-            stack.advance()
+            with room(configs[0], device, len(configs)):
+                stack.advance()
             if stack.step % every == 0 or stack.step == stack.steps:
                 if None not in (lost := _lost(stack, configs)):
                     raise next(error for error in lost if error is not None)

@@ -19,6 +19,9 @@ JOIN = timedelta(seconds=60)
 IDLE = timedelta(days=7)
 """How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once."""
 
+OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
+"""What errors of this process's own work say, where those of a lost one come from gloo or NCCL."""
+
 
 class RankLostError(ArithmeticError):
     """Another process of the group ended in the middle of common work."""
@@ -57,9 +60,10 @@ def others() -> Iterator[None]:
     """Within it, the end of another process is a RankLostError."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        # What went wrong here is nobody else's fault.
+        if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in OWN):
+            raise
         raise RankLostError(
             f"another process of this run has ended ({str(error).splitlines()[0][:120]}); run it again, or let "
             "torchrun do so: --max-restarts 1"

@@ -1,7 +1,7 @@
 """What the processes of a group run in the tests that they train as one: `python -m tests.empirical.in_parts ...`.
 
-Arguments: METHOD, images a batch, the checkpoint, and optionally the step at which the last process kills itself. The
-gradients of the last step go to a file beside the checkpoint.
+Arguments: METHOD, images a batch (4p: of pixels instead of codes), the checkpoint, and optionally the step at which the
+last process kills itself. The gradients of the last step go to a file beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 
 from maskgraph.empirical.group import TorchGroup
 from maskgraph.empirical.train import train
-from tests.empirical.toys import GROUPED, images, with_
+from tests.empirical.toys import GROUPED, images, pixels, with_
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     path = Path(sys.argv[3])
-    config = with_(GROUPED, method=sys.argv[1], batch=int(sys.argv[2]), epochs=1 if sys.argv[2] == "10" else 6)
+    batch, data = int(sys.argv[2].rstrip("p")), pixels(count=10) if sys.argv[2].endswith("p") else images()
+    config = with_(GROUPED, method=sys.argv[1], batch=batch, epochs=1 if batch == 10 else 6)
     group = TorchGroup(torch.device("cpu"))
     if len(sys.argv) > 4 and group.rank == group.count - 1:
         calls: list[int] = []
@@ -35,7 +36,7 @@ if __name__ == "__main__":
             step(optimiser)
 
         vars(torch.optim)["AdamW"].step = dying
-    found = train(images(), config, path, checkpoint_every=5, group=group)
+    found = train(data, config, path, checkpoint_every=5, group=group)
     if group.rank == 0:
         last = {name: p.grad for name, p in found.model.named_parameters() if p.grad is not None}
         save_file(last, path.with_suffix(".gradients"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from maskgraph.empirical import footprint
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.footprint import STATE, TRANSIENT, activation_bytes, check_footprint, flops, parameter_count
 from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, model_config
+from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import train
+from maskgraph.empirical.train_stack import train_stack
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import SHORT, images, with_
 
@@ -25,8 +28,13 @@ SHAPES = {
     "tiny at 28 pixels, half kept": (model_config("tiny", (7, 7), 16), 25),
     "base at 224 pixels": (model_config("base", (14, 14), 768), 49),
     "base with SimMIM": (model_config("base", (14, 14), 768, family="simmim"), 98),
+    "base with a wide bottleneck": (model_config("base", (14, 14), 768, bottleneck=20_000), 49),
     "base with a bottleneck": (model_config("base", (14, 14), 768, bottleneck=64), 49),
 }
+
+
+PLENTY = 10**9
+"""Images: more than a batch."""
 
 
 def saved(shape: ModelConfig, kept: int, count: int) -> int:
@@ -87,6 +95,21 @@ def test_parameters_are_counted_but_for_the_few(name: str) -> None:
     assert parameter_count(shape) == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.02)
 
 
+def test_what_shares_the_machine_shares_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, cpu = model_config("base", (14, 14), 768), torch.device("cpu")
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 8 * 2**30)
+    config = TrainConfig(size="base", batch=32, device="cpu")
+    check_footprint(shape, config, PLENTY, cpu)
+    with pytest.raises(InputError, match=r"and 2 GiB are free for each of 4 trainings at once; \d+ would fit"):
+        check_footprint(shape, config, PLENTY, cpu, beside=4)
+    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller size, or fewer --workers"):
+        check_footprint(shape, config, PLENTY, cpu, beside=10)
+    # No more images than there are, and uniformity pairs each with all others and the queue.
+    check_footprint(shape, with_(config, batch=10**9), 32, cpu)
+    with pytest.raises(InputError, match="would fit"):
+        check_footprint(shape, with_(config, method="u-mae", queue=10**8), PLENTY, cpu)
+
+
 def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
     shape, cpu = model_config("base", (14, 14), 768), torch.device("cpu")
     monkeypatch.setattr(footprint, "available_bytes", lambda: 8 * 2**30)
@@ -94,19 +117,19 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: py
     with pytest.raises(
         InputError, match=r"4096 images at a time need about .* GiB of memory and 8 GiB are free;"
     ) as told:
-        check_footprint(shape, config, cpu, 1)
-    found = re.search(r"; (\d+) would fit: lower --batch, or keep it with --accumulate (\d+)", str(told.value))
+        check_footprint(shape, config, PLENTY, cpu)
+    found = re.search(r"; (\d+) would fit: lower the batch, or keep it with --accumulate (\d+)", str(told.value))
     assert found is not None
     fit, parts = map(int, found.groups())
     image = TRANSIENT * activation_bytes(shape, 49, half=False)
     assert (
         STATE * parameter_count(shape) + fit * image <= 8 * 2**30 < STATE * parameter_count(shape) + (fit + 1) * image
     )
-    check_footprint(shape, with_(config, batch=fit), cpu, 1)
-    check_footprint(shape, with_(config, accumulate=parts), cpu, 1)
-    check_footprint(shape, config, cpu, parts)
+    check_footprint(shape, with_(config, batch=fit), PLENTY, cpu)
+    check_footprint(shape, with_(config, accumulate=parts), PLENTY, cpu)
+    check_footprint(shape, config, PLENTY, cpu, parts)
     with pytest.raises(InputError, match="would fit"):
-        check_footprint(shape, with_(config, accumulate=parts - 1), cpu, 1)
+        check_footprint(shape, with_(config, accumulate=parts - 1), PLENTY, cpu)
 
 
 def test_a_stack_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,20 +137,20 @@ def test_a_stack_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: py
     monkeypatch.setattr(footprint, "available_bytes", lambda: 8 * 2**30)
     config = TrainConfig(size="base", batch=16, device="cpu")
     with pytest.raises(InputError, match=r"; \d+ of the 9 models at once would fit: lower --stack$") as told:
-        check_footprint(shape, config, cpu, 1, models=9)
+        check_footprint(shape, config, PLENTY, cpu, models=9)
     fit = int(str(told.value).split("; ")[1].split()[0])
-    check_footprint(shape, config, cpu, 1, models=fit)
+    check_footprint(shape, config, PLENTY, cpu, models=fit)
     with pytest.raises(InputError, match=rf"; {fit} of the {fit + 1} models at once would fit"):
-        check_footprint(shape, config, cpu, 1, models=fit + 1)
+        check_footprint(shape, config, PLENTY, cpu, models=fit + 1)
     # Where one model alone is too much, its batch is.
-    with pytest.raises(InputError, match=r"would fit: lower --batch"):
-        check_footprint(shape, with_(config, batch=4096), cpu, 1, models=2)
+    with pytest.raises(InputError, match=r"would fit: lower the batch"):
+        check_footprint(shape, with_(config, batch=4096), PLENTY, cpu, models=2)
 
 
 def test_a_model_that_does_not_fit_at_all_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_bytes", lambda: 2**20)
     monkeypatch.setattr(State, "advance", lambda _: pytest.fail("training was begun"))
-    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller --size"):
+    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller size"):
         train(images(), SHORT)
 
 
@@ -140,6 +163,26 @@ def test_memory_that_runs_out_all_the_same_is_one_sentence(monkeypatch: pytest.M
         InputError, match=r"cpu ran out of memory on 4 images in 2 parts .*; add --resume and --acc.* 4$"
     ):
         train(images(), with_(SHORT, accumulate=2))
+
+
+def test_a_processor_out_of_memory_is_one_sentence_too_and_other_errors_are_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said = ["[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory", "shapes differ"]
+
+    def fails(_: object) -> None:
+        raise RuntimeError(said[0])
+
+    for kind in (State, Stack):
+        monkeypatch.setattr(kind, "advance", fails)
+    with pytest.raises(InputError, match=r"cpu ran out of memory on 4 images in 1 parts"):
+        train(images(), SHORT)
+    both, paths = [SHORT, with_(SHORT, seed=1)], [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
+    with pytest.raises(InputError, match=r"on 4 images of each of 2 models .*; lower --stack, with another --out$"):
+        train_stack(images(), both, paths, tmp_path / "stack.safetensors")
+    said[0] = said[1]
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(images(), SHORT)
 
 
 def test_bfloat16_takes_less() -> None:
