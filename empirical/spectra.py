@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,8 @@ RANKME_EPS = 1e-7
 """Added to each share of RankMe and LiDAR, as published."""
 
 LIDAR_DELTA = 1e-4
-"""Added to the within-class covariance of LiDAR, as published."""
+"""Added to the within-class covariance of LiDAR, as published: for features as a network gives them, of values about 1
+after its last norm."""
 
 FITTED = (10, 50)
 """Eigenvalues that α-ReQ's line is fitted to, by index from 0: the head bends, and the tail is noise. All of them where
@@ -173,7 +175,8 @@ def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
         "alpha_req": law.alpha,
         "alpha_req_r_squared": law.r_squared,
         "alpha_req_points": law.points,
-        "lidar": lidar(unit(views)),
+        # At that scale, whatever the network's own.
+        "lidar": lidar(math.sqrt(views.shape[2]) * unit(views)),
         "uniformity": uniformity(views[:, 0]),
         "alignment": alignment(views),
         **shares(crossed),
@@ -192,15 +195,19 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
     and at least 1 elsewhere.
     """
     rank, centred = float(min(images, dim)), float(min(images - 1, dim))
-    # The entropy is largest where all shares are equal; they sum to 1 and the eps of each.
-    total = 1 + rank * RANKME_EPS
-    entropic = (rank / total) ** total
+
+    def entropic(positive: float) -> float:
+        # The entropy is largest where the shares that may be positive are equal; with the eps of each they sum to more
+        # than 1, and of the others there is the eps alone.
+        total = 1 + positive * RANKME_EPS
+        return float((positive / total) ** total * RANKME_EPS ** (-(rank - positive) * RANKME_EPS))
+
     return {
-        "rankme": (1.0, entropic),
+        "rankme": (1.0, entropic(rank)),
         "stable_rank": (1.0, rank),
         "participation_ratio": (1.0, rank),
         "nesum": (0.0, centred),
-        "lidar": (1.0, entropic),
+        "lidar": (1.0, entropic(centred)),
         "uniformity": (max(0.0, (images / dim - 1) / (images - 1)), 1.0),
         "alignment": (-1.0, 1.0),
     }

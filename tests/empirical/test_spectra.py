@@ -101,6 +101,18 @@ def test_lidar_is_its_formula(images: int, q: int, dim: int, seed: int) -> None:
     assert lidar(views) == pytest.approx(wanted, rel=dim * 2e-6)
 
 
+@given(SEEDS)
+@searched(10)
+def test_lidar_is_measured_at_the_scale_that_it_was_published_for(seed: int) -> None:
+    """Views of variances near δ: at another scale δ would be most of them, or nothing."""
+    views = np.random.default_rng(seed).normal(size=(9, 3, 5)) * 0.02 + np.eye(9, 5)[:, None]
+    normed = views / np.linalg.norm(views, axis=2, keepdims=True) * math.sqrt(5)
+    wanted = lidar(normed)
+    assert abs(lidar(normed / math.sqrt(5)) - wanted) > 1e-3
+    for scale in (1.0, 1e3):
+        assert collapse_report(scale * views, views)["lidar"] == pytest.approx(wanted, rel=1e-9)
+
+
 def test_lidar_counts_the_directions_that_tell_images_apart() -> None:
     """Images on the axes of three dimensions of six, their views scattered in the other three."""
     rng = np.random.default_rng(0)
@@ -185,6 +197,10 @@ def test_bounds_are_reached() -> None:
     for name, measure in (("rankme", rankme), ("stable_rank", stable_rank)):
         assert measure(np.eye(4)) == pytest.approx(bounds(4, 4)[name][1])
         assert measure(np.ones((4, 4))) == pytest.approx(1, abs=1e-5)
+    # Four points span three directions about their mean.
+    points = np.eye(4)[:, None].repeat(2, axis=1)
+    assert lidar(points) == pytest.approx(bounds(4, 4)["lidar"][1], abs=1e-9)
+    assert bounds(4, 4)["lidar"][1] == pytest.approx(3, abs=1e-4)
     assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
 
 
