@@ -51,6 +51,8 @@ class TrainConfig:
         lr: peak learning rate.
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
+        beta2: of AdamW: the published 0.95 of MAE; SimMIM's is 0.999.
+        clip: norm that the gradient of a step is scaled down to where it exceeds that; 0: never.
         seed: of initialisation, order and masks.
         device: auto, cpu or cuda.
         precision: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16.
@@ -78,6 +80,8 @@ class TrainConfig:
     lr: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
+    beta2: float = 0.95
+    clip: float = 0.0
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -144,10 +148,12 @@ def check_config(config: TrainConfig) -> None:
             raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")
     if config.accumulate > config.batch:
         raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")
-    for name in ("lam", "lr", "weight_decay"):
+    for name in ("lam", "lr", "weight_decay", "clip"):
         value = getattr(config, name)
         if value != "auto" and not 0 <= value < math.inf:
             raise InputError(f"{name} {value:g}; expected a number of at least 0")
+    if not 0 <= config.beta2 < 1:
+        raise InputError(f"beta2 {config.beta2:g}; expected a number in [0, 1), such as 0.95")
     if not 0 <= config.warmup < 1:
         raise InputError(f"warmup {config.warmup:g}; expected a share of the steps in [0, 1), such as 0.05")
     if not config.diagonal and config.batch + config.queue < 2:

@@ -151,6 +151,11 @@ def _checkpoint(directory: Path, config: TrainConfig) -> Path:
     return directory / "models" / f"{run_name(config)}.safetensors"
 
 
+def _tuned(directory: Path, name: str) -> Path:
+    """The checkpoint of fine-tuning, for as long as it goes on."""
+    return directory / "models" / f".fine-tune-{name}.safetensors"
+
+
 def _outputs(directory: Path, job: Job) -> list[Path]:
     """What a piece leaves; its record is written last."""
     kind, name = job
@@ -183,6 +188,7 @@ def _do(
     np.savez_compressed(archive, **{LABELS: parts.test.labels}, **judged.predicted)  # type: ignore[arg-type]
     write_atomically(directory / "predictions" / f"{name}.npz", archive.getvalue())
     write_json(directory / "records" / f"{name}.json", judged.record)
+    _tuned(directory, name).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)
@@ -210,7 +216,15 @@ def _network(
     curve.close()
     if group.rank > 0:
         return Judged({}, {})
-    judged = judge_network(trained.model, parts, recipe.judge, _masks(recipe, trained), config.seed)
+    judged = judge_network(
+        trained.model,
+        parts,
+        recipe.judge,
+        _masks(recipe, trained),
+        config.seed,
+        config.precision,
+        _tuned(directory, name),
+    )
     return _told(
         judged,
         recipe,

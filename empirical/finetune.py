@@ -1,24 +1,34 @@
 """Full fine-tuning: encoder and a linear classifier trained together, the lower a block the slower (layer decay).
 
-After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254), without mixup, cutmix and
-drop path, which belong to recipes for hundreds of epochs.
+After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254), without mixup, cutmix,
+random erasing, RandAugment and drop path, which belong to recipes for hundreds of epochs. The mean is of tokens after
+the network's own last norm, where the published code has a new norm after the mean.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.model import MaskedModel
+from maskgraph.empirical.network import autocast
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import schedule
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.errors import InputError
+
+APART = 200
+"""Least steps between two checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class FineTune:
     """How a network is fine-tuned.
 
     Attributes:
-        feature: what the classifier reads: mean (as published) or cls.
+        feature: what the classifier reads: mean or cls.
         epochs: passes over the images.
         batch: images a step.
         lr: peak learning rate of the classifier and of the last norm.
@@ -34,6 +44,7 @@ class FineTune:
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
         smoothing: of the labels.
+        precision: auto, fp32 or bf16 (see `TrainConfig`).
         seed: of the classifier, the order and the crops.
     """
 
@@ -45,6 +56,7 @@ class FineTune:
     weight_decay: float = 0.05
     warmup: float = 0.1
     smoothing: float = 0.1
+    precision: str = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,7 +64,11 @@ class FineTune:
         if self.feature not in ("cls", "mean"):
             raise InputError(f"feature {self.feature!r} to fine-tune; expected cls or mean")
         if self.epochs < 1 or self.batch < 1:
-            raise InputError(f"epochs {self.epochs} and batch {self.batch}; expected at least 1 of each")
+            raise InputError(
+                f"{self.epochs} epochs of fine-tuning in batches of {self.batch}; expected at least 1 of each"
+            )
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"learning rate {self.lr:g} of fine-tuning; expected a positive number, such as 0.001")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay {self.layer_decay:g}; expected a factor in (0, 1], such as 0.75")
 
@@ -76,20 +92,23 @@ class Classifier(nn.Module):
         return out
 
 
-def fine_tune(model: MaskedModel, train: Pixels | Stream, classes: int, how: FineTune) -> Classifier:
-    """Fine-tune a copy of a model.
+def fine_tune(
+    model: MaskedModel, train: Pixels | Stream, classes: int, how: FineTune, path: Path | None = None
+) -> Classifier:
+    """Fine-tune a copy of a model, or go on where its checkpoint stopped.
 
     Args:
         model: where it starts; it stays as it is.
         train: labelled images, augmented as they say.
         classes: how many.
         how: the recipe.
+        path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps.
 
     Returns:
         the classifier, in evaluation mode.
 
     Raises:
-        InputError: labels beyond the classes.
+        InputError: labels beyond the classes; a checkpoint of something else, or one that cannot be read or written.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
@@ -100,7 +119,14 @@ def fine_tune(model: MaskedModel, train: Pixels | Stream, classes: int, how: Fin
     data, labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
     optimiser = torch.optim.AdamW(_groups(classifier, how), lr=how.lr, betas=(0.9, 0.999))
     batches = -(-len(data) // how.batch)
-    for step in range(steps := batches * how.epochs):
+    every, begun = max(batches, APART), 0
+    meta = {"fine_tune": asdict(how), "classes": classes, "data": data.digest(), "from": _digest(model)}
+    if path is not None and path.exists():
+        tensors, found = read_checkpoint(path)
+        check_same(path, found, meta)
+        _load(classifier, optimiser, tensors)
+        begun = int(found["step"])
+    for step in range(begun, steps := batches * how.epochs):
         epoch, index = divmod(step, batches)
         order = np.random.default_rng([how.seed, 6, epoch]).permutation(len(data))
         rows = order[index * how.batch : (index + 1) * how.batch]
@@ -109,10 +135,14 @@ def fine_tune(model: MaskedModel, train: Pixels | Stream, classes: int, how: Fin
         draws = data.draw(np.random.default_rng([how.seed, 7, step]), len(rows))
         patches = data.augmented(rows, draws)
         wanted = labels[torch.as_tensor(rows, device=device)]
-        loss = functional.cross_entropy(classifier(patches), wanted, label_smoothing=how.smoothing)
+        with autocast(how.precision, device):
+            logits = classifier(patches)
+        loss = functional.cross_entropy(logits.float(), wanted, label_smoothing=how.smoothing)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
+        if path is not None and ((step + 1) % every == 0 or step + 1 == steps):
+            write_checkpoint(path, _tensors(classifier, optimiser), {**meta, "step": step + 1})
     return classifier.eval()
 
 
@@ -144,6 +174,33 @@ def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:
         elif part[1] in ("embed", "cls"):
             scales[name] = decay ** (depth + 1)
     return scales
+
+
+def _digest(model: MaskedModel) -> str:
+    """A fingerprint of the weights that fine-tuning starts from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(classifier: Classifier, optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
+    """What a checkpoint holds, under the names that `_load` looks for."""
+    tensors = {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
+    for name, parameter in classifier.named_parameters():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
+    return tensors
+
+
+def _load(classifier: Classifier, optimiser: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
+    """Take up the tensors of a checkpoint."""
+    classifier.load_state_dict({name: tensors[f"classifier.{name}"] for name in classifier.state_dict()})
+    for name, parameter in classifier.named_parameters():
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
+                # Not fused: this AdamW counts its steps on the host.
+                optimiser.state[parameter][key] = stored if key == "step" else stored.to(parameter.device)
 
 
 def _groups(classifier: Classifier, how: FineTune) -> list[dict[str, object]]:

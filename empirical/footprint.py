@@ -9,6 +9,7 @@ import torch
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.model import ModelConfig
+from maskgraph.empirical.network import resolve_precision
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.memory import available_bytes, gib
 
@@ -114,7 +115,7 @@ def check_footprint(
     Raises:
         InputError: naming the need, what there is, and the batch, or the number of models, that would fit.
     """
-    half = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    half = resolve_precision(config.precision, device) == "bf16"
     kept = config.masks(shape.grid).kept
     batch = min(config.batch, images)
     # Of uniformity's products of an image with all others, their squares and those with weights.

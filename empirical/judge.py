@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import spectra
-from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.finetune import fine_tune, predictions
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
 from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.parts import Parts
 from maskgraph.empirical.probes import Labelled, few_shot_probe
 from maskgraph.empirical.readout import Features, layer_features, view_features, whole_features
-from maskgraph.empirical.recipe import JudgePlan
+from maskgraph.empirical.recipe import JudgePlan, fine_tuning
 from maskgraph.empirical.stream import take
 from maskgraph.graphs.masks import MaskDistribution
 
@@ -69,7 +70,15 @@ Three = tuple[Features, Features, Features]
 """Features of the images of train, validation and test."""
 
 
-def judge_network(model: MaskedModel, parts: Parts, plan: JudgePlan, masks: MaskDistribution, seed: int) -> Judged:
+def judge_network(
+    model: MaskedModel,
+    parts: Parts,
+    plan: JudgePlan,
+    masks: MaskDistribution,
+    seed: int,
+    precision: str = "fp32",
+    tuned: Path | None = None,
+) -> Judged:
     """Every readout that is asked for and every measure of collapse.
 
     Probes are fitted on train and validation together, but for what ridge chooses on validation; networks and
@@ -81,6 +90,8 @@ def judge_network(model: MaskedModel, parts: Parts, plan: JudgePlan, masks: Mask
         plan: what is asked for.
         masks: of the views that collapse is measured on.
         seed: of few-shot draws, of probes that are trained and of masks.
+        precision: of fine-tuning.
+        tuned: checkpoint of fine-tuning.
     """
     labels, kinds = Labels.of(parts), model.features
     read = [whole_features(model, part, kinds) for part in (parts.train, parts.validation, parts.test)]
@@ -93,9 +104,9 @@ def judge_network(model: MaskedModel, parts: Parts, plan: JudgePlan, masks: Mask
         predicted |= {f"{kind}.{name}": classes for name, classes in found.items()}
         regularisers |= {f"{kind}.{name}": value for name, value in chosen.items()}
     if "fine-tune" in plan.probes:
-        how = FineTune(epochs=plan.fine_tune_epochs, seed=seed)
-        tuned = fine_tune(model, parts.train, int(labels.train.max()) + 1, how)
-        predicted[f"{how.feature}.fine-tune"] = predictions(tuned, parts.test)
+        how = fine_tuning(plan, precision, seed)
+        classifier = fine_tune(model, parts.train, int(labels.train.max()) + 1, how, tuned)
+        predicted[f"{how.feature}.fine-tune"] = predictions(classifier, parts.test)
     record = {
         "scores": scored(predicted, labels.test),
         "regularisers": regularisers,

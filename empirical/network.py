@@ -27,16 +27,22 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32."""
-        with self._autocast():
+        with autocast(self._config.precision, self._device):
             reconstruction, tokens = self.model(batch.visible, batch.positions, batch.slots)
             tokens = self.model.norm(tokens) if self._config.final_norm == "twice" else tokens
             return reconstruction.float(), unit(self.model.feature(tokens, self._config.feature))
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        wanted = self._config.precision
-        if wanted == "bf16" or (wanted == "auto" and self._device.type == "cuda"):
-            return torch.autocast(self._device.type, torch.bfloat16)
-        return nullcontext()
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """What auto stands for on a device: bf16 on CUDA, fp32 on a CPU; anything else stands for itself."""
+    return precision if precision != "auto" else "bf16" if device.type == "cuda" else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The context in which a model runs in a precision: auto, fp32 or bf16."""
+    if resolve_precision(precision, device) == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
 
 
 def error_share(config: TrainConfig, reconstruction: Tensor, batch: Batch, size: int) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.typed import check_tables, read_toml, typed
@@ -34,6 +35,9 @@ class JudgePlan:
         probes: ridge, sgd (the published linear probe), knn, few-shot, fine-tune.
         layers: whether each block's output is probed by ridge, too.
         fine_tune_epochs: of fine-tuning.
+        fine_tune_batch: images a step of it.
+        fine_tune_lr: its peak learning rate.
+        layer_decay: factor from one block's learning rate to that of the block below.
         every: epochs between two points of the curve, and between two checkpoints.
         views: masks of an image that collapse is measured on.
         images: test images that collapse is measured on.
@@ -42,6 +46,9 @@ class JudgePlan:
     probes: tuple[Probe, ...] = ("ridge", "knn", "few-shot")
     layers: bool = True
     fine_tune_epochs: int = 20
+    fine_tune_batch: int = 128
+    fine_tune_lr: float = 1e-3
+    layer_decay: float = 0.75
     every: int = 10
     views: int = 8
     images: int = 1024
@@ -174,6 +181,22 @@ def recipe_table(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def fine_tuning(plan: JudgePlan, precision: str, seed: int) -> FineTune:
+    """How a network is fine-tuned.
+
+    Raises:
+        InputError: a value that cannot be run.
+    """
+    return FineTune(
+        epochs=plan.fine_tune_epochs,
+        batch=plan.fine_tune_batch,
+        lr=plan.fine_tune_lr,
+        layer_decay=plan.layer_decay,
+        precision=precision,
+        seed=seed,
+    )
+
+
 def check_recipe(recipe: Recipe) -> Recipe:
     """The recipe itself, if every value in it can be run.
 
@@ -190,12 +213,12 @@ def check_recipe(recipe: Recipe) -> Recipe:
     for name, value, least in (
         ("seeds", recipe.seeds, 1),
         ("every", judge.every, 1),
-        ("fine_tune_epochs", judge.fine_tune_epochs, 1),
         ("views", judge.views, 2),
         ("images", judge.images, 2),
     ):
         if value < least:
             raise InputError(f"{name} {value}; expected at least {least}")
+    fine_tuning(judge, recipe.train.precision, 0)
     if recipe.train.view != "positional":
         raise InputError(f"view {recipe.train.view}; networks on pixels know positions: leave view out")
     for config in recipe.runs():

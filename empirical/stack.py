@@ -44,7 +44,7 @@ def check_stack(configs: Sequence[TrainConfig]) -> None:
         differing = [name for name in SHARED if getattr(config, name) != getattr(first, name)]
         if differing:
             raise InputError(f"a stack of models that differ in {differing[0]}; expected only {', '.join(OWN)} to")
-    for name, usual in (("queue", 0), ("accumulate", 1)):
+    for name, usual in (("queue", 0), ("accumulate", 1), ("clip", 0)):
         if getattr(first, name) != usual:
             raise InputError(f"{name} {getattr(first, name)} in a stack; models with it are trained alone: stack 1")
     if any(config.lam == "auto" for config in configs):

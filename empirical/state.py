@@ -26,7 +26,7 @@ from maskgraph.empirical.model import build_model
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
 
-BETAS = (0.9, 0.95)
+BETA1 = 0.9
 
 LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 """With lam auto: steps between two measurements of L, and the most images whose pairs it is measured on."""
@@ -70,6 +70,8 @@ class State:
         lam = self._lam(draw)
         self.optimiser.zero_grad(set_to_none=True)
         shares, everyone = self._backward(draw, lam)
+        if config.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.whole = False
         self.optimiser.step()
         self.losses[self.step, :LAM] = shares
@@ -254,7 +256,7 @@ def optimiser(
     Args:
         named: the parameters.
         decayed: names of those that decay.
-        config: learning rate and decay.
+        config: learning rate, decay and the second beta.
         capturable: whether its steps will be part of a CUDA graph.
     """
     groups = [
@@ -263,4 +265,4 @@ def optimiser(
     ]
     # A graph reads its learning rate where it lies.
     lr = torch.tensor(config.lr, device=next(iter(named.values())).device) if capturable else config.lr
-    return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True, capturable=capturable)
+    return torch.optim.AdamW(groups, lr=lr, betas=(BETA1, config.beta2), fused=True, capturable=capturable)

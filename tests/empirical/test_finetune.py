@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from maskgraph.empirical import finetune
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.readout import whole_features
@@ -60,6 +62,41 @@ def test_it_learns_labels_by_heart_and_leaves_the_model_alone(feature: str) -> N
         assert torch.equal(one, other)
 
 
+def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "APART", 3)
+    how, path = FineTune(epochs=4, batch=5), tmp_path / "tuned.safetensors"
+    whole = fine_tune(network(), pixels(), 3, how)
+    calls, step = [], torch.optim.AdamW.step
+
+    def stopping(optimiser: torch.optim.AdamW) -> None:
+        calls.append(0)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        step(optimiser)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(network(), pixels(), 3, how, path)
+    again = fine_tune(network(), pixels(), 3, how, path)
+    # Three steps an epoch: the sixth was stored, the eighth broken off, six were left.
+    assert len(calls) == 8 + 6
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(InputError, match=r"tuned.safetensors is a checkpoint of another model \(fine_tune.seed is 0"):
+        fine_tune(network(), pixels(), 3, dataclasses.replace(how, seed=1), path)
+    with pytest.raises(InputError, match=r"is a checkpoint of another model \(from "):
+        fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
+
+
+def test_bfloat16_tunes_too() -> None:
+    """Its steps are others, and it learns the same by heart."""
+    images = dataclasses.replace(pixels(count=40), labels=np.random.default_rng(1).integers(4, size=40))
+    how = FineTune(epochs=40, batch=20, lr=2e-3, smoothing=0.0, seed=3)
+    single, half = (fine_tune(network(), images, 4, dataclasses.replace(how, precision=p)) for p in ("fp32", "bf16"))
+    assert not torch.equal(single.classify.weight, half.classify.weight)
+    assert (predictions(half, images) == images.labels).mean() == 1
+
+
 def test_predictions_are_those_of_the_linear_layer() -> None:
     images, model = pixels(), network()
     classifier = Classifier(model, 3, "mean")
@@ -78,5 +115,5 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         FineTune(feature="max")
     with pytest.raises(InputError, match=r"layer_decay 0; expected a factor"):
         FineTune(layer_decay=0.0)
-    with pytest.raises(InputError, match=r"epochs 0 and batch 1; expected at least 1"):
+    with pytest.raises(InputError, match=r"0 epochs of fine-tuning in batches of 1; expected at least 1"):
         FineTune(epochs=0, batch=1)

@@ -181,7 +181,10 @@ def test_some_images_are_drawn_from_the_training_part() -> None:
         ({**DIGITS, "expect": {"images": "many"}}, r"\[expect\] sets images to 'many'; expected an integer"),
         ({**DIGITS, "data": {**DIGITS["data"], "size": 8}}, r"size 8 for digits, whose images have their own"),
         ({"data": {"dataset": "folder", "patch": 16}}, r"images of a folder have sizes of their own; add size = 224"),
-        ({**DIGITS, "judge": {"fine_tune_epochs": 0}}, r"fine_tune_epochs 0; expected at least 1"),
+        (
+            {**DIGITS, "judge": {"fine_tune_epochs": 0}},
+            r"0 epochs of fine-tuning in batches of 128; expected at least 1",
+        ),
         ({**DIGITS, "judge": {"views": 1}}, r"views 1; expected at least 2"),
         ({"data": {**DIGITS["data"], "crop": [0.5]}}, r"crop \[0.5\]; expected the least and the largest share"),
         ({"data": {**DIGITS["data"], "crop": [0.5, 2]}}, r"crop from 0.5 to 2 of the area"),

@@ -19,9 +19,11 @@ from maskgraph.empirical import state as state_module
 from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.draws import Draws
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.state import State
 from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, train, training_set, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
@@ -245,6 +247,8 @@ def test_mae_does_not_depend_on_the_weight_of_uniformity() -> None:
         {"lam": 0.2},
         {"mask_kind": "block"},
         {"queue": 5},
+        {"beta2": 0.5},
+        {"clip": 1e-3},
         {"diagonal": False},
         {"feature": "tokens"},
         {"bottleneck": 8},
@@ -266,6 +270,19 @@ def test_masks_are_drawn_in_their_units() -> None:
     assert {tuple(row) for step in range(draws.steps) for row in draws.at(step)[1].tolist()} <= wanted
     with pytest.raises(InputError, match=r"mask unit 3 on 4 x 4 patches"):
         train(pixels, with_(SHORT, mask_unit=3))
+
+
+def test_a_long_gradient_is_scaled_down_to_the_clip() -> None:
+    def gradient(clip: float) -> Tensor:
+        config = with_(SHORT, clip=clip)
+        state = State(training_set(images(), config, torch.device("cpu")), config, torch.device("cpu"), Group())
+        state.advance()
+        return torch.cat([p.grad.flatten() for p in state.model.parameters() if p.grad is not None])
+
+    free = gradient(0.0)
+    assert torch.equal(gradient(1e3), free)
+    # Less by the 1e-6 that torch adds to the norm before it divides by it.
+    torch.testing.assert_close(gradient(1e-3), free * (1e-3 / (free.norm() + 1e-6)), rtol=1e-5, atol=0)
 
 
 def test_a_seed_is_a_run_and_the_callers_randomness_stays() -> None:
@@ -384,6 +401,8 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"batch": 0}, r"batch 0; expected at least 1"),
         ({"accumulate": 0}, r"accumulate 0; expected at least 1"),
         ({"accumulate": 5}, r"accumulate 5 parts of 4 images; expected at most batch"),
+        ({"beta2": 1.0}, r"beta2 1; expected a number in \[0, 1\)"),
+        ({"clip": -1.0}, r"clip -1; expected a number of at least 0"),
         ({"queue": -1}, r"queue -1; expected at least 0"),
         ({"target": "edges"}, r"unknown target 'edges'; expected pixels or normalised"),
         ({"distance": "huber"}, r"unknown distance 'huber'; expected auto, squared or absolute"),
