@@ -57,6 +57,8 @@ def check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]
         if old == new:
             continue
         what = f"{part} {old!r} there, {new!r} here"
+        if part == "data":
+            what = "its images, or how they are cut and normalised, are others"
         if isinstance(old, dict) and isinstance(new, dict):
             if not (fields := [key for key in new if key not in old or old[key] != new[key]]):
                 continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,21 @@ import torch
 
 from maskgraph.empirical.config import WHERE
 from maskgraph.empirical.group import Group
+from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.records import read_object, write_json
 from maskgraph.graphs.errors import InputError
 
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
 
-FREE = {("train", key) for key in WHERE}
-"""What may differ between a plan and the one that it resumes."""
+FREE = {("train", key) for key in (*WHERE, "precision")}
+"""What may differ between a plan and the one that it resumes; what a precision stands for may not."""
 
+OTHER = {"study": "recipe", "recipe": "study"}
+"""What else a directory may hold, and then not this."""
+
+
+Table = dict[str, Any]
+"""A plan as TOML and JSON have it: keys by table."""
 
 Key = tuple[str, str]
 """A table of a plan and a key in it."""
@@ -27,7 +34,8 @@ Key = tuple[str, str]
 
 def claim(
     path: Path,
-    plan: dict[str, Any],
+    plan: Table,
+    canonical: Callable[[Table], Table],
     resume: bool,
     device: torch.device,
     group: Group | None = None,
@@ -38,6 +46,7 @@ def claim(
     Args:
         path: study.json or recipe.json of a directory.
         plan: its table of tables.
+        canonical: a stored table in the form of `plan`: what was written before a key was there has its default.
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
         group: the processes that claim it together: all of them look, and then the first one writes.
@@ -48,13 +57,22 @@ def claim(
         InputError: a directory of another plan, or one that exists while `resume` is false.
     """
     what, directory, stored = path.stem, path.parent, None
+    if (directory / f"{OTHER[what]}.json").exists():
+        raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
+    precision = resolve_precision(plan["train"]["precision"], device)
     if path.exists():
         if not resume:
             raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
         stored = read_object(path, ("plan", "machine"))
+        stored["plan"] = canonical(stored["plan"])
         if differing := _differences(stored["plan"], plan, grows):
             raise InputError(
                 f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
+            )
+        begun = stored["machine"].get("precision", precision)
+        if precision != begun:
+            raise InputError(
+                f"{directory} was begun in {begun} and would go on in {precision}; set precision to {begun}"
             )
     if group is not None:
         group.wait()
@@ -71,6 +89,7 @@ def claim(
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
+        "precision": precision,
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(path, {"plan": plan, "machine": machine})

@@ -32,6 +32,10 @@ class Curve:
         self._events = events
         self._writer: Any = None
 
+    def __contains__(self, step: int) -> bool:
+        """Whether the last point is of this step."""
+        return bool(self.points) and self.points[-1]["step"] == step
+
     def add(self, trained: TrainedModel, epoch: float, steps: int, probed: dict[str, float]) -> None:
         """Add a point; points from here on, of a run that was cut off after them, are dropped.
 

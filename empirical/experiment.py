@@ -100,8 +100,9 @@ def run_recipe(
         beside = local_processes() if group else min(workers, len(recipe.runs()))
     for config in recipe.runs():
         check_fits(parts.train, config, device, group.count if group else 1, beside)
+    claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, group, GROWS)
+    for config in recipe.runs():
         check_checkpoint(_checkpoint(directory, config), parts.train, config)
-    claim(directory / "recipe.json", recipe_table(recipe), resume, device, group, GROWS)
     jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
     if group is not None:
         # All know what is left before anyone does a part of it.
@@ -116,6 +117,10 @@ def run_recipe(
         share = sum(COST[one[0]] * (1.0 if one in done else _trained_share(recipe, directory, one)) for one in jobs)
         label = job[1] if job is not None else "training"
         report(len(done), len(jobs), label, share / sum(COST[one[0]] for one in jobs))
+
+
+def _canonical(table: dict[str, Any]) -> dict[str, Any]:
+    return recipe_table(recipe_from(table))
 
 
 def _together(
@@ -204,7 +209,7 @@ def _network(
     batches = -(-len(parts.train.labels) // config.batch)
 
     def watch(trained: TrainedModel, steps: int) -> None:
-        if group.rank > 0:
+        if group.rank > 0 or len(trained.losses) in curve:
             return
         curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
         if tell is not None:

@@ -81,7 +81,9 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     device = resolve_device(plan.train.device)
     _check_ratios(plan, split.train)
     # Of a stack every model's bits hang on the others.
-    claim(directory / "study.json", plan_table(plan), resume, device, grows=GROWS if plan.stack == 1 else ())
+    claim(
+        directory / "study.json", plan_table(plan), _canonical, resume, device, grows=GROWS if plan.stack == 1 else ()
+    )
     for config in plan.runs():
         check_checkpoint(_checkpoint(directory, config), split.train, config)
     jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
@@ -95,6 +97,10 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
             assert job is not None
             spent, done = spent + _cost(plan, job), done + 1
             report(done, len(jobs), job[1], spent / total)
+
+
+def _canonical(table: dict[str, Any]) -> dict[str, Any]:
+    return plan_table(plan_from(table))
 
 
 def _rounds(plan: Plan, directory: Path, jobs: list[Job]) -> list[list[Job]]:

@@ -23,6 +23,7 @@ from maskgraph.empirical.data import CodedSet, TrainingSet
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
+from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
 from maskgraph.empirical.stream import Stream, image_set
@@ -73,8 +74,8 @@ def train(
         config: how.
         path: its checkpoint; None keeps none. One that is finished is returned as it is. A checkpoint may be gone on
             with by another number of processes.
-        watch: shown the model every `checkpoint_every` steps and at the end, after the checkpoint was written; in every
-            process of a group.
+        watch: shown the model every `checkpoint_every` steps and at the end, after the checkpoint was written, and
+            again when one of these is gone on with; in every process of a group.
         checkpoint_every: steps between two checkpoints.
         group: the processes that train it together, each with its part of every batch; None: this one alone.
 
@@ -99,6 +100,10 @@ def train(
         if state.step < state.steps:
             store(state, path, meta)
     saved = state.step
+    if watch is not None and saved and (saved % checkpoint_every == 0 or saved == state.steps):
+        # Whoever was killed after this checkpoint may have seen nothing of it.
+        watch(_trained(state), state.steps)
+        state.model.train()
     try:
         for step in range(state.step, state.steps):
             with room(config, device):
@@ -154,7 +159,8 @@ def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
         data = training_set(images, config, torch.device("cpu"))
-        check_same(path, read_checkpoint(path)[1], shared_identity(identity(data, config)))
+        meta = identity(data, config)
+        check_same(path, _completed(read_checkpoint(path)[1], meta), shared_identity(meta))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -206,12 +212,21 @@ def check_finite(losses: Tensor, config: TrainConfig) -> None:
 def identity(data: TrainingSet, config: TrainConfig) -> dict[str, Any]:
     """What a checkpoint belongs to."""
     shape = dataclasses.asdict(config.model(data.grid, data.patch_dim))
-    return {"model": shape, "train": dataclasses.asdict(config), "data": data.digest()}
+    # What auto stands for depends on the device, and a training may go on on another.
+    precision = resolve_precision(config.precision, resolve_device(config.device))
+    return {"model": shape, "train": dataclasses.asdict(config), "precision": precision, "data": data.digest()}
 
 
 def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:
     """What a checkpoint must share to be gone on with."""
-    return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in WHERE}}
+    free = (*WHERE, "precision")
+    return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in free}}
+
+
+def _completed(found: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """Metadata that was found, with the defaults of whatever choices came later."""
+    known = {"precision": meta["precision"], **found}
+    return {**known, "train": {**dataclasses.asdict(TrainConfig()), **found["train"]}}
 
 
 def store(state: State, path: Path, meta: dict[str, Any]) -> None:
@@ -226,7 +241,7 @@ def _restore(state: State, path: Path, meta: dict[str, Any]) -> None:
     """Take up the checkpoint at `path`, if there is one."""
     if path.exists():
         tensors, found = read_checkpoint(path)
-        check_same(path, found, shared_identity(meta))
+        check_same(path, _completed(found, meta), shared_identity(meta))
         state.load(tensors, int(found["step"]))
         state.seconds = float(found["seconds"])
     # Nobody writes before all have read.

@@ -71,6 +71,10 @@ def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.Ca
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").read_text() == page
     capsys.readouterr()
+    assert_refused(
+        capsys, r"holds a recipe, whose networks see pixels .*; expected a run of maskgraph", "verify", str(run)
+    )
+    capsys.readouterr()
     assert main(["recipe", str(small), "--out", str(run), "--resume", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [record["method"] for record in found["records"][:4]] == ["mae", "mae", "u-mae", "u-mae"]

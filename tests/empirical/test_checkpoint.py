@@ -187,6 +187,18 @@ def test_a_checkpoint_of_another_configuration_is_refused(
     assert path.read_bytes() == before
 
 
+def test_a_checkpoint_from_before_a_choice_was_there_has_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    train(images(), SHORT, path)
+    tensors, meta = read_checkpoint(path)
+    for name in ("mask_unit", "beta2", "clip"):
+        del meta["train"][name]
+    write_checkpoint(path, tensors, meta)
+    assert_same_bits(train(images(), SHORT, path), load_model(path))
+    with pytest.raises(InputError, match=r"train.beta2 is 0.95 there and 0.9 here"):
+        train(images(), with_(SHORT, beta2=0.9), path)
+
+
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     data = images()
@@ -199,7 +211,7 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
         replace(data, weights=np.full(10, 0.1)),
         replace(data, codebook=data.codebook + 1e-9),
     ):
-        with pytest.raises(InputError, match=r"is a checkpoint of another model \(data '"):
+        with pytest.raises(InputError, match=r"is a checkpoint of another model \(its images, or how they are cut"):
             train(other, SHORT, path)
     train(replace(data, labels=1 - data.labels, name="renamed"), SHORT, path)
 

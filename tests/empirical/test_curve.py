@@ -36,6 +36,9 @@ def test_points_are_means_since_the_one_before(trained: TrainedModel, tmp_path: 
         assert [point[name] for name in ("reconstruction", "uniformity", "lam")] == pytest.approx(means.tolist())
     assert last_step(tmp_path / "curve.json") == (12, 18)
     assert last_step(tmp_path / "none.json") == (0, 0)
+    assert 12 in curve
+    assert 6 not in curve
+    assert 0 not in Curve(tmp_path / "none.json", tmp_path)
     assert [(point["step"], point["epoch"], point["knn"]) for point in found] == [(6, 2, 0.5), (12, 4, 0.75)]
 
 

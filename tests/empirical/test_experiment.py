@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from maskgraph.empirical.claim import claim
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.recipe import Recipe, recipe_from
@@ -105,7 +107,7 @@ def test_a_directory_belongs_to_one_recipe_wherever_it_is_run(finished: Path) ->
     recipe = recipe_from(TABLE)
     with pytest.raises(InputError, match=r"holds a recipe already; add --resume to finish it"):
         run(recipe, finished)
-    with pytest.raises(InputError, match=r"is a checkpoint of another model \(.*train.lr is 0.001 there and 0.01 here"):
+    with pytest.raises(InputError, match=r"holds another recipe \(train.lr is 0.001 there and 0.01 here\)"):
         run(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, lr=0.01)), finished, resume=True)
     with pytest.raises(InputError, match=r"holds another recipe \(judge.views is 2 there and 3 here\)"):
         run(dataclasses.replace(recipe, judge=dataclasses.replace(recipe.judge, views=3)), finished, resume=True)
@@ -130,6 +132,39 @@ def test_a_recipe_may_grow_where_it_is(finished: Path, tmp_path: Path) -> None:
         InputError, match=r"train.methods is .*'simmim'\] there and \['mae', 'u-mae'\] here; train.seeds"
     ):
         run(recipe_from(TABLE), grown, resume=True)
+
+
+def test_a_run_from_before_a_key_was_there_goes_on(finished: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    found = json.loads((old / "recipe.json").read_text())
+    for table, key in (("train", "mask_unit"), ("judge", "layer_decay")):
+        del found["plan"][table][key]
+    del found["machine"]["precision"]
+    (old / "recipe.json").write_text(json.dumps(found))
+    (old / "records" / "mae-s0.json").unlink()
+    assert run(recipe_from(TABLE), old, resume=True) == ["mae-s0"]
+    with pytest.raises(InputError, match=r"holds another recipe \(judge.layer_decay is 0.75 there and 0.65 here\)"):
+        run(recipe_from({**TABLE, "judge": {**TABLE["judge"], "layer_decay": 0.65}}), old, resume=True)
+
+
+def test_a_run_goes_on_in_the_precision_that_it_began_with(finished: Path, tmp_path: Path) -> None:
+    """Auto stands for another one where there is a GPU, and pairs of networks would differ in it."""
+    half = tmp_path / "half"
+    shutil.copytree(finished, half)
+    single = recipe_from({**TABLE, "train": {**TABLE["train"], "precision": "fp32"}})
+    assert run(single, half, resume=True) == []
+    with pytest.raises(InputError, match=r"was begun in fp32 and would go on in bf16; set precision to fp32"):
+        run(recipe_from({**TABLE, "train": {**TABLE["train"], "precision": "bf16"}}), half, resume=True)
+
+
+def test_a_directory_holds_a_study_or_a_recipe(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds a study, not a recipe; choose another --out"):
+        run(recipe_from(TABLE), tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+    with pytest.raises(InputError, match=r"holds a recipe, not a study; choose another --out"):
+        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, torch.device("cpu"))
 
 
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:

@@ -272,6 +272,23 @@ def test_masks_are_drawn_in_their_units() -> None:
         train(pixels, with_(SHORT, mask_unit=3))
 
 
+def test_what_a_killed_watch_did_not_see_is_shown_when_training_goes_on(tmp_path: Path) -> None:
+    path, seen = tmp_path / "model.safetensors", []
+
+    def killed(trained: TrainedModel, _: int) -> None:
+        seen.append(len(trained.losses))
+        if len(seen) == 2:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        train(images(), SHORT, path, killed, checkpoint_every=8)
+    found = train(images(), SHORT, path, killed, checkpoint_every=8)
+    assert seen == [8, 16, 16, 18]
+    assert_same_bits(found, train(images(), SHORT))
+    train(images(), SHORT, path, killed, checkpoint_every=8)
+    assert seen == [8, 16, 16, 18, 18]
+
+
 def test_a_long_gradient_is_scaled_down_to_the_clip() -> None:
     def gradient(clip: float) -> Tensor:
         config = with_(SHORT, clip=clip)
