@@ -42,11 +42,8 @@ from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
 from maskgraph.theory.ranks import local_processes
 
-COST = {"null": 0.15, "model": 1.0}
-"""Roughly what a piece costs beside the others, for the estimate of what is left."""
-
-TRAINED = 0.9
-"""The part of a network's cost that is its training, roughly."""
+JUDGED, TUNED = 2.0, 2.5
+"""Roughly what judging a network, and an epoch of fine-tuning it, cost in epochs of training it."""
 
 PATIENCE = 5.0
 """Seconds between two looks at how far the networks in training are."""
@@ -114,9 +111,9 @@ def run_recipe(
     workers = 1 if device.type == "cuda" else min(workers, max(len(jobs), 1))
     for job in in_processes(do, jobs, workers, every=PATIENCE):
         done += [job] if job is not None else []
-        share = sum(COST[one[0]] * (1.0 if one in done else _trained_share(recipe, directory, one)) for one in jobs)
+        share = sum(_cost(recipe, one) * (1.0 if one in done else _done_share(recipe, directory, one)) for one in jobs)
         label = job[1] if job is not None else "training"
-        report(len(done), len(jobs), label, share / sum(COST[one[0]] for one in jobs))
+        report(len(done), len(jobs), label, share / sum(_cost(recipe, one) for one in jobs))
 
 
 def _canonical(table: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +125,7 @@ def _together(
 ) -> None:
     """One piece after the other: all processes train a network, the first does all else."""
     for index, job in enumerate(jobs):
-        tell = partial(_tell, report, jobs, index)
+        tell = partial(_tell, report, recipe, jobs, index)
         if job[0] == "model" or group.rank == 0:
             _do(recipe_table(recipe), directory, data_dir, job, group, tell)
         if group.rank == 0:
@@ -136,9 +133,9 @@ def _together(
         group.wait()
 
 
-def _tell(report: Report, jobs: list[Job], index: int, share: float) -> None:
+def _tell(report: Report, recipe: Recipe, jobs: list[Job], index: int, share: float) -> None:
     """Report that a share of one piece is done, and all before it."""
-    costs = [COST[kind] for kind, _ in jobs]
+    costs = [_cost(recipe, one) for one in jobs]
     done = index + 1 if share == 1 else index
     report(done, len(jobs), jobs[index][1], (sum(costs[:index]) + share * costs[index]) / sum(costs))
 
@@ -168,12 +165,20 @@ def _outputs(directory: Path, job: Job) -> list[Path]:
     return [directory / "models" / f"{name}.safetensors", *paths] if kind == "model" else paths
 
 
-def _trained_share(recipe: Recipe, directory: Path, job: Job) -> float:
-    """How much of a network in training is done, by its curve."""
+def _cost(recipe: Recipe, job: Job) -> float:
+    """Roughly what a piece costs, in epochs of training a network."""
+    if job[0] == "null":
+        return JUDGED
+    tuned = TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
+    return recipe.train.epochs + JUDGED + tuned
+
+
+def _done_share(recipe: Recipe, directory: Path, job: Job) -> float:
+    """How much of a piece that is not finished is done, by its curve."""
     if job[0] == "null":
         return 0.0
     step, steps = last_step(directory / "curves" / f"{job[1]}.json")
-    return TRAINED * step / steps if steps else 0.0
+    return recipe.train.epochs / _cost(recipe, job) * step / steps if steps else 0.0
 
 
 def _do(
@@ -214,7 +219,7 @@ def _network(
         curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
         if tell is not None:
             # Judging is still to come.
-            tell(TRAINED * len(trained.losses) / steps)
+            tell(config.epochs / _cost(recipe, ("model", name)) * len(trained.losses) / steps)
 
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)

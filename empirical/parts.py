@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.stream import FolderReader, Stream, take
-from maskgraph.graphs.datasets import split_rows
+from maskgraph.graphs.datasets import Images, load, split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, list_folder
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
@@ -26,7 +26,8 @@ class DataPlan:
     """What is trained on and judged by.
 
     Attributes:
-        dataset: digits, fashion-mnist, cifar10, cifar100, or folder: train/CLASS/ and val/CLASS/ with images.
+        dataset: digits, fashion-mnist, cifar10, cifar100; the path of a .npz with `pixels` (N, H, W[, C]), bytes or
+            numbers from 0 to 1, and `labels` (N,); or folder: train/CLASS/ and val/CLASS/ with images.
         patch: side of a patch in pixels.
         size: side that images of a folder are brought to; all others have their own.
         crop: least and largest share of an image's area that training cuts out; empty: no crop.
@@ -81,8 +82,11 @@ def check_data(data: DataPlan) -> None:
     for name, share in (("validation", data.validation), ("held_out", data.held_out)):
         if not 0 < share < 1:
             raise InputError(f"{name} {share:g}; expected a share of the images in (0, 1), such as 0.1")
-    if data.dataset not in (*STORED, FOLDER):
-        raise InputError(f"unknown dataset {data.dataset!r}; expected one of {', '.join((*STORED, FOLDER))}")
+    if data.dataset not in (*STORED, FOLDER) and not data.dataset.endswith(".npz"):
+        raise InputError(
+            f"unknown dataset {data.dataset!r}; expected one of {', '.join(STORED)}, the path of a .npz file, or "
+            f"{FOLDER}, with --data-dir naming the folder of images"
+        )
     if data.dataset == FOLDER and data.size is None:
         raise InputError("images of a folder have sizes of their own; add size = 224 under [data]")
     if data.dataset != FOLDER and data.size is not None:
@@ -103,11 +107,16 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
     Raises:
         InputError: data that cannot be loaded, too few images, or images that cannot be cut into such patches.
     """
-    return _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
+    parts = _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
+    if len(np.unique(parts.train.labels)) < 2:
+        raise InputError(
+            f"all images of {parts.train.name} are of one class, which any probe knows; expected two or more"
+        )
+    return parts
 
 
 def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
-    stored = load_stored(data.dataset, data_dir)
+    stored = _npz(data.dataset) if data.dataset.endswith(".npz") else load_stored(data.dataset, data_dir)
     rows = _some(data, len(stored.labels), seed)
     if data.dataset in HAS_TEST:
         test = load_stored(data.dataset, data_dir, held_out=True)
@@ -130,6 +139,25 @@ def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
         part(stored, rows[held], plain),
         part(test, test_rows, plain),
     )
+
+
+def _npz(path: str) -> Stored:
+    """Pixels of a .npz in bytes."""
+    images = load(path)
+    if not isinstance(images, Images):
+        raise InputError(
+            f"{path} holds codes; a recipe trains on pixels: add pixels (N, H, W[, C]), or use maskgraph train"
+        )
+    if not images.drawn:
+        raise InputError(f"{path} holds weights; a recipe trains on images as they are drawn: leave weights out")
+    low, high = float(images.pixels.min()), float(images.pixels.max())
+    whole = bool((images.pixels == np.rint(images.pixels)).all())
+    if low < 0 or high > (255 if whole else 1):
+        raise InputError(
+            f"pixels of {path} go from {low:g} to {high:g}; expected bytes from 0 to 255, or numbers from 0 to 1"
+        )
+    pixels = images.pixels if whole and high > 1 else np.rint(255 * images.pixels)
+    return Stored(path, pixels.astype(np.uint8), 255, images.labels, images.classes)
 
 
 def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:

@@ -237,6 +237,12 @@ def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
         scores = dict(table.get(method, {}))
         own = str(scores.pop("source", source))
         for readout, accuracy in scores.items():
+            kind, _, probe = readout.partition(".")
+            if kind not in ("cls", "mean", "bottleneck") or probe not in get_args(Probe):
+                raise InputError(
+                    f"[expect] sets {method}.{readout}; expected a feature and a probe, such as cls.sgd: cls, mean or "
+                    f"bottleneck, and {', '.join(get_args(Probe))}"
+                )
             if not isinstance(accuracy, float) or not 0 < accuracy <= 1:
                 raise InputError(f"[expect] sets {method}.{readout} to {accuracy!r}; expected an accuracy in (0, 1]")
             found.append(Expected(method, readout, accuracy, own))

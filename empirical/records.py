@@ -133,7 +133,9 @@ def read_records(run: Path) -> pd.DataFrame:
 
     files = sorted((run / "records").glob("*.json"))
     if not files:
-        raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
+        raise InputError(
+            f"{run} holds no records; expected the directory of a finished or interrupted recipe, study or train"
+        )
     return pd.DataFrame([read_object(file, ("method", "mask_ratio", "seed", "checks")) for file in files])
 
 

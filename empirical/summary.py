@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,11 @@ class Score:
         return float(np.mean(self.accuracies))
 
 
+def several_seeds(scores: Sequence[Score]) -> bool:
+    """Whether anything is known of other seeds; where not, intervals are over the draw of the test images."""
+    return any(score.over_seeds is not None for score in scores)
+
+
 @dataclass(frozen=True)
 class Difference:
     """What uniformity changes in one readout; seed s has the same initialisation, order and masks on both sides.
@@ -57,7 +63,8 @@ class Difference:
         readout: such as cls.ridge.
         differences: accuracy less that of the plain method, one a seed.
         over_seeds: 95 % interval of their mean; None for one seed.
-        p_values: of McNemar's exact test on the same test images, one a seed; empty where a readout has several draws.
+        p_values: of McNemar's exact test on the same test images, one a seed; empty where a readout has several draws,
+            or records stand without their predictions.
     """
 
     method: str
@@ -103,7 +110,7 @@ def differences(run: Path, records: list[Record]) -> list[Difference]:
         records: its records.
 
     Raises:
-        InputError: predictions that are missing or damaged.
+        InputError: predictions that are damaged.
     """
     by_name = {(record["method"], record["seed"]): record["scores"] for record in records}
     found = []
@@ -126,7 +133,10 @@ def _over_seeds(values: tuple[float, ...]) -> Interval | None:
 
 
 def _mcnemar(run: Path, first: str, second: str, readout: str) -> float | None:
-    both = [read_predictions(run / "predictions" / f"{name}.npz") for name in (first, second)]
+    paths = [run / "predictions" / f"{name}.npz" for name in (first, second)]
+    if not all(path.exists() for path in paths):
+        return None
+    both = [read_predictions(path) for path in paths]
     one, other = (predicted[readout] == predicted[LABELS] for predicted in both)
     return mcnemar(one, other) if one.ndim == 1 else None
 

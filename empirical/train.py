@@ -205,7 +205,7 @@ def check_finite(losses: Tensor, config: TrainConfig) -> None:
     if len(bad):
         raise TrainingDivergedError(
             f"the loss of {config.method} at mask ratio {config.mask_ratio:g}, seed {config.seed} "
-            f"is not finite at step {int(bad[0])}; try a lower --lr or --precision fp32"
+            f"is not finite at step {int(bad[0])}; try a lower lr, or precision fp32"
         )
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from maskgraph.empirical.intervals import Interval
 from maskgraph.empirical.judge import ANY
-from maskgraph.empirical.summary import Record, Score
+from maskgraph.empirical.summary import Record, Score, several_seeds
 from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, new_figure, tidy
 
 NULLS = {
@@ -40,7 +41,18 @@ def learning(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             method = run.rpartition("-s")[0]
             label = METHOD_NAMES[method] if run.endswith("-s0") else None
             epochs, values = [point["epoch"] for point in points], [point[column] for point in points]
-            axes.plot(epochs, values, color=METHOD_COLOURS[method], linewidth=1.2, alpha=0.8, label=label)
+            # A line of one point is none.
+            mark = "o" if len(points) == 1 else ""
+            axes.plot(
+                epochs,
+                values,
+                mark or "-",
+                color=METHOD_COLOURS[method],
+                linewidth=1.2,
+                alpha=0.8,
+                markersize=4,
+                label=label,
+            )
         if column != "knn":
             axes.set_yscale("log")
         axes.set_title(name, fontsize=10, loc="left")
@@ -52,8 +64,9 @@ def learning(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
 
 
 def readouts(scores: Sequence[Score]) -> Figure:
-    """Accuracy of every method by every readout, with its interval over seeds, beside the nulls."""
+    """Accuracy of every method by every readout, with its interval (see `several_seeds`), beside the nulls."""
     names = [name for name in dict.fromkeys(score.readout for score in scores) if not name.startswith(ANY)]
+    seeds = several_seeds(scores)
     figure = new_figure(8.6, 0.52 * len(names) + 1.6)
     axes = figure.subplots()
     methods = [method for method in METHOD_NAMES if any(score.method == method for score in scores)]
@@ -62,7 +75,8 @@ def readouts(scores: Sequence[Score]) -> Figure:
             height = row + 0.16 * (place - (len(methods) - 1) / 2)
             for score in scores:
                 if (score.method, score.readout) == (method, readout):
-                    _draw_score(axes, score, height, METHOD_NAMES[method] if row == 0 else None)
+                    ends = score.over_seeds if seeds else score.over_images
+                    _draw_score(axes, score, ends, height, METHOD_NAMES[method] if row == 0 else None)
         for method, (name, mark, _) in NULLS.items():
             for score in scores:
                 if score.method == method and score.readout in (readout, f"{ANY}.{readout.partition('.')[2]}"):
@@ -71,7 +85,8 @@ def readouts(scores: Sequence[Score]) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("accuracy on test images (bars: 95 % over seeds)")
+    over = "over seeds" if seeds else "over the draw of the images; one seed"
+    axes.set_xlabel(f"accuracy on test images (bars: 95 % {over})")
     tidy(axes)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     return figure
@@ -93,7 +108,7 @@ def blocks(records: Sequence[Record]) -> Figure:
     axes.set_xlabel("block")
     axes.set_ylabel("ridge accuracy on test images")
     tidy(axes)
-    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False, handlelength=3.5)
     return figure
 
 
@@ -127,8 +142,8 @@ def _values(collapse: Mapping[str, Any], kind: str) -> list[float]:
     return [value / values[0] if values[0] else 0.0 for value in values]
 
 
-def _draw_score(axes: Axes, score: Score, height: float, label: str | None) -> None:
+def _draw_score(axes: Axes, score: Score, ends: Interval | None, height: float, label: str | None) -> None:
     colour = METHOD_COLOURS[score.method]
     axes.plot(score.mean, height, "o", color=colour, markersize=5, label=label, zorder=2)
-    if score.over_seeds is not None:
-        axes.hlines(height, *score.over_seeds, color=colour, linewidth=1.4, zorder=2)
+    if ends is not None:
+        axes.hlines(height, *ends, color=colour, linewidth=1.4, zorder=2)

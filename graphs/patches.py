@@ -54,12 +54,12 @@ def check_patch(patch: int, height: int, width: int) -> None:
     if patch < 1 or height % patch or width % patch:
         raise InputError(
             f"patch size {patch} does not divide the {height}x{width} image; "
-            f"choose one of {_divisors(height, width)} with --patch"
+            f"choose one of {_divisors(height, width)} as the patch size"
         )
     if (height // patch) * (width // patch) < 2:
         raise InputError(
             f"patch size {patch} leaves one patch of the {height}x{width} image and masking needs at least two; "
-            f"choose one of {_divisors(height, width)} with --patch"
+            f"choose one of {_divisors(height, width)} as the patch size"
         )
 
 

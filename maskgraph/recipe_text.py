@@ -11,11 +11,17 @@ import numpy as np
 
 from maskgraph.empirical.judge import ANY
 from maskgraph.empirical.recipe import Recipe, arithmetic
-from maskgraph.empirical.summary import PLAIN, Difference, Score, scores
+from maskgraph.empirical.summary import PLAIN, Difference, Score, scores, several_seeds
 from maskgraph.tables import table
 
 H100, SHARE = 989e12, 0.4
 """Dense bfloat16 operations a second of an H100 as its maker states them, and the share that is aimed at."""
+
+SPREAD = {
+    True: "mean of the seeds ± half of its 95 % interval over seeds",
+    False: "± half of its 95 % interval over the draw of the images: one seed says nothing of others",
+}
+"""What stands beside an accuracy, by whether there are several seeds."""
 
 COLLAPSE = (
     *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
@@ -24,15 +30,31 @@ COLLAPSE = (
 """The measures of collapse that are printed."""
 
 
-def recipes_text(recipes: Sequence[tuple[str, Recipe]]) -> str:
-    """The recipes that come along, one a row, and what each costs."""
-    rows = []
-    for name, recipe in recipes:
-        total = arithmetic(recipe)
-        hours = total / (H100 * SHARE) / 3600 if total and recipe.train.size in ("base", "large") else None
-        networks = f"{len(recipe.methods)} x {recipe.seeds}"
-        cost = (total and total / 1e18, hours)
-        rows.append((name, recipe.train.size, networks, recipe.train.epochs, recipe.train.batch, *cost, recipe.about))
+def recipe_row(name: str, recipe: Recipe) -> dict[str, Any]:
+    """A recipe in short: its networks, their training, and what that costs (None where it cannot be said)."""
+    total = arithmetic(recipe)
+    return {
+        "recipe": name,
+        "size": recipe.train.size,
+        "methods": list(recipe.methods),
+        "seeds": recipe.seeds,
+        "epochs": recipe.train.epochs,
+        "batch": recipe.train.batch,
+        "operations": total,
+        "h100_hours": total / (H100 * SHARE) / 3600 if total and recipe.train.size in ("base", "large") else None,
+        "about": recipe.about,
+    }
+
+
+def recipes_text(recipes: Sequence[dict[str, Any]]) -> str:
+    """The recipes that come along, one a row (see `recipe_row`)."""
+    rows = [
+        (
+            *(one["recipe"], one["size"], f"{len(one['methods'])} x {one['seeds']}", one["epochs"], one["batch"]),
+            *(one["operations"] and one["operations"] / 1e18, one["h100_hours"], one["about"]),
+        )
+        for one in recipes
+    ]
     headers = ("recipe", "network", "methods x seeds", "epochs", "batch", "EFLOP", "H100 h", "what it is")
     return (
         f"{table(headers, rows)}\n\n"
@@ -45,7 +67,7 @@ def judged_text(recipe: Recipe, records: Sequence[dict[str, Any]], changes: Sequ
     """Scores, collapse and what uniformity changes; then what was expected."""
     found = scores(list(records))
     parts = [
-        f"{recipe.data.dataset}: accuracy on test images; mean of the seeds ± half of its 95 % interval over seeds",
+        f"{recipe.data.dataset}: accuracy on test images; {SPREAD[several_seeds(found)]}",
         _scores(found),
         "",
         "collapse: mean of the seeds",
@@ -63,7 +85,11 @@ def judged_text(recipe: Recipe, records: Sequence[dict[str, Any]], changes: Sequ
 def _scores(found: Sequence[Score]) -> str:
     methods = list(dict.fromkeys(score.method for score in found))
     readouts = [readout for readout in dict.fromkeys(score.readout for score in found) if _kind(readout) != ANY]
-    cells = {(score.readout, score.method): _mean(score.mean, score.over_seeds) for score in found}
+    seeds = several_seeds(found)
+    cells = {
+        (score.readout, score.method): _mean(score.mean, score.over_seeds if seeds else score.over_images)
+        for score in found
+    }
     rows = [
         (readout, *(cells.get((readout, method), cells.get((_any(readout), method))) for method in methods))
         for readout in readouts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from maskgraph.figures.recipe_report import write_recipe_report
 from maskgraph.figures.report import write_report
 from maskgraph.graphs.errors import InputError
 from maskgraph.progress import Progress
-from maskgraph.recipe_text import judged_text, recipes_text
+from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
 from maskgraph.tables import table
 from maskgraph.theory.ranks import processes
 
@@ -53,7 +53,11 @@ def study(options: argparse.Namespace) -> int:
 def recipe(options: argparse.Namespace) -> int:
     """`maskgraph recipe`: real networks on pixels, by all the processes that torchrun started."""
     if options.recipe is None:
-        print(recipes_text([(name, read_recipe(name)) for name in recipe_names()]))
+        rows = [recipe_row(name, read_recipe(name)) for name in recipe_names()]
+        if options.json:
+            print_json({"recipes": rows})
+        else:
+            print(recipes_text(rows))
         return OK
     chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate")}
     asked = read_recipe(options.recipe)
@@ -71,6 +75,8 @@ def recipe(options: argparse.Namespace) -> int:
 def report(options: argparse.Namespace) -> int:
     """`maskgraph report`: figures and page of a run."""
     run = Path(options.run)
+    if not run.is_dir():
+        raise InputError(f"{run} is no directory; expected that of a run of maskgraph train, study or recipe")
     for path in write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run):
         print(path)
     return OK
@@ -90,7 +96,9 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     changes = differences(directory, records)
     written = [directory / "records", *write_recipe_report(directory)]
     if options.json:
-        print_json({"directory": str(directory), "records": records})
+        expected = [asdict(one) for one in planned.expected]
+        changed = [asdict(change) for change in changes]
+        print_json({"directory": str(directory), "records": records, "differences": changed, "expected": expected})
     else:
         print(judged_text(planned, records, changes))
         _print_written(written)

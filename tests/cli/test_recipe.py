@@ -80,6 +80,25 @@ def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.Ca
     assert [record["method"] for record in found["records"][:4]] == ["mae", "mae", "u-mae", "u-mae"]
 
 
+def test_recipes_and_what_they_found_are_one_json_object_each(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["recipes"]
+    assert [one["recipe"] for one in listed] == recipe_names()
+    assert all(one["operations"] > 0 for one in listed)
+    run = small.parent / "one"
+    assert main(["recipe", str(small), "--seeds", "1", "--out", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {change["readout"] for change in found["differences"]} >= {"cls.ridge", "mean.ridge"}
+    assert found["expected"] == [{"method": "mae", "readout": "cls.ridge", "accuracy": 0.5, "source": "nowhere"}]
+    # With one seed what is known is the draw of the images.
+    assert main(["recipe", str(small), "--seeds", "1", "--out", str(run), "--resume"]) == 0
+    out = capsys.readouterr().out
+    assert "± half of its 95 % interval over the draw of the images: one seed says nothing of others" in out
+    score = json.loads((run / "records" / "mae-s0.json").read_text())["scores"]["cls.ridge"]
+    wanted = f"{score['accuracy']:.3f}±{(score['high'] - score['low']) / 2:.3f}"
+    assert next(line for line in out.splitlines() if line.split()[:1] == ["cls.ridge"]).split()[1] == wanted
+
+
 def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskgraph"]
     return subprocess.run(

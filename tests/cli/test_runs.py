@@ -186,7 +186,7 @@ def test_a_diverged_training_says_where_and_what_to_try(tmp_path: Path, capsys: 
     options = ("mixture:n=4", "--images", "100", "--mask-ratio", "0.5", "--epochs", "2", "--lr", "1e30")
     assert main(["train", *options, "--out", str(tmp_path / "run"), "--workers", "1"]) == 3
     errors = capsys.readouterr().err
-    assert re.search(r"not finite at step \d+; try a lower --lr", errors)
+    assert re.search(r"not finite at step \d+; try a lower lr", errors)
     assert "Traceback" not in errors
 
 
@@ -204,7 +204,7 @@ BAD = [
     (("train", "digits", "--mask-ratio", "0.5", "--out", "/dev/null/x"), "cannot be written .*; choose another"),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("verify", "nothing"), "unknown dataset 'nothing'"),
-    (("report", "nothing"), "nothing holds no bounds; expected the directory of"),
+    (("report", "nothing"), "nothing is no directory; expected that of a run"),
 ]
 
 

@@ -17,6 +17,7 @@ from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.recipe import Expected, arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
 from maskgraph.empirical.stream import Stream
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import HAS_TEST, load_stored
 from tests.graphs.cifar_archive import plant
 
@@ -57,13 +58,17 @@ def test_scores_to_expect_have_their_source() -> None:
     found = recipe_from(
         {
             **DIGITS,
-            "expect": {"source": "a", "mae": {"cls.sgd": 0.5}, "u-mae": {"cls.sgd": 0.6, "knn": 0.7, "source": "b"}},
+            "expect": {
+                "source": "a",
+                "mae": {"cls.sgd": 0.5},
+                "u-mae": {"cls.sgd": 0.6, "mean.knn": 0.7, "source": "b"},
+            },
         }
     ).expected
     assert found == (
         Expected("mae", "cls.sgd", 0.5, "a"),
         Expected("u-mae", "cls.sgd", 0.6, "b"),
-        Expected("u-mae", "knn", 0.7, "b"),
+        Expected("u-mae", "mean.knn", 0.7, "b"),
     )
     for name in recipe_names():
         assert all(one.source for one in read_recipe(name).expected)
@@ -178,6 +183,8 @@ def test_some_images_are_drawn_from_the_training_part() -> None:
             r"\[expect\] sets 'dino'; expected about, images, source, or",
         ),
         ({**DIGITS, "expect": {"mae": {"cls.knn": 50}}}, r"\[expect\] sets mae.cls.knn to 50; expected an accuracy in"),
+        ({**DIGITS, "expect": {"mae": {"cls.kn": 0.5}}}, r"\[expect\] sets mae.cls.kn; expected a feature and a probe"),
+        ({**DIGITS, "expect": {"mae": {"knn": 0.5}}}, r"\[expect\] sets mae.knn; expected a feature and a probe"),
         ({**DIGITS, "expect": {"images": "many"}}, r"\[expect\] sets images to 'many'; expected an integer"),
         ({**DIGITS, "data": {**DIGITS["data"], "size": 8}}, r"size 8 for digits, whose images have their own"),
         ({"data": {"dataset": "folder", "patch": 16}}, r"images of a folder have sizes of their own; add size = 224"),
@@ -209,3 +216,41 @@ def test_what_the_data_cannot_give_is_refused() -> None:
         read_recipe("imagenet")
     with pytest.raises(InputError, match=r"cannot be read .*; expected a recipe in TOML"):
         read_recipe("nowhere.toml")
+
+
+@pytest.mark.parametrize("full", [1.0, 255])
+def test_pixels_of_a_npz_are_a_dataset(full: float, tmp_path: Path) -> None:
+    """The same images as bytes and as numbers from 0 to 1, which the command line's graphs read too."""
+    rng = np.random.default_rng(0)
+    bytes_ = rng.integers(256, size=(40, 8, 8, 3), dtype=np.uint8)
+    pixels = bytes_ if full == 255 else bytes_ / 255
+    path = tmp_path / "mine.npz"
+    np.savez(path, pixels=pixels, labels=np.arange(40) % 2 + 7)
+    parts = load_parts(recipe_from({"data": {"dataset": str(path), "patch": 4}}).data, None)
+    three = [part for part in (parts.train, parts.validation, parts.test) if isinstance(part, Pixels)]
+    found = np.concatenate([part.pixels for part in three])
+    assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in bytes_)
+    assert {part.full for part in three} == {255}
+    assert set(parts.train.labels.tolist()) == {0, 1}
+    assert load_coded(Source(str(path), patch=4, codes=2)).grid == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"pixels": np.full((9, 4, 4), 300), "labels": np.arange(9) % 2}, r"pixels of .* go from 300 to 300; expected"),
+        ({"pixels": np.full((9, 4, 4), -0.5), "labels": np.arange(9) % 2}, r"go from -0.5 to -0.5; expected bytes"),
+        ({"pixels": np.full((9, 4, 4), 1.5), "labels": np.arange(9) % 2}, r"go from 1.5 to 1.5; expected bytes"),
+        ({"codes": np.zeros((9, 4), int), "labels": np.arange(9) % 2}, r"holds codes; a recipe trains on pixels"),
+        (
+            {"pixels": np.ones((9, 4, 4)), "labels": np.arange(9) % 2, "weights": np.ones(9)},
+            r"holds weights; a recipe trains on images as they are drawn",
+        ),
+        ({"pixels": np.ones((9, 4, 4)), "labels": np.zeros(9, int)}, r"are of one class, which any probe knows"),
+    ],
+)
+def test_a_npz_that_is_no_dataset_is_refused(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=message):
+        load_parts(recipe_from({"data": {"dataset": str(path), "patch": 2}}).data, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from maskgraph.empirical.summary import differences, read_judged, read_predictions, scores
+from maskgraph.empirical.summary import differences, read_judged, read_predictions, scores, several_seeds
 from maskgraph.graphs.errors import InputError
 
 LABELS = np.random.default_rng(0).integers(3, size=40)
@@ -90,6 +92,21 @@ def test_a_seed_that_one_side_lacks_is_left_out(run: Path) -> None:
     for seed in range(2):
         (run / "records" / f"mae-s{seed}.json").unlink()
     assert differences(run, read_judged(run)) == []
+
+
+def test_records_may_stand_without_their_predictions(run: Path) -> None:
+    wanted = differences(run, read_judged(run))
+    shutil.rmtree(run / "predictions")
+    found = differences(run, read_judged(run))
+    assert [replace(one, p_values=()) for one in wanted] == found
+
+
+def test_intervals_are_over_seeds_where_there_are_several(run: Path) -> None:
+    assert several_seeds(scores(read_judged(run)))
+    for seed in (1, 2):
+        for path in (run / "records").glob(f"*-s{seed}.json"):
+            path.unlink()
+    assert not several_seeds(scores(read_judged(run)))
 
 
 def test_what_is_damaged_is_named(run: Path, tmp_path: Path) -> None:

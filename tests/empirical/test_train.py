@@ -383,7 +383,7 @@ def test_patch_values_that_are_not_finite_diverge_at_once() -> None:
     data = images()
     assert data.codebook is not None
     broken = replace(data, codebook=np.full_like(data.codebook, math.nan))
-    with pytest.raises(TrainingDivergedError, match="is not finite at step 0; try a lower --lr"):
+    with pytest.raises(TrainingDivergedError, match="is not finite at step 0; try a lower lr"):
         train(broken, SHORT)
 
 

@@ -68,6 +68,20 @@ def test_readouts_stand_beside_what_needs_no_training() -> None:
     assert_drawn(np.array(bar.vertices)[:, 0], [0.6, 0.9])
 
 
+def test_one_seed_stands_beside_the_draw_of_the_images() -> None:
+    (axes,) = readouts([Score("mae", "cls.ridge", (0.7,), None, (0.5, 0.95))]).axes
+    (bar,) = [path for group in axes.collections for path in group.get_paths()]
+    assert_drawn(np.array(bar.vertices)[:, 0], [0.5, 0.95])
+    assert "over the draw of the images; one seed" in axes.get_xlabel()
+
+
+def test_a_curve_of_one_point_is_seen() -> None:
+    point = {"epoch": 1.0, "reconstruction": 0.5, "uniformity": 0.5, "knn": 0.1}
+    for axes in learning({"mae-s0": [point]}).axes:
+        (line,) = axes.get_lines()
+        assert line.get_marker() == "o"
+
+
 def test_blocks_are_means_over_seeds() -> None:
     (axes,) = blocks(RECORDS).axes
     drawn = lines(axes, METHOD_COLOURS["mae"])

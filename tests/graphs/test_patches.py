@@ -56,7 +56,7 @@ def test_patchify_against_loops(height: int, width: int, channels: int, patch: i
 
 @pytest.mark.parametrize("patch", [0, -1, 3, 5, 16])
 def test_patch_size_that_does_not_divide(patch: int) -> None:
-    message = rf"patch size {patch} does not divide the 8x4 image; choose one of \[1, 2, 4\] with --patch"
+    message = rf"patch size {patch} does not divide the 8x4 image; choose one of \[1, 2, 4\] as the patch size"
     with pytest.raises(InputError, match=message):
         patchify(np.zeros((1, 8, 4, 1)), patch)
 
