@@ -50,7 +50,8 @@ class Plan:
         held_out: share of each class held out for scoring probes, where the dataset has no test part.
         graph: the graphs.
         methods: mae, u-mae or both.
-        seeds: how many seeds a method and ratio; seed s has one initialisation, order and masks for every method.
+        seeds: how many seeds a method and ratio; seed s has one order and masks for every method, and one
+            initialisation for each family.
         train: how each model is trained; method, mask ratio and seed are filled in.
         stack: most models of one mask ratio that are trained at once, on a leading axis; 1: each alone.
     """

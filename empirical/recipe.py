@@ -61,7 +61,7 @@ class Recipe:
     Attributes:
         data: what is trained on and judged by.
         methods: what is trained, each with every seed.
-        seeds: how many; seed s has one initialisation, order, masks and crops for every method.
+        seeds: how many; seed s has one order, masks and crops for every method, and one initialisation for each family.
         train: how; method and seed are filled in.
         judge: how it is judged.
         about: one line on what it is.

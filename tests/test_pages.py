@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import doctest
 import io
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.parts import DataPlan
+from maskgraph.empirical.recipe import FILLED_IN, JudgePlan, Recipe, recipe_from
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"tutorial.md": {"python": 3, "text": 3, "console": 3}, "recipes.md": {"python": 2, "text": 2}}
+PAGES = {"tutorial.md": {"python": 3, "text": 3, "console": 3}, "recipes.md": {"python": 2, "text": 2, "toml": 1}}
 """Each page, and how many blocks it has at least in each of its languages."""
 
 
@@ -95,6 +102,8 @@ def test_a_page_prints_what_it_says(page: str, environment: dict[str, str]) -> N
                 if not file or file[1] == "test_encoder.py":
                     exec(compile(text, at, "exec"), names)
             printed = out.getvalue()
+        elif language == "toml":
+            assert recipe_from(tomllib.loads(text)).expected
         else:
             assert language == "console"
             for command, expected in commands(text):
@@ -111,3 +120,29 @@ def test_output_that_differs_is_seen() -> None:
     assert_printed("1 passed in ...s\n", "1 passed in 0.31s\n", "tutorial.md:8")
     assert blocks("a\n```python\nx = 1\n```\n\n```\nnot run\n```\n") == [Block(2, "python", "x = 1\n")]
     assert commands("$ one\n$ two --option\nprinted\n") == [("one", ""), ("two --option", "printed\n")]
+
+
+def written(value: object) -> str:
+    """A default as the tables have it, which is as TOML has it; what is not there is none."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return json.dumps(list(value))
+    return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize(("table", "part"), [("data", DataPlan), ("train", TrainConfig), ("judge", JudgePlan)])
+def test_every_key_of_a_recipe_is_on_its_page_with_its_default(table: str, part: Any) -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    text = page.split(f"| `[{table}]` | default |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`[\w`, ]+`) \| (.*?) \| .* \|$", text, re.MULTILINE)
+    found = {key: default for keys, default in rows for key in re.findall(r"`(\w+)`", keys)}
+    wanted = {
+        one.name: written(None if one.default is dataclasses.MISSING else one.default)
+        for one in dataclasses.fields(part)
+        if part is not TrainConfig or one.name not in FILLED_IN
+    }
+    if part is TrainConfig:
+        own = {one.name: written(one.default) for one in dataclasses.fields(Recipe) if one.name in ("methods", "seeds")}
+        wanted |= own
+    assert found == wanted
