@@ -19,6 +19,9 @@ from maskgraph.graphs.errors import InputError
 REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
 
+COSINES = 2**24
+"""Cosines that nearest neighbours are looked for among at a time: they and their order take 256 MB."""
+
 NORM_EPS = 1e-6
 """Of batch-norm in the published probe."""
 
@@ -188,9 +191,10 @@ def knn_probe(
     known, asked = unit(train.x), unit(test)
     count, classes = min(neighbours, len(known)), np.arange(int(train.y.max()) + 1)
     found = []
-    for start in range(0, len(asked), 1024):
-        cosine = asked[start : start + 1024] @ known.T
-        nearest = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
+    together = max(COSINES // len(known), 1)
+    for start in range(0, len(asked), together):
+        cosine = asked[start : start + together] @ known.T
+        nearest = np.argpartition(cosine, len(known) - count, axis=1)[:, len(known) - count :]
         vote = train.weights[nearest] * np.exp((np.take_along_axis(cosine, nearest, axis=1) - 1) / temperature)
         votes = (vote[:, :, None] * (train.y[nearest][:, :, None] == classes)).sum(axis=1)
         found.append(votes.argmax(axis=1))
