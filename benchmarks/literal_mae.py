@@ -122,7 +122,7 @@ class LiteralMAE(nn.Module):
         ids_shuffle = torch.argsort(noise, dim=1)
         ids_restore = torch.argsort(ids_shuffle, dim=1)
         x = torch.gather(x, 1, ids_shuffle[:, :kept, None].repeat(1, 1, dim))
-        mask = torch.ones(batch, n)
+        mask = torch.ones(batch, n, device=x.device)
         mask[:, :kept] = 0
         mask = torch.gather(mask, 1, ids_restore)
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
@@ -163,17 +163,18 @@ class LiteralStep:
 
         Args:
             tensors: the weights, by their published names.
-            images: (N, C, H, W) float32.
+            images: (N, C, H, W) float32, where the step is made.
             batch: images a step.
             kept: patches shown of each.
             fused: whether attention is PyTorch's kernel.
             half: whether it runs under bfloat16 autocast.
             lam: weight of U-MAE's uniformity; 0: MAE.
         """
-        shape = from_published(tensors).model.config
+        shape, device = from_published(tensors).model.config, images.device
         side = tensors["patch_embed.proj.weight"].shape[2]
         self.model = LiteralMAE(shape, side, images.shape[1], fused)
         self.model.load_state_dict(tensors)
+        self.model.to(device)
         self.images, self.batch, self.kept, self.half, self.lam = images, batch, kept, half, lam
         self.rng = np.random.default_rng(0)
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -185,10 +186,11 @@ class LiteralStep:
 
     def __call__(self) -> float:
         """One step; the loss, which the published code reads every time."""
-        rows = torch.as_tensor(self.rng.integers(len(self.images), size=self.batch))
-        images = self.images[rows]
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-            loss, cls = self.model(images, torch.rand(self.batch, self.model.pos_embed.shape[1] - 1), self.kept)
+        device = self.images.device
+        images = self.images[torch.as_tensor(self.rng.integers(len(self.images), size=self.batch), device=device)]
+        noise = torch.rand(self.batch, self.model.pos_embed.shape[1] - 1, device=device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            loss, cls = self.model(images, noise, self.kept)
             if self.lam:
                 z = functional.normalize(cls.float(), dim=1)
                 loss = loss + self.lam * (z @ z.T).square().mean()

@@ -66,12 +66,13 @@ def as_floats(images: Pixels) -> Tensor:
 def check_same(state: State, literal: LiteralStep) -> None:
     """Raise ArithmeticError unless both models give one loss on one batch under one mask."""
     order = np.argsort(np.random.default_rng(1).random((8, literal.model.pos_embed.shape[1] - 1)), axis=1)
-    kept, dropped = np.sort(order[:, :KEPT], axis=1), np.sort(order[:, KEPT:], axis=1)
+    kept, dropped = (np.sort(part, axis=1) for part in (order[:, : literal.kept], order[:, literal.kept :]))
     batch = state.data.batch(np.arange(8), kept, dropped, np.empty((8, 0)))
     with torch.no_grad():
         reconstruction, _ = state.model(batch.visible, batch.positions, batch.slots)
         own = float(reconstruction_share(reconstruction, batch.target, batch.weights, 8))
-        other = float(literal.model(literal.images[:8], torch.as_tensor(np.argsort(order, axis=1)), KEPT)[0])
+        noise = torch.as_tensor(np.argsort(order, axis=1), device=literal.images.device)
+        other = float(literal.model(literal.images[:8], noise, literal.kept)[0])
     if abs(own - other) > SAME * other:
         raise ArithmeticError(f"a loss of {own} in ours and {other} in the literal transcription")
 
