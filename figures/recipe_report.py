@@ -47,12 +47,12 @@ def write_recipe_report(run: Path) -> list[Path]:
         figures["singular_values"] = singular_values(records)
     paths = [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]
     page = run / "report.html"
-    write_atomically(page, _page(run, records, found, changes, list(figures)).encode())
+    write_atomically(page, _page(run, records, found, changes, paths).encode())
     return [page, *paths]
 
 
 def _page(
-    run: Path, records: Sequence[Record], found: Sequence[Score], changes: Sequence[Difference], figures: list[str]
+    run: Path, records: Sequence[Record], found: Sequence[Score], changes: Sequence[Difference], figures: Sequence[Path]
 ) -> str:
     about = f"networks on {records[0]['dataset']}"
     return (

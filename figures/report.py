@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,11 +74,11 @@ def write_report(run: Path) -> list[Path]:
         }
     paths = [save(figure, run / "figures" / f"{name}.png") for name, figure in figures.items()]
     page = run / "report.html"
-    write_atomically(page, _page(run, bounds, records, list(figures)).encode())
+    write_atomically(page, _page(run, bounds, records, paths).encode())
     return [page, *paths]
 
 
-def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[str]) -> str:
+def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Sequence[Path]) -> str:
     study = read_study(run)
     return (
         f"{opening(str(bounds['dataset'].iloc[0]), figures, CAPTIONS)}"
@@ -91,12 +92,19 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: list[
     )
 
 
-def opening(about: str, figures: Sequence[str], captions: Mapping[str, str]) -> str:
-    """The first part of a page: its title and its figures, each with its caption."""
+def opening(about: str, figures: Sequence[Path], captions: Mapping[str, str]) -> str:
+    """The first part of a page: its title and its figures, each with its caption.
+
+    Args:
+        about: what the page is about.
+        figures: PNG files, which the page then holds: it can be sent alone.
+        captions: of each, by the name of its file.
+    """
     title = html.escape(f"maskgraph: {about}")
     pictures = "".join(
-        f'<figure><img src="figures/{name}.png" alt="{name}"><figcaption>{captions[name]}</figcaption></figure>'
-        for name in figures
+        f'<figure><img src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" alt="{path.stem}">'
+        f"<figcaption>{captions[path.stem]}</figcaption></figure>"
+        for path in figures
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -47,9 +48,10 @@ def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> N
     assert {path.stem for path in (run / "records").iterdir()} == models | baselines
     assert {path.stem for path in (run / "models").iterdir()} == models
     assert len(list((run / "bounds").iterdir())) == 2 * 2 * 2
+    page = (run / "report.html").read_text()
     for name in ("bound_versus_accuracy", "accuracy_against_bound", "spectra", "worlds"):
         assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert f"figures/{name}.png" in (run / "report.html").read_text()
+        assert base64.b64encode((run / "figures" / f"{name}.png").read_bytes()).decode() in page
 
 
 def test_verify_of_a_run_prints_what_was_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
