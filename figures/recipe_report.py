@@ -63,6 +63,9 @@ def _page(
         f"<h2>What uniformity changes</h2>{_changes(changes)}"
         "<p class=note>Paired by seed: one initialisation, order and masks on both sides. p: McNemar's exact test on "
         "the same test images, a seed each.</p>"
+        f"<h2>Training</h2>{_training(records)}"
+        "<p class=note>Reconstruction: each method's own loss, mean over the last epoch. λ: weight of uniformity beside "
+        "it in the last step.</p>"
         f"<h2>Collapse</h2>{_collapse(records)}"
         "<p class=note>Of masked views of test images, at unit norm; beside each measure what the number of images and "
         "the dimension alone leave it.</p>"
@@ -97,6 +100,16 @@ def _changes(changes: Sequence[Difference]) -> str:
         for change in changes
     ]
     return html_table(pd.DataFrame(rows)) if rows else "<p>No method was trained with and without it.</p>"
+
+
+def _training(records: Sequence[Record]) -> str:
+    names = {"steps": "steps", "final_reconstruction": "reconstruction", "lam": "λ", "train_cpu_seconds": "CPU seconds"}
+    rows = [
+        {"method": record["method"], "seed": record["seed"]} | {told: record[name] for name, told in names.items()}
+        for record in records
+        if "steps" in record
+    ]
+    return html_table(pd.DataFrame(rows)) if rows else "<p>No network is finished yet.</p>"
 
 
 def _collapse(records: Sequence[Record]) -> str:

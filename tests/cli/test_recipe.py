@@ -36,6 +36,8 @@ source = "nowhere"
 "cls.ridge" = 0.5
 """
 
+TRAINED = [(method, seed) for method in ("mae", "u-mae") for seed in (0, 1)]
+
 PATIENCE = 120
 """Seconds that processes have on a busy machine."""
 
@@ -68,6 +70,8 @@ def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.Ca
     for name in ("readouts", "learning", "blocks", "singular_values"):
         assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert base64.b64encode((run / "figures" / f"{name}.png").read_bytes()).decode() in page
+    losses = [json.loads((run / "records" / f"{m}-s{s}.json").read_text())["final_reconstruction"] for m, s in TRAINED]
+    assert all(f"<td>{loss:.4g}</td>" in page for loss in losses)
     (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").read_text() == page
