@@ -17,7 +17,8 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
     first, unit = answers[0], options.mask_unit
     # What is usual goes without saying.
-    masks = "" if (options.mask, unit) == ("uniform", 1) else f"{options.mask} masks of {unit} x {unit} patches, "
+    units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
+    masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
     print(
         f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, {masks}"
         f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "

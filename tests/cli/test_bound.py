@@ -91,14 +91,15 @@ def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert "12 images of 4 patches" in out
     assert "vacuous" in out
     assert "comps >= dim" in out
-    assert "masks of" not in out
+    assert "masks, " not in out
+    assert "masks in" not in out
 
 
 def test_masks_that_are_not_the_usual_ones_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("bound", "digits", "--mask-ratio", "0.5", "--images", "20", "--dim", "2", "--mask-unit", "2")
     assert main(list(arguments)) == 0
     out = capsys.readouterr().out
-    assert "positional views, uniform masks of 2 x 2 patches, target hop" in out
+    assert "positional views, uniform masks in squares of 2 x 2 patches, target hop" in out
     assert " 6/6 " in out
 
 
