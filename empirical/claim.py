@@ -38,6 +38,7 @@ def claim(
     canonical: Callable[[Table], Table],
     resume: bool,
     device: torch.device,
+    check: Callable[[], None],
     group: Group | None = None,
     grows: Collection[Key] = (),
 ) -> None:
@@ -49,12 +50,13 @@ def claim(
         canonical: a stored table in the form of `plan`: what was written before a key was there has its default.
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
+        check: looks at whatever else may be wrong, before anything is written.
         group: the processes that claim it together: all of them look, and then the first one writes.
         grows: what of the plan may be more than it was, a larger number or a list with further entries, because
             nothing that is done hangs on it.
 
     Raises:
-        InputError: a directory of another plan, or one that exists while `resume` is false.
+        InputError: a directory of another plan, or one that exists while `resume` is false; whatever `check` raises.
     """
     what, directory, stored = path.stem, path.parent, None
     if (directory / f"{OTHER[what]}.json").exists():
@@ -69,11 +71,14 @@ def claim(
             raise InputError(
                 f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
             )
-        begun = stored["machine"].get("precision", precision)
+        # Runs from before it was written say it in their plan, unless that says auto.
+        said = stored["plan"]["train"]["precision"]
+        begun = stored["machine"].setdefault("precision", precision if said == "auto" else said)
         if precision != begun:
             raise InputError(
                 f"{directory} was begun in {begun} and would go on in {precision}; set precision to {begun}"
             )
+    check()
     if group is not None:
         group.wait()
     if group is not None and group.rank > 0:

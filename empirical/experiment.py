@@ -92,15 +92,23 @@ def run_recipe(
     """
     device = resolve_device(recipe.train.device)
     parts = _parts(recipe.data, data_dir)
+    jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
+    left = [config for config in recipe.runs() if ("model", run_name(config)) in jobs]
     beside = 1
     if device.type == "cpu":
-        beside = local_processes() if group else min(workers, len(recipe.runs()))
+        beside = local_processes() if group else max(min(workers, len(left)), 1)
+
+    def check() -> None:
+        for config in left:
+            check_fits(parts.train, config, device, group.count if group else 1, beside)
+        for config in recipe.runs():
+            check_checkpoint(_checkpoint(directory, config), parts.train, config)
+
+    claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, check, group, GROWS)
     for config in recipe.runs():
-        check_fits(parts.train, config, device, group.count if group else 1, beside)
-    claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, group, GROWS)
-    for config in recipe.runs():
-        check_checkpoint(_checkpoint(directory, config), parts.train, config)
-    jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
+        if config not in left:
+            # Of a run that was killed between the record and the end of its piece.
+            _tuned(directory, run_name(config)).unlink(missing_ok=True)
     if group is not None:
         # All know what is left before anyone does a part of it.
         group.wait()

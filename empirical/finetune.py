@@ -8,10 +8,11 @@ the network's own last norm, where the published code has a new norm after the m
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.nn import functional
 
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
 from maskgraph.empirical.model import MaskedModel
-from maskgraph.empirical.network import autocast
+from maskgraph.empirical.network import autocast, resolve_precision
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import schedule
 from maskgraph.empirical.stream import Stream, image_set
@@ -120,7 +121,13 @@ def fine_tune(
     optimiser = torch.optim.AdamW(_groups(classifier, how), lr=how.lr, betas=(0.9, 0.999))
     batches = -(-len(data) // how.batch)
     every, begun = max(batches, APART), 0
-    meta = {"fine_tune": asdict(how), "classes": classes, "data": data.digest(), "from": _digest(model)}
+    resolved = dataclasses.replace(how, precision=resolve_precision(how.precision, device))
+    meta = {
+        "fine_tune": dataclasses.asdict(resolved),
+        "classes": classes,
+        "data": data.digest(),
+        "from": _digest(model),
+    }
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
         check_same(path, found, meta)

@@ -139,7 +139,8 @@ def check_footprint(
         raise InputError(f"{need}; not even one would fit: choose a smaller size{few}")
     fit = int((free - fixed) // image)
     parts = -(-batch // (processes * fit))
-    raise InputError(f"{need}; {fit} would fit: lower the batch, or keep it with --accumulate {parts}")
+    fewer = ", or with fewer --workers" if beside > 1 else ""
+    raise InputError(f"{need}; {fit} would fit: lower the batch, or keep it with --accumulate {parts}{fewer}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
 
 COSINES = 2**24
-"""Cosines that nearest neighbours are looked for among at a time: they and their order take 256 MB."""
+"""Cosines that nearest neighbours are looked for among at a time, and most votes: they and their order take 256 MB."""
 
 NORM_EPS = 1e-6
 """Of batch-norm in the published probe."""
@@ -189,13 +189,14 @@ def knn_probe(
         temperature: T.
     """
     known, asked = unit(train.x), unit(test)
-    count, classes = min(neighbours, len(known)), np.arange(int(train.y.max()) + 1)
+    count, classes = min(neighbours, len(known)), int(train.y.max()) + 1
     found = []
-    together = max(COSINES // len(known), 1)
+    together = max(COSINES // max(len(known), classes), 1)
     for start in range(0, len(asked), together):
         cosine = asked[start : start + together] @ known.T
         nearest = np.argpartition(cosine, len(known) - count, axis=1)[:, len(known) - count :]
         vote = train.weights[nearest] * np.exp((np.take_along_axis(cosine, nearest, axis=1) - 1) / temperature)
-        votes = (vote[:, :, None] * (train.y[nearest][:, :, None] == classes)).sum(axis=1)
-        found.append(votes.argmax(axis=1))
+        place = np.arange(len(vote))[:, None] * classes + train.y[nearest]
+        votes = np.bincount(place.ravel(), vote.ravel(), minlength=len(vote) * classes)
+        found.append(votes.reshape(-1, classes).argmax(axis=1))
     return np.concatenate(found).astype(np.int64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.stream import FolderReader, Stream, take
-from maskgraph.graphs.datasets import Images, load, split_rows
+from maskgraph.graphs.datasets import make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, list_folder
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
@@ -143,21 +143,27 @@ def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
 
 def _npz(path: str) -> Stored:
     """Pixels of a .npz in bytes."""
-    images = load(path)
-    if not isinstance(images, Images):
+    arrays = read_images(Path(path))
+    if "codes" in arrays:
         raise InputError(
             f"{path} holds codes; a recipe trains on pixels: add pixels (N, H, W[, C]), or use maskgraph train"
         )
-    if not images.drawn:
+    if "weights" in arrays:
         raise InputError(f"{path} holds weights; a recipe trains on images as they are drawn: leave weights out")
+    pixels, labels = arrays["pixels"], arrays["labels"]
+    # As numbers they would be eight times as large: of bytes one pixel of each is looked at.
+    few = pixels[:, :1, :1] if pixels.dtype == np.uint8 and pixels.ndim in (3, 4) else pixels
+    images = make_images(path, few, labels)
+    if few is not pixels:
+        return Stored(path, pixels.reshape(*pixels.shape[:3], -1), 255, images.labels, images.classes)
     low, high = float(images.pixels.min()), float(images.pixels.max())
-    whole = bool((images.pixels == np.rint(images.pixels)).all())
+    whole = high > 1 and bool((images.pixels == np.rint(images.pixels)).all())
     if low < 0 or high > (255 if whole else 1):
         raise InputError(
             f"pixels of {path} go from {low:g} to {high:g}; expected bytes from 0 to 255, or numbers from 0 to 1"
         )
-    pixels = images.pixels if whole and high > 1 else np.rint(255 * images.pixels)
-    return Stored(path, pixels.astype(np.uint8), 255, images.labels, images.classes)
+    scaled = images.pixels if whole else 255 * images.pixels
+    return Stored(path, np.rint(scaled).astype(np.uint8), 255, images.labels, images.classes)
 
 
 def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:

@@ -125,9 +125,12 @@ class State:
         return draw
 
     def _mine(self, size: int) -> list[_Part]:
-        """The parts of a batch that this process runs, one after the other; at least one."""
+        """The parts of a batch that this process runs, one after the other; at least one, as many in every process.
+
+        What processes do in common, they do once or twice a part.
+        """
         first, last = _cuts(size, self.group.count)[self.group.rank :][:2]
-        parts = max(min(self.config.accumulate, last - first), 1)
+        parts = max(min(self.config.accumulate, size // self.group.count), 1)
         return [_Part(slice(first + low, first + high)) for low, high in pairwise(_cuts(last - first, parts))]
 
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:

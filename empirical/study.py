@@ -80,12 +80,14 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
     _check_ratios(plan, split.train)
+
+    def check() -> None:
+        for config in plan.runs():
+            check_checkpoint(_checkpoint(directory, config), split.train, config)
+
     # Of a stack every model's bits hang on the others.
-    claim(
-        directory / "study.json", plan_table(plan), _canonical, resume, device, grows=GROWS if plan.stack == 1 else ()
-    )
-    for config in plan.runs():
-        check_checkpoint(_checkpoint(directory, config), split.train, config)
+    grows = GROWS if plan.stack == 1 else ()
+    claim(directory / "study.json", plan_table(plan), _canonical, resume, device, check, grows=grows)
     jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
     rounds = _rounds(plan, directory, jobs)
     if device.type == "cuda":

@@ -160,7 +160,7 @@ def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     if path.exists():
         data = training_set(images, config, torch.device("cpu"))
         meta = identity(data, config)
-        check_same(path, _completed(read_checkpoint(path)[1], meta), shared_identity(meta))
+        check_same(path, completed(read_checkpoint(path)[1], meta), shared_identity(meta))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -223,10 +223,16 @@ def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in free}}
 
 
-def _completed(found: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
-    """Metadata that was found, with the defaults of whatever choices came later."""
-    known = {"precision": meta["precision"], **found}
-    return {**known, "train": {**dataclasses.asdict(TrainConfig()), **found["train"]}}
+def completed(found: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+    """Metadata that was found, with the defaults of whatever choices came later.
+
+    Args:
+        found: of a checkpoint.
+        meta: what it should be of.
+    """
+    train = {**dataclasses.asdict(TrainConfig()), **found["train"]}
+    said = train["precision"]
+    return {"precision": meta["precision"] if said == "auto" else said, **found, "train": train}
 
 
 def store(state: State, path: Path, meta: dict[str, Any]) -> None:
@@ -241,7 +247,7 @@ def _restore(state: State, path: Path, meta: dict[str, Any]) -> None:
     """Take up the checkpoint at `path`, if there is one."""
     if path.exists():
         tensors, found = read_checkpoint(path)
-        check_same(path, _completed(found, meta), shared_identity(meta))
+        check_same(path, completed(found, meta), shared_identity(meta))
         state.load(tensors, int(found["step"]))
         state.seconds = float(found["seconds"])
     # Nobody writes before all have read.

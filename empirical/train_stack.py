@@ -16,11 +16,13 @@ from maskgraph.empirical.train import (
     Images,
     TrainingDivergedError,
     check_finite,
+    completed,
     identity,
     shared_identity,
     store,
     training_set,
 )
+from maskgraph.graphs.errors import InputError
 
 
 def train_stack(
@@ -60,7 +62,13 @@ def train_stack(
     whole = [shared_identity(meta) for meta in metas]
     if checkpoint.exists():
         tensors, found = read_checkpoint(checkpoint)
-        check_same(checkpoint, found, {"stack": whole})
+        if len(found["stack"]) != len(whole):
+            raise InputError(
+                f"{checkpoint} is a checkpoint of {len(found['stack'])} models and not of {len(whole)}; choose another "
+                "--out, or delete it"
+            )
+        for one, own in zip(found["stack"], whole, strict=True):
+            check_same(checkpoint, completed(one, own), own)
         stack.load(tensors, int(found["step"]))
         stack.seconds = float(found["seconds"])
     _train(stack, configs, checkpoint, whole, checkpoint_every, device)

@@ -202,6 +202,20 @@ def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[N
 
 
 def _npz(path: Path) -> Images | CodedImages:
+    arrays = read_images(path)
+    if "pixels" in arrays:
+        return make_images(str(path), arrays["pixels"], arrays["labels"], arrays.get("weights"))
+    return make_coded_images(
+        str(path), arrays["codes"], arrays["labels"], arrays.get("weights"), arrays.get("codebook")
+    )
+
+
+def read_images(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a .npz of images: labels, perhaps weights, and either pixels, or codes and perhaps a codebook.
+
+    Raises:
+        InputError: no such file, one that cannot be read, or other arrays in it.
+    """
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
     arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
@@ -212,13 +226,9 @@ def _npz(path: Path) -> Images | CodedImages:
         raise InputError(f"{path} holds no labels; add an integer array labels (N,)")
     if ("pixels" in arrays) == ("codes" in arrays):
         raise InputError(f"{path} must hold either pixels or codes, one and only one of them")
-    if "pixels" in arrays:
-        if "codebook" in arrays:
-            raise InputError(f"{path} holds pixels and a codebook; a codebook goes with codes only: remove it")
-        return make_images(str(path), arrays["pixels"], arrays["labels"], arrays.get("weights"))
-    return make_coded_images(
-        str(path), arrays["codes"], arrays["labels"], arrays.get("weights"), arrays.get("codebook")
-    )
+    if "pixels" in arrays and "codebook" in arrays:
+        raise InputError(f"{path} holds pixels and a codebook; a codebook goes with codes only: remove it")
+    return arrays
 
 
 def _finite(array: NDArray[Any], name: str) -> NDArray[np.float64]:

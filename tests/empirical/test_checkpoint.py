@@ -199,6 +199,22 @@ def test_a_checkpoint_from_before_a_choice_was_there_has_its_default(tmp_path: P
         train(images(), with_(SHORT, beta2=0.9), path)
 
 
+@pytest.mark.parametrize("said", ["bf16", "auto"])
+def test_a_checkpoint_from_before_precisions_were_resolved_goes_on_in_its_own(said: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    train(images(), with_(SHORT, precision="fp32" if said == "auto" else said), path)
+    tensors, meta = read_checkpoint(path)
+    del meta["precision"]
+    meta["train"]["precision"] = said
+    write_checkpoint(path, tensors, meta)
+    train(images(), with_(SHORT, precision="auto" if said == "auto" else said), path)
+    if said == "bf16":
+        with pytest.raises(
+            InputError, match=r"is a checkpoint of another model \(precision 'bf16' there, 'fp32' here\)"
+        ):
+            train(images(), SHORT, path)
+
+
 def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     data = images()

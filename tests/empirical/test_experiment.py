@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from maskgraph.empirical import finetune, footprint, judge
+from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
@@ -158,13 +160,74 @@ def test_a_run_goes_on_in_the_precision_that_it_began_with(finished: Path, tmp_p
         run(recipe_from({**TABLE, "train": {**TABLE["train"], "precision": "bf16"}}), half, resume=True)
 
 
+def test_a_run_from_before_precisions_were_resolved_goes_on_in_its_own(finished: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    found = json.loads((old / "recipe.json").read_text())
+    found["plan"]["train"]["precision"] = "bf16"
+    del found["machine"]["precision"]
+    (old / "recipe.json").write_text(json.dumps(found))
+    more = {**TABLE, "train": {**TABLE["train"], "seeds": 2}}
+    with pytest.raises(InputError, match=r"was begun in bf16 and would go on in fp32; set precision to bf16"):
+        run(recipe_from(more), old, resume=True)
+
+
+def test_a_finished_run_needs_no_memory(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 1)
+    assert run(recipe_from(TABLE), finished, resume=True) == []
+    with pytest.raises(InputError, match="not even one would fit"):
+        run(recipe_from({**TABLE, "train": {**TABLE["train"], "seeds": 2}}), finished, resume=True)
+
+
+def test_what_is_refused_has_not_grown(finished: Path, tmp_path: Path) -> None:
+    grown = tmp_path / "grown"
+    shutil.copytree(finished, grown)
+    shutil.copy(grown / "models" / "mae-s0.safetensors", grown / "models" / "mae-s1.safetensors")
+    before = (grown / "recipe.json").read_bytes()
+    with pytest.raises(
+        InputError, match=r"mae-s1.safetensors is a checkpoint of another model \(train.seed is 0 there"
+    ):
+        run(recipe_from({**TABLE, "train": {**TABLE["train"], "seeds": 2}}), grown, resume=True)
+    assert (grown / "recipe.json").read_bytes() == before
+
+
+def test_fine_tuning_goes_on_where_it_was_and_leaves_its_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_from(
+        {
+            **TABLE,
+            "train": {**TABLE["train"], "methods": ["mae"], "precision": "bf16"},
+            "judge": {**TABLE["judge"], "probes": ["ridge", "fine-tune"], "fine_tune_epochs": 2},
+        }
+    )
+    kept = tmp_path / "models" / ".fine-tune-mae-s0.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "predictions", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe(recipe, tmp_path, None, False, 1, lambda *_: None, Group())
+    _, meta = read_checkpoint(kept)
+    assert (meta["step"], meta["fine_tune"]["precision"]) == (2, "bf16")
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "write_checkpoint", lambda *_: pytest.fail("tuned again"))
+        run_recipe(recipe, tmp_path, None, True, 1, lambda *_: None, Group())
+    assert not kept.exists()
+    assert 0 <= record(tmp_path, "mae-s0")["scores"]["mean.fine-tune"]["accuracy"] <= 1
+    # Of a run that was killed just before it would have gone.
+    kept.write_bytes(b"")
+    run_recipe(recipe, tmp_path, None, True, 1, lambda *_: None, Group())
+    assert not kept.exists()
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_directory_holds_a_study_or_a_recipe(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(InputError, match=r"holds a study, not a recipe; choose another --out"):
         run(recipe_from(TABLE), tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     with pytest.raises(InputError, match=r"holds a recipe, not a study; choose another --out"):
-        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, torch.device("cpu"))
+        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, torch.device("cpu"), lambda: None)
 
 
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:

@@ -82,6 +82,10 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
     assert len(calls) == 8 + 6
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
+    # What auto stands for is what counts.
+    fine_tune(network(), pixels(), 3, dataclasses.replace(how, precision="auto"), path)
+    with pytest.raises(InputError, match=r"fine_tune.precision is 'fp32' there and 'bf16' here"):
+        fine_tune(network(), pixels(), 3, dataclasses.replace(how, precision="bf16"), path)
     with pytest.raises(InputError, match=r"tuned.safetensors is a checkpoint of another model \(fine_tune.seed is 0"):
         fine_tune(network(), pixels(), 3, dataclasses.replace(how, seed=1), path)
     with pytest.raises(InputError, match=r"is a checkpoint of another model \(from "):

@@ -110,14 +110,23 @@ def test_processes_have_the_loss_and_the_gradient_of_one(method: str, count: int
     np.testing.assert_allclose(load_model(path).losses[0], loss.numpy(), rtol=LOSS)
 
 
-@pytest.mark.parametrize(("method", "batch", "count"), [("u-mae", "4", 2), ("u-simmim", "4", 3), ("u-mae", "4p", 3)])
-def test_processes_train_as_one_does(method: str, batch: str, count: int, tmp_path: Path) -> None:
-    """Batches of 4, 4 and 2 images: with three processes one has no image of the last."""
+@pytest.mark.parametrize(
+    ("method", "batch", "count", "steps"),
+    [
+        ("u-mae", "4", 2, 18),
+        ("u-simmim", "4", 3, 18),
+        ("u-mae", "4p", 3, 18),
+        ("u-mae", "4a", 3, 18),
+        ("u-mae", "8a", 3, 12),
+    ],
+)
+def test_processes_train_as_one_does(method: str, batch: str, count: int, steps: int, tmp_path: Path) -> None:
+    """Batches of 4, 4 and 2 images, or of 8 and 2: of three processes one has none of the last, in two parts or one."""
     data = pixels(count=10) if batch == "4p" else images()
-    path, alone = tmp_path / "model.safetensors", train(data, with_(GROUPED, method=method))
-    assert processes(method, batch, str(path), count=count) == [
-        f"{rank} of {count}: 18 steps\n" for rank in range(count)
-    ]
+    alone = train(data, with_(GROUPED, method=method, batch=int(batch[0])))
+    path = tmp_path / "model.safetensors"
+    said = processes(method, batch, str(path), count=count)
+    assert said == [f"{rank} of {count}: {steps} steps\n" for rank in range(count)]
     np.testing.assert_allclose(load_model(path).losses, alone.losses, rtol=DRIFT)
 
 

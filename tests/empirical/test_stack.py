@@ -164,13 +164,26 @@ def test_a_kill_between_the_files_of_a_finished_stack_loses_nothing(
         assert_same_bits(one, other)
 
 
+def test_a_checkpoint_from_before_a_choice_was_there_goes_on(tmp_path: Path) -> None:
+    data, paths = images(), [tmp_path / f"{index}.safetensors" for index in range(len(MIXED))]
+    stack = Stack(training_set(data, MIXED[0], CPU), MIXED, CPU)
+    stack.advance()
+    whole = [shared_identity(identity(stack.states[0].data, config)) for config in MIXED]
+    for one in whole:
+        del one["precision"], one["train"]["beta2"]
+    write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
+    train_stack(data, MIXED, paths, tmp_path / "stack.safetensors")
+    for found, wanted in zip(paths, together(data, MIXED, tmp_path), strict=True):
+        assert_same_bits(load_model(found), wanted)
+
+
 def test_another_stack_does_not_go_on_with_its_checkpoint(tmp_path: Path) -> None:
     data = training_set(images(), MIXED[0], CPU)
     stack = Stack(data, MIXED, CPU)
     stack.advance()
     whole = [shared_identity(identity(data, config)) for config in MIXED]
     write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
-    with pytest.raises(InputError, match=r"stack.safetensors is a checkpoint of another model"):
+    with pytest.raises(InputError, match=r"stack.safetensors is a checkpoint of 4 models and not of 3"):
         together(images(), MIXED[:3], tmp_path)
 
 
