@@ -18,7 +18,7 @@ from maskgraph.theory.ranks import ALONE, Ranks
 from maskgraph.theory.team import Team, team
 
 if TYPE_CHECKING:
-    from maskgraph.theory.products import Pair
+    from maskgraph.theory.pair import Pair
 
 Array = Any
 """A dense array of the engine's kind."""

@@ -15,7 +15,7 @@ from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.engine import Floats
 
 if TYPE_CHECKING:
-    from maskgraph.theory.products import Pair
+    from maskgraph.theory.pair import Pair
 
 SMALL_WORK = 2**22
 """Products of a Gram matrix up to which scipy multiplies it out, sooner than the compiled loops are loaded."""
@@ -30,7 +30,7 @@ class Factor:
     @cached_property
     def pair(self) -> Pair:
         """B and Bᵀ."""
-        from maskgraph.theory.products import Pair
+        from maskgraph.theory.pair import Pair
 
         return Pair(self.B)
 

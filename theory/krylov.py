@@ -28,7 +28,7 @@ from maskgraph.theory.certificate import (
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
 from maskgraph.theory.goal import SHARED, Goal
 from maskgraph.theory.lanczos import BUFFER, NEAR_ZERO, NEGLIGIBLE, inverse_root, lanczos
-from maskgraph.theory.products import Pair
+from maskgraph.theory.pair import Pair
 
 ROUNDS = 12
 """Most times that a solve goes on in what is left."""

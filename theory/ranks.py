@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maskgraph.theory.engine import Engine
     from maskgraph.theory.goal import Goal
     from maskgraph.theory.krylov import Eigenpairs
-    from maskgraph.theory.products import Pair
+    from maskgraph.theory.pair import Pair
 
 Floats = NDArray[np.float64]
 

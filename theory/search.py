@@ -27,7 +27,7 @@ from maskgraph.theory.ranks import local_processes
 
 if TYPE_CHECKING:
     from maskgraph.theory.krylov import Eigenpairs
-    from maskgraph.theory.products import Pair
+    from maskgraph.theory.pair import Pair
 
 DENSE_SIDE = 400
 """Components whose smaller side has at most this many vertices are solved densely, all their eigenvalues."""
@@ -275,7 +275,7 @@ class Search:
 
     def _question(self, component: int, want: int) -> _Question:
         # Only large components need these, and they take half a second to load.
-        from maskgraph.theory.products import Pair
+        from maskgraph.theory.pair import Pair
 
         block = next(iter(self._split.blocks(np.array([component]))))
         by_row = block.B.shape[0] <= block.B.shape[1]

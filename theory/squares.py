@@ -6,7 +6,7 @@ import numpy as np
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
-from maskgraph.theory.products import Pair, unsigned
+from maskgraph.theory.pair import Pair, unsigned
 from maskgraph.theory.team import team
 from maskgraph.theory.vectors import LINE, Array, prefetch
 

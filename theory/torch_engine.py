@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.engine import ROWS, Floats
-from maskgraph.theory.products import Pair
+from maskgraph.theory.pair import Pair
 from maskgraph.theory.ranks import ALONE, Ranks
 
 SLAB = 2**24

@@ -24,7 +24,7 @@ from maskgraph.theory.certificate import Bracket
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.goal import Goal
 from maskgraph.theory.krylov import ConvergenceError, Eigenpairs, top_eigenpairs
-from maskgraph.theory.products import Pair, Whole
+from maskgraph.theory.pair import Pair, Whole
 from maskgraph.theory.ranks import Solve, eigh
 from maskgraph.theory.torch_group import RankLostError, join_group, others
 

@@ -10,7 +10,7 @@ import numpy as np
 from maskgraph.theory import krylov
 from maskgraph.theory.engine import HOST, Engine, Host
 from maskgraph.theory.goal import Goal
-from maskgraph.theory.products import Pair
+from maskgraph.theory.pair import Pair
 from maskgraph.theory.torch_engine import TorchEngine
 from maskgraph.theory.torch_ranks import TorchRanks
 from tests.theory.toys import joint_augmentation, random_joint

@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import connected_components
 
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import components, products, risk, search, spectrum
-from maskgraph.theory.products import Gram, Pair, transposed_times
+from maskgraph.theory import components, pair, products, risk, search, spectrum
+from maskgraph.theory.pair import Pair
+from maskgraph.theory.products import Gram, transposed_times
 from maskgraph.theory.squares import square_shares
 from maskgraph.theory.union import component_labels
 from tests.strategies import FIXED_WORLDS, VIEWS
@@ -31,8 +32,8 @@ def factor(shape: tuple[int, int], density: float = 0.2, seed: int = 0) -> sp.cs
 def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both layouts, whatever the size."""
     if request.param == "many tiles":
-        monkeypatch.setattr(products, "TILE", 16)
-        monkeypatch.setattr(products, "LONG", 0)
+        monkeypatch.setattr(pair, "TILE", 16)
+        monkeypatch.setattr(pair, "LONG", 0)
 
 
 @pytest.mark.usefixtures("tiles")
