@@ -26,9 +26,9 @@ CPU = torch.device("cpu")
 PATIENCE = 100
 """Seconds that processes have on a busy machine."""
 
-GRADIENT = 4 * 2.0**-24
+GRADIENT = 8 * 2.0**-24
 """Of a float32 gradient for each part that it is summed from, relative to the largest: parts may cancel each other, so
-that each brings some roundings of its own size. Two and three parts stay below 1e-6."""
+that each brings some roundings of its own size. Two parts stay below 1e-6."""
 
 LOSS = 1e-6
 """Of a float32 loss summed in another order, relative: some ten roundings of 2⁻²⁴."""
