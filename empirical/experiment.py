@@ -203,7 +203,8 @@ def _do(
     if group.rank > 0:
         return
     archive = io.BytesIO()
-    np.savez_compressed(archive, **{LABELS: parts.test.labels}, **judged.predicted)  # type: ignore[arg-type]
+    arrays: dict[str, Any] = {LABELS: parts.test.labels, **judged.predicted}
+    np.savez_compressed(archive, **arrays)
     write_atomically(directory / "predictions" / f"{name}.npz", archive.getvalue())
     write_json(directory / "records" / f"{name}.json", judged.record)
     _tuned(directory, name).unlink(missing_ok=True)

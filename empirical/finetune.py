@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_ch
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.network import autocast, resolve_precision
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.state import schedule
+from maskgraph.empirical.state import optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.errors import InputError
 
@@ -120,7 +119,7 @@ def fine_tune(
     data, labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
     optimiser = torch.optim.AdamW(_groups(classifier, how), lr=how.lr, betas=(0.9, 0.999))
     batches = -(-len(data) // how.batch)
-    every, begun = max(batches, APART), 0
+    every, begun, named = max(batches, APART), 0, dict(classifier.named_parameters())
     resolved = dataclasses.replace(how, precision=resolve_precision(how.precision, device))
     meta = {
         "fine_tune": dataclasses.asdict(resolved),
@@ -131,7 +130,8 @@ def fine_tune(
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
         check_same(path, found, meta)
-        _load(classifier, optimiser, tensors)
+        classifier.load_state_dict({name: tensors[f"classifier.{name}"] for name in classifier.state_dict()})
+        restore_optimiser(optimiser, named, tensors)
         begun = int(found["step"])
     for step in range(begun, steps := batches * how.epochs):
         epoch, index = divmod(step, batches)
@@ -149,7 +149,8 @@ def fine_tune(
         loss.backward()
         optimiser.step()
         if path is not None and ((step + 1) % every == 0 or step + 1 == steps):
-            write_checkpoint(path, _tensors(classifier, optimiser), {**meta, "step": step + 1})
+            state = {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
+            write_checkpoint(path, {**state, **optimiser_tensors(optimiser, named)}, {**meta, "step": step + 1})
     return classifier.eval()
 
 
@@ -189,25 +190,6 @@ def _digest(model: MaskedModel) -> str:
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _tensors(classifier: Classifier, optimiser: torch.optim.AdamW) -> dict[str, Tensor]:
-    """What a checkpoint holds, under the names that `_load` looks for."""
-    tensors = {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
-    for name, parameter in classifier.named_parameters():
-        for key, value in optimiser.state.get(parameter, {}).items():
-            tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
-    return tensors
-
-
-def _load(classifier: Classifier, optimiser: torch.optim.AdamW, tensors: Mapping[str, Tensor]) -> None:
-    """Take up the tensors of a checkpoint."""
-    classifier.load_state_dict({name: tensors[f"classifier.{name}"] for name in classifier.state_dict()})
-    for name, parameter in classifier.named_parameters():
-        for key in ("step", "exp_avg", "exp_avg_sq"):
-            if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
-                # Not fused: this AdamW counts its steps on the host.
-                optimiser.state[parameter][key] = stored if key == "step" else stored.to(parameter.device)
 
 
 def _groups(classifier: Classifier, how: FineTune) -> list[dict[str, object]]:

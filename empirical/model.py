@@ -8,7 +8,7 @@ ones, ranks, or none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -92,9 +92,9 @@ def model_config(size: str, grid: tuple[int, int], patch_dim: int, **changes: ob
     if size not in SIZES:
         raise InputError(f"unknown size {size!r}; expected one of {', '.join(SIZES)}")
     names = ("dim", "depth", "heads", "decoder_dim", "decoder_depth", "decoder_heads")
-    fields: dict[str, object] = dict(zip(names, SIZES[size], strict=True))
+    fields: dict[str, Any] = dict(zip(names, SIZES[size], strict=True))
     fields |= {name: value for name, value in changes.items() if value is not None}
-    return ModelConfig(grid, patch_dim, **fields)  # type: ignore[arg-type]
+    return ModelConfig(grid, patch_dim, **fields)
 
 
 class MaskedModel(nn.Module):

@@ -21,7 +21,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, uniformity_share
 from maskgraph.empirical.stacked import own_tokens, stack_models
-from maskgraph.empirical.state import LAM, State, matrices, optimiser, schedule
+from maskgraph.empirical.state import LAM, State, matrices, optimiser, optimiser_tensors, restore_optimiser, schedule
 from maskgraph.graphs.errors import InputError
 
 OWN = ("method", "seed", "lam")
@@ -119,10 +119,7 @@ class Stack:
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint of the whole stack holds, under the names that `load` looks for."""
         found = {f"parameters.{name}": value for name, value in self.parameters.items()}
-        for name, value in self.parameters.items():
-            for key, kept in self._optimiser.state.get(value, {}).items():
-                found[f"optimiser.{key}.{name}"] = kept
-        return {**found, "losses": self.losses}
+        return {**found, **optimiser_tensors(self._optimiser, self.parameters), "losses": self.losses}
 
     def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take up the tensors of a checkpoint made after `step` steps."""
@@ -131,9 +128,7 @@ class Stack:
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(tensors[f"parameters.{name}"])
-                for key in ("step", "exp_avg", "exp_avg_sq"):
-                    if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
-                        self._optimiser.state[value][key] = stored.to(self._device)
+        restore_optimiser(self._optimiser, self.parameters, tensors)
 
     def unstack(self) -> list[State]:
         """The states, each with its own parameters, optimiser and losses."""

@@ -86,9 +86,7 @@ class State:
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, under the names that `load` looks for; the same on every process."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            for key, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"optimiser.{key}.{name}"] = torch.as_tensor(value)
+        tensors |= optimiser_tensors(self.optimiser, dict(self.model.named_parameters()))
         memory = {"queue": self.queue, "queue_weights": self.queue_weights} if self.config.queue else {}
         return {**tensors, **memory, "losses": self.total(), "lipschitz": self.lipschitz}
 
@@ -102,11 +100,7 @@ class State:
         if self.config.queue:
             self.queue, self.queue_weights = (tensors[name].to(self.device) for name in ("queue", "queue_weights"))
         self.model.load_state_dict(model_tensors(tensors))
-        for name, parameter in self.model.named_parameters():
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
-                    # The fused AdamW keeps all of its state, the step count too, where the parameter is.
-                    self.optimiser.state[parameter][key] = stored.to(self.device)
+        restore_optimiser(self.optimiser, dict(self.model.named_parameters()), tensors)
 
     def total(self) -> Tensor:
         """(steps, 3) losses of whole batches."""
@@ -269,3 +263,22 @@ def optimiser(
     # A graph reads its learning rate where it lies.
     lr = torch.tensor(config.lr, device=next(iter(named.values())).device) if capturable else config.lr
     return torch.optim.AdamW(groups, lr=lr, betas=(BETA1, config.beta2), fused=True, capturable=capturable)
+
+
+def optimiser_tensors(adamw: torch.optim.AdamW, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What an AdamW knows of parameters, under the names that `restore_optimiser` looks for."""
+    return {
+        f"optimiser.{key}.{name}": torch.as_tensor(value)
+        for name, parameter in named.items()
+        for key, value in adamw.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimiser(adamw: torch.optim.AdamW, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Take up what `optimiser_tensors` gave."""
+    for name, parameter in named.items():
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            if (stored := tensors.get(f"optimiser.{key}.{name}")) is not None:
+                # The fused AdamW keeps the step count where the parameter is, the other one on the host.
+                there = key != "step" or adamw.defaults["fused"]
+                adamw.state[parameter][key] = stored.to(parameter.device) if there else stored

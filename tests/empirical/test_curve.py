@@ -71,7 +71,7 @@ def test_tensorboard_is_told_where_it_is_installed(
             told.append(("close",))
 
     fake = ModuleType("torch.utils.tensorboard")
-    fake.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    vars(fake)["SummaryWriter"] = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
     curve = Curve(tmp_path / "curve.json", tmp_path / "events")
     curve.add(at(trained, 6), 2.0, 18, {"knn": 0.5})

@@ -148,10 +148,10 @@ def test_every_epoch_shows_every_feature_in_batches_of_at_least_two(
     rates: list[float] = []
     normalise, step = torch.nn.functional.batch_norm, Lars.step
 
-    def noted(x: torch.Tensor, mean: object, variance: object, **how: Any) -> torch.Tensor:
+    def noted(x: torch.Tensor, mean: Any, variance: Any, **how: Any) -> torch.Tensor:
         if how.get("training"):
             seen.append(x[:, 0].tolist())
-        return normalise(x, mean, variance, **how)  # type: ignore[arg-type]
+        return normalise(x, mean, variance, **how)
 
     def timed(optimiser: Lars, lr: float) -> None:
         rates.append(lr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,8 +63,8 @@ def test_every_step_crops_anew_and_a_seed_is_a_run(monkeypatch: pytest.MonkeyPat
     batches: list[Batch] = []
     batch = PixelSet.batch
 
-    def noted(*arguments: object) -> Batch:
-        batches.append(batch(*arguments))  # type: ignore[arg-type]
+    def noted(*arguments: Any) -> Batch:
+        batches.append(batch(*arguments))
         return batches[-1]
 
     monkeypatch.setattr(PixelSet, "batch", noted)

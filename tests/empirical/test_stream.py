@@ -61,7 +61,8 @@ def test_a_batch_is_read_while_the_one_before_is_trained_on() -> None:
             return super().whole(row)
 
     images = stream_of(pixels())
-    data = StreamSet(dataclasses.replace(images, reader=Noting(images.reader.dataset)), CPU)  # type: ignore[attr-defined]
+    assert isinstance(images.reader, DatasetReader)
+    data = StreamSet(dataclasses.replace(images, reader=Noting(images.reader.dataset)), CPU)
     rows, draws = np.array([3, 1]), np.empty((2, 0))
     data.prepare(rows, draws)
     kept, dropped = np.array([[0, 1], [0, 1]]), np.array([[2, 3], [2, 3]])

@@ -34,13 +34,13 @@ def run(tmp_path: Path) -> Path:
         for seed in range(3):
             few = np.stack([answers(share, 50 * place + 7 * seed + draw) for draw in range(2)])
             ridge = answers(share, 10 * place + seed)
-            predicted = {"cls.ridge": ridge, "cls.few-shot": few, "cls.shuffled-labels": ridge}
+            predicted: dict[str, Any] = {"cls.ridge": ridge, "cls.few-shot": few, "cls.shuffled-labels": ridge}
             record = {
                 name: {"accuracy": float((value == LABELS).mean()), "low": 0.1 + seed / 10, "high": 0.7 + seed / 10}
                 for name, value in predicted.items()
             }
             name = f"{method}-s{seed}"
-            np.savez(tmp_path / "predictions" / f"{name}.npz", labels=LABELS, **predicted)  # type: ignore[arg-type]
+            np.savez(tmp_path / "predictions" / f"{name}.npz", labels=LABELS, **predicted)
             whole = {"method": method, "seed": seed, "scores": record, "layers": {}, "collapse": {}}
             (tmp_path / "records" / f"{name}.json").write_text(json.dumps(whole))
     return tmp_path
