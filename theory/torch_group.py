@@ -9,6 +9,11 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the group of the moment of their import as a default: imported later (DistributedDataParallel does
+# so), they would keep it and its threads alive past the end, where a thread that meets an interpreter already gone
+# aborts the process after all its work is done.
+import torch.distributed.nn.functional
 from torch.distributed.rendezvous import rendezvous
 
 from maskgraph.graphs.errors import InputError

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import weakref
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import save_file
 
 from maskgraph.empirical.group import TorchGroup
@@ -39,8 +41,12 @@ if __name__ == "__main__":
             step(optimiser)
 
         vars(torch.optim)["AdamW"].step = dying
-    found = train(data, config, path, checkpoint_every=5, group=group)
+    joined = weakref.ref(dist.group.WORLD)
+    try:
+        found = train(data, config, path, checkpoint_every=5, group=group)
+    finally:
+        group.leave()
     if group.rank == 0:
         last = {name: p.grad for name, p in found.model.named_parameters() if p.grad is not None}
         save_file(last, path.with_suffix(".gradients"))
-    print(f"{group.rank} of {group.count}: {len(found.losses)} steps")
+    print(f"{group.rank} of {group.count}: {len(found.losses)} steps{' and not left' if joined() else ''}")
