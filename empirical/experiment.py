@@ -12,7 +12,6 @@ A recipe lives in one directory, every file written atomically, so that it resum
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -24,6 +23,7 @@ import numpy as np
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import Curve, last_step
+from maskgraph.empirical.footprint import check_tuning
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
 from maskgraph.empirical.linear_probe import knn_probe
@@ -31,13 +31,13 @@ from maskgraph.empirical.parts import DataPlan, Parts, load_parts
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.readout import pixel_vectors, whole_features
-from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
+from maskgraph.empirical.recipe import Recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
 from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.stream import take
 from maskgraph.empirical.summary import LABELS
-from maskgraph.empirical.train import TrainedModel, check_checkpoint, check_fits, train, untrained
+from maskgraph.empirical.train import TrainedModel, architecture, check_checkpoint, check_fits, train, untrained
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
 from maskgraph.theory.ranks import local_processes
@@ -99,8 +99,12 @@ def run_recipe(
         beside = local_processes() if group else max(min(workers, len(left)), 1)
 
     def check() -> None:
+        processes = group.count if group else 1
         for config in left:
-            check_fits(parts.train, config, device, group.count if group else 1, beside)
+            check_fits(parts.train, config, device, processes, beside)
+        if left and (how := fine_tuning(recipe.judge, recipe.train)) is not None:
+            shape, batch = architecture(parts.train, left[0]), min(how.batch, len(parts.train.labels))
+            check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside)
         for config in recipe.runs():
             check_checkpoint(_checkpoint(directory, config), parts.train, config)
 
@@ -131,11 +135,10 @@ def _canonical(table: dict[str, Any]) -> dict[str, Any]:
 def _together(
     recipe: Recipe, directory: Path, data_dir: Path | None, jobs: list[Job], report: Report, group: Group
 ) -> None:
-    """One piece after the other: all processes train a network, the first does all else."""
+    """One piece after the other: all processes train a network and read its features, the first does all else."""
     for index, job in enumerate(jobs):
         tell = partial(_tell, report, recipe, jobs, index)
-        if job[0] == "model" or group.rank == 0:
-            _do(recipe_table(recipe), directory, data_dir, job, group, tell)
+        _do(recipe_table(recipe), directory, data_dir, job, group, tell)
         if group.rank == 0:
             tell(1.0)
         group.wait()
@@ -199,8 +202,11 @@ def _do(
 ) -> None:
     recipe, (kind, name) = recipe_from(table), job
     parts = _parts(recipe.data, data_dir)
-    judged = _network(recipe, name, directory, parts, group, tell) if kind == "model" else _null(recipe, name, parts)
-    if group.rank > 0:
+    if kind == "model":
+        judged = _network(recipe, name, directory, parts, group, tell)
+    else:
+        judged = _null(recipe, name, parts, group)
+    if judged is None:
         return
     archive = io.BytesIO()
     arrays: dict[str, Any] = {LABELS: parts.test.labels, **judged.predicted}
@@ -217,7 +223,7 @@ def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
 
 def _network(
     recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group, tell: Callable[[float], None] | None
-) -> Judged:
+) -> Judged | None:
     config = next(config for config in recipe.runs() if run_name(config) == name)
     curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
     batches = -(-len(parts.train.labels) // config.batch)
@@ -233,18 +239,9 @@ def _network(
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
     curve.close()
-    if group.rank > 0:
-        return Judged({}, {})
-    judged = judge_network(
-        trained.model,
-        parts,
-        recipe.judge,
-        _masks(recipe, trained),
-        config.seed,
-        config.precision,
-        _tuned(directory, name),
-    )
-    return _told(
+    masks, how = _masks(recipe, trained), fine_tuning(recipe.judge, config)
+    judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, _tuned(directory, name), group)
+    return judged and _told(
         judged,
         recipe,
         config.method,
@@ -267,17 +264,19 @@ def _validation_knn(trained: TrainedModel, parts: Parts) -> float:
     return float((knn_probe(Labelled(x, known.labels, weights), test) == asked.labels).mean())
 
 
-def _null(recipe: Recipe, name: str, parts: Parts) -> Judged:
-    """What pixels, a random network, or features of nothing score."""
+def _null(recipe: Recipe, name: str, parts: Parts, group: Group) -> Judged | None:
+    """What pixels, a random network, or features of nothing score; None where another process says so."""
     method, _, number = name.rpartition("-s")
     seed, labels = int(number), Labels.of(parts)
+    if method in ("pixels", "gaussian") and group.rank > 0:
+        return None
     if method == "pixels":
         three = [
             pixel_vectors(part) for part in (parts.train, parts.validation, parts.test) if isinstance(part, Pixels)
         ]
         judged = judge_features((three[0], three[1], three[2]), None, labels, recipe.judge, seed)
     elif method == "gaussian":
-        dim = untrained(parts.train, recipe.runs()[0]).model.config.dim
+        dim = architecture(parts.train, recipe.runs()[0]).dim
         counts = (len(labels.train), len(labels.validation), len(labels.test))
         x = np.random.default_rng([seed, 12]).normal(size=(sum(counts), dim))
         first, second, third = np.split(x, np.cumsum(counts)[:2])
@@ -287,8 +286,11 @@ def _null(recipe: Recipe, name: str, parts: Parts) -> Judged:
         family = method.removeprefix("random-")
         config = next(config for config in recipe.runs() if config.family == family and config.seed == seed)
         network = untrained(parts.train, config)
-        plan = dataclasses.replace(recipe.judge, probes=tuple(set(recipe.judge.probes) - {"fine-tune"}))
-        judged = judge_network(network.model, parts, plan, _masks(recipe, network), seed)
+        model = network.model.to(resolve_device(config.device))
+        found = judge_network(model, parts, recipe.judge, _masks(recipe, network), seed, group=group)
+        if found is None:
+            return None
+        judged = found
     return _told(judged, recipe, method, seed)
 
 

@@ -11,18 +11,26 @@ import copy
 import dataclasses
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgraph.empirical.augment import Draws
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
+from maskgraph.empirical.data import Rows
+from maskgraph.empirical.footprint import room
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.network import autocast, resolve_precision
 from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.readout import read_images
+from maskgraph.empirical.shares import Part, own_parts, synchronised
 from maskgraph.empirical.state import optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.errors import InputError
@@ -39,6 +47,7 @@ class FineTune:
         feature: what the classifier reads: mean or cls.
         epochs: passes over the images.
         batch: images a step.
+        accumulate: parts that each process runs its images of a step in, with the same gradient.
         lr: peak learning rate of the classifier and of the last norm.
         layer_decay: factor from one block's learning rate to that of the block below.
         weight_decay: on weight matrices only.
@@ -51,6 +60,7 @@ class FineTune:
     feature: str = "mean"
     epochs: int = 20
     batch: int = 128
+    accumulate: int = 1
     lr: float = 1e-3
     layer_decay: float = 0.75
     weight_decay: float = 0.05
@@ -67,6 +77,8 @@ class FineTune:
             raise InputError(
                 f"{self.epochs} epochs of fine-tuning in batches of {self.batch}; expected at least 1 of each"
             )
+        if self.accumulate < 1:
+            raise InputError(f"accumulate {self.accumulate}; expected at least 1 part")
         if not 0 < self.lr < math.inf:
             raise InputError(f"learning rate {self.lr:g} of fine-tuning; expected a positive number, such as 0.001")
         if not 0 < self.layer_decay <= 1:
@@ -93,7 +105,12 @@ class Classifier(nn.Module):
 
 
 def fine_tune(
-    model: MaskedModel, train: Pixels | Stream, classes: int, how: FineTune, path: Path | None = None
+    model: MaskedModel,
+    train: Pixels | Stream,
+    classes: int,
+    how: FineTune,
+    path: Path | None = None,
+    group: Group | None = None,
 ) -> Classifier:
     """Fine-tune a copy of a model, or go on where its checkpoint stopped.
 
@@ -103,68 +120,147 @@ def fine_tune(
         classes: how many.
         how: the recipe.
         path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps.
+            It may be gone on with by another number of processes, and in another number of parts.
+        group: the processes that tune it together, each with its part of every batch; None: this one alone.
 
     Returns:
-        the classifier, in evaluation mode.
+        the classifier, in evaluation mode; in every process.
 
     Raises:
         InputError: labels beyond the classes; a checkpoint of something else, or one that cannot be read or written.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
-    device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(how.seed)
-        classifier = Classifier(copy.deepcopy(model), classes, how.feature).to(device).train()
-    data, labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
-    optimiser = torch.optim.AdamW(_groups(classifier, how), lr=how.lr, betas=(0.9, 0.999))
-    batches = -(-len(data) // how.batch)
-    every, begun, named = max(batches, APART), 0, dict(classifier.named_parameters())
-    resolved = dataclasses.replace(how, precision=resolve_precision(how.precision, device))
-    meta = {
-        "fine_tune": dataclasses.asdict(resolved),
-        "classes": classes,
-        "data": data.digest(),
-        "from": _digest(model),
-    }
+    group, device = group or Group(), next(model.parameters()).device
+    tuning = _Tuning(model, train, classes, how, device, group)
+    meta = tuning.identity(_digest(model))
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
         check_same(path, found, meta)
-        classifier.load_state_dict({name: tensors[f"classifier.{name}"] for name in classifier.state_dict()})
-        restore_optimiser(optimiser, named, tensors)
-        begun = int(found["step"])
-    for step in range(begun, steps := batches * how.epochs):
-        epoch, index = divmod(step, batches)
-        order = np.random.default_rng([how.seed, 6, epoch]).permutation(len(data))
-        rows = order[index * how.batch : (index + 1) * how.batch]
-        for group in optimiser.param_groups:
-            group["lr"] = how.lr * group["scale"] * schedule(step, steps, how.warmup)
-        draws = data.draw(np.random.default_rng([how.seed, 7, step]), len(rows))
-        patches = data.augmented(rows, draws)
-        wanted = labels[torch.as_tensor(rows, device=device)]
-        with autocast(how.precision, device):
-            logits = classifier(patches)
-        loss = functional.cross_entropy(logits.float(), wanted, label_smoothing=how.smoothing)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if path is not None and ((step + 1) % every == 0 or step + 1 == steps):
-            state = {f"classifier.{name}": value for name, value in classifier.state_dict().items()}
-            write_checkpoint(path, {**state, **optimiser_tensors(optimiser, named)}, {**meta, "step": step + 1})
-    return classifier.eval()
+        tuning.load(tensors, int(found["step"]))
+    # Nobody writes before all have read.
+    group.wait()
+    every = max(tuning.batches, APART)
+    while tuning.step < tuning.steps:
+        with room(how.batch, how.accumulate, device):
+            tuning.advance()
+        if path is not None and (tuning.step % every == 0 or tuning.step == tuning.steps):
+            if group.rank == 0:
+                write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step})
+            group.wait()
+    return tuning.classifier.eval()
+
+
+class _Tuning:
+    """A classifier on its way.
+
+    Attributes:
+        classifier: what is tuned.
+        batches: steps of an epoch.
+        steps: how many there will be.
+        step: how many were made.
+    """
+
+    def __init__(
+        self,
+        model: MaskedModel,
+        train: Pixels | Stream,
+        classes: int,
+        how: FineTune,
+        device: torch.device,
+        group: Group,
+    ) -> None:
+        self._how, self._group, self._device, self._classes = how, group, device, classes
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(how.seed)
+            self.classifier = Classifier(copy.deepcopy(model), classes, how.feature).to(device).train()
+        self._data, self._labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
+        self._optimiser = torch.optim.AdamW(_groups(self.classifier, how), lr=how.lr, betas=(0.9, 0.999))
+        # Which parameters are trained is known now.
+        self._network = group.parallel(self.classifier)
+        self.batches, self.step = -(-len(self._data) // how.batch), 0
+        self.steps = self.batches * how.epochs
+        self._order: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))
+
+    def identity(self, start: str) -> dict[str, Any]:
+        """What a checkpoint belongs to.
+
+        Args:
+            start: a fingerprint of the weights that it starts from.
+        """
+        how = dataclasses.asdict(self._how)
+        del how["accumulate"]
+        how["precision"] = resolve_precision(self._how.precision, self._device)
+        return {"fine_tune": how, "classes": self._classes, "data": self._data.digest(), "from": start}
+
+    def advance(self) -> None:
+        """One step."""
+        rows, draws = self._drawn(self.step)
+        if self.step + 1 < self.steps:
+            later, more = self._drawn(self.step + 1)
+            for part in self._mine(later):
+                self._data.prepare(later[part.shown], more[part.shown])
+        for options in self._optimiser.param_groups:
+            options["lr"] = self._how.lr * options["scale"] * schedule(self.step, self.steps, self._how.warmup)
+        self._optimiser.zero_grad(set_to_none=True)
+        for part in (mine := self._mine(rows)):
+            with synchronised(self._network, part is mine[-1]):
+                share = self._share(rows[part.shown], draws[part.shown]) * (part.count > 0) / len(rows)
+                # Processes average their gradients; shares add up.
+                with self._group.working():
+                    (self._group.count * share).backward()
+        self._optimiser.step()
+        self.step += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds; the same on every process."""
+        state = {f"classifier.{name}": value for name, value in self.classifier.state_dict().items()}
+        return {**state, **optimiser_tensors(self._optimiser, dict(self.classifier.named_parameters()))}
+
+    def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take up the tensors of a checkpoint made after `step` steps."""
+        own = self.classifier.state_dict()
+        self.classifier.load_state_dict({name: tensors[f"classifier.{name}"] for name in own})
+        restore_optimiser(self._optimiser, dict(self.classifier.named_parameters()), tensors)
+        self.step = step
+
+    def _drawn(self, step: int) -> tuple[Rows, Draws]:
+        """The images of a step, and what chance has to say about their augmentation."""
+        epoch, index = divmod(step, self.batches)
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([self._how.seed, 6, epoch]).permutation(len(self._data)))
+        rows = self._order[1][index * self._how.batch : (index + 1) * self._how.batch]
+        return rows, self._data.draw(np.random.default_rng([self._how.seed, 7, step]), len(rows))
+
+    def _mine(self, rows: Rows) -> list[Part]:
+        return own_parts(len(rows), self._group, self._how.accumulate)
+
+    def _share(self, rows: Rows, draws: Draws) -> Tensor:
+        """The sum of the losses of some images."""
+        patches = self._data.augmented(rows, draws)
+        with autocast(self._how.precision, self._device):
+            logits = self._network(patches)
+        wanted = self._labels[torch.as_tensor(rows, device=self._device)]
+        smoothing = self._how.smoothing
+        return functional.cross_entropy(logits.float(), wanted, label_smoothing=smoothing, reduction="sum")
 
 
 def predictions(
-    classifier: Classifier, images: Pixels | Stream, batch: int = 512
+    classifier: Classifier, images: Pixels | Stream, group: Group | None = None
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """(N,) int64, the class that each whole image is given."""
-    data = image_set(images, next(classifier.parameters()).device)
-    found = []
-    with torch.no_grad():
-        for start in range(0, len(data), batch):
-            rows = np.arange(start, min(start + batch, len(data)))
-            found.append(classifier(data.whole(rows)).argmax(dim=1).cpu().numpy())
-    return np.concatenate(found)
+    """(N,) int64, the class that each whole image is given.
+
+    Args:
+        classifier: in evaluation mode.
+        images: N of them.
+        group: the processes that share them, the first of which has the answer; None: this one alone.
+    """
+
+    def read(patches: Tensor, _: Tensor) -> list[Tensor]:
+        return [classifier(patches).argmax(dim=1)]
+
+    device = next(classifier.parameters()).device
+    return np.asarray(read_images(images, device, read, group)[0], dtype=np.int64)
 
 
 def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:

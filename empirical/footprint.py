@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,6 +16,9 @@ from maskgraph.graphs.memory import available_bytes, gib
 
 STATE = 16
 """Bytes that a parameter takes in float32: itself, its gradient and two moments of AdamW."""
+
+FROZEN = 4
+"""Bytes of one that is not trained."""
 
 SAVED = 20
 """Numbers that autograd keeps of a token in a block, in units of the block's width: two norms, queries, keys, values,
@@ -127,25 +131,98 @@ def check_footprint(
         # The CUDA graph of the last batch of an epoch has memory of its own.
         here += images % batch
     free = free_bytes(device) // beside
-    if fixed + here * image <= free:
-        return
-    need = f"{here} images at a time need about {gib(fixed + here * image)} of memory and {gib(free)} are free"
-    if (several := int(models * free // (fixed + here * image))) and models > 1:
+    if models > 1 and (several := int(models * free // (fixed + here * image))) and several < models:
+        need = f"{here} images at a time need about {gib(fixed + here * image)} of memory and {gib(free)} are free"
         raise InputError(f"{need}; {several} of the {models} models at once would fit: lower --stack")
-    if beside > 1:
-        need += f" for each of {beside} trainings at once"
-    if fixed + image > free:
-        few = ", or fewer --workers" if beside > 1 else ""
-        raise InputError(f"{need}; not even one would fit: choose a smaller size{few}")
-    fit = int((free - fixed) // image)
-    parts = -(-batch // (processes * fit))
-    fewer = ", or with fewer --workers" if beside > 1 else ""
-    raise InputError(f"{need}; {fit} would fit: lower the batch, or keep it with --accumulate {parts}{fewer}")
+    _Need(fixed, image).check(here, -(-batch // processes), free, beside)
+
+
+def check_tuning(
+    shape: ModelConfig,
+    batch: int,
+    accumulate: int,
+    precision: str,
+    device: torch.device,
+    processes: int = 1,
+    beside: int = 1,
+) -> None:
+    """Refuse a batch of fine-tuning whose step cannot fit: all patches of its images go through the encoder.
+
+    Args:
+        shape: the architecture of the network that is tuned.
+        batch: images a step.
+        accumulate: parts that each process runs its images in.
+        precision: auto, fp32 or bf16.
+        device: where.
+        processes: that share every batch.
+        beside: trainings that go on on this machine, this one among them.
+
+    Raises:
+        InputError: naming the need, what there is, and the batch that would fit.
+    """
+    half = resolve_precision(precision, device) == "bf16"
+    encoder = replace(shape, family="simmim", bottleneck=None)
+    image = TRANSIENT * activation_bytes(encoder, shape.grid[0] * shape.grid[1], half)
+    # What is tuned is a copy, decoder and all; the network itself is judged otherwise, too.
+    frozen = FROZEN * (2 * parameter_count(shape) - parameter_count(encoder))
+    need = _Need(STATE * parameter_count(encoder) + frozen, image, "fine-tuning: ", "fine_tune_batch")
+    need.check(-(-batch // (processes * accumulate)), -(-batch // processes), free_bytes(device) // beside, beside)
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What a step takes.
+
+    Attributes:
+        fixed: bytes, whatever the batch.
+        image: bytes an image.
+        title: how a refusal begins.
+        batch: what the images of a step are called in a recipe.
+    """
+
+    fixed: float
+    image: float
+    title: str = ""
+    batch: str = "batch"
+
+    def check(self, here: int, own: int, free: int, beside: int) -> None:
+        """Refuse what does not fit.
+
+        Args:
+            here: images at a time.
+            own: images of a batch that a process has.
+            free: bytes.
+            beside: trainings at once.
+
+        Raises:
+            InputError: naming the need, what there is, and the batch that would fit.
+        """
+        whole = self.fixed + here * self.image
+        if whole <= free:
+            return
+        need = f"{self.title}{here} images at a time need about {gib(whole)} of memory and {gib(free)} are free"
+        if beside > 1:
+            need += f" for each of {beside} trainings at once"
+        if self.fixed + self.image > free:
+            few = ", or fewer --workers" if beside > 1 else ""
+            raise InputError(f"{need}; not even one would fit: choose a smaller size{few}")
+        fit = int((free - self.fixed) // self.image)
+        fewer = ", or with fewer --workers" if beside > 1 else ""
+        parts = -(-own // fit)
+        raise InputError(
+            f"{need}; {fit} would fit: lower the {self.batch}, or keep it with --accumulate {parts}{fewer}"
+        )
 
 
 @contextmanager
-def room(config: TrainConfig, device: torch.device, models: int = 1) -> Iterator[None]:
+def room(batch: int, accumulate: int, device: torch.device, models: int = 1) -> Iterator[None]:
     """Say what to do where memory ran out although the estimate before the first step said that it would not.
+
+    Args:
+        batch: images a step.
+        accumulate: parts that each process runs its images in.
+        device: where.
+        models: that are trained at once.
 
     Raises:
         InputError: naming the batch, and what would take less.
@@ -156,10 +233,8 @@ def room(config: TrainConfig, device: torch.device, models: int = 1) -> Iterator
         # The allocator of CPUs has no exception of its own.
         if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
-        what, mend = f"in {config.accumulate} parts", f"add --resume and --accumulate {2 * config.accumulate}"
+        what, mend = f"in {accumulate} parts", f"add --resume and --accumulate {2 * accumulate}"
         if models > 1:
             what, mend = f"of each of {models} models", "lower --stack, with another --out"
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{device.type} ran out of memory on {config.batch} images {what} ({reason}); {mend}"
-        ) from error
+        raise InputError(f"{device.type} ran out of memory on {batch} images {what} ({reason}); {mend}") from error

@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import spectra
-from maskgraph.empirical.finetune import fine_tune, predictions
+from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
 from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.parts import Parts
 from maskgraph.empirical.probes import Labelled, few_shot_probe
 from maskgraph.empirical.readout import Features, layer_features, view_features, whole_features
-from maskgraph.empirical.recipe import JudgePlan, fine_tuning
+from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take
 from maskgraph.graphs.masks import MaskDistribution
 
@@ -76,9 +77,10 @@ def judge_network(
     plan: JudgePlan,
     masks: MaskDistribution,
     seed: int,
-    precision: str = "fp32",
+    how: FineTune | None = None,
     tuned: Path | None = None,
-) -> Judged:
+    group: Group | None = None,
+) -> Judged | None:
     """Every readout that is asked for and every measure of collapse.
 
     Probes are fitted on train and validation together, but for what ridge chooses on validation; networks and
@@ -87,14 +89,30 @@ def judge_network(
     Args:
         model: in evaluation mode, on any device.
         parts: the dataset, cut into the patches of the model.
-        plan: what is asked for.
+        plan: what is asked for, but for fine-tuning.
         masks: of the views that collapse is measured on.
         seed: of few-shot draws, of probes that are trained and of masks.
-        precision: of fine-tuning.
+        how: how it is fine-tuned; None: it is not.
         tuned: checkpoint of fine-tuning.
+        group: the processes that read features and fine-tune together; the first does all else. None: this one alone.
+
+    Returns:
+        in the first process what there is to say, in others None.
+
+    Raises:
+        RankLostError: another process has ended.
     """
-    labels, kinds = Labels.of(parts), model.features
-    read = [whole_features(model, part, kinds) for part in (parts.train, parts.validation, parts.test)]
+    labels, kinds, group = Labels.of(parts), model.features, group or Group()
+    three_parts = (parts.train, parts.validation, parts.test)
+    # First what all do together: others need not wait for the probes of the first.
+    classified: dict[str, Classes] = {}
+    if how is not None:
+        classifier = fine_tune(model, parts.train, int(labels.train.max()) + 1, how, tuned, group)
+        classified = {f"{how.feature}.fine-tune": predictions(classifier, parts.test, group)}
+    read = [whole_features(model, part, kinds, group) for part in three_parts]
+    layers = [layer_features(model, part, group) for part in three_parts] if plan.layers else []
+    if group.rank > 0:
+        return None
     device = next(model.parameters()).device
     predicted: dict[str, Classes] = {}
     regularisers: dict[str, float] = {}
@@ -103,14 +121,11 @@ def judge_network(
         found, chosen = probed(three, labels, plan, seed, device)
         predicted |= {f"{kind}.{name}": classes for name, classes in found.items()}
         regularisers |= {f"{kind}.{name}": value for name, value in chosen.items()}
-    if "fine-tune" in plan.probes:
-        how = fine_tuning(plan, precision, seed)
-        classifier = fine_tune(model, parts.train, int(labels.train.max()) + 1, how, tuned)
-        predicted[f"{how.feature}.fine-tune"] = predictions(classifier, parts.test)
+    predicted |= classified
     record = {
         "scores": scored(predicted, labels.test),
         "regularisers": regularisers,
-        "layers": _layers(model, parts, labels) if plan.layers else {},
+        "layers": _layers(layers, labels),
         "collapse": _collapse(model, parts, plan, masks, seed),
     }
     return Judged(record, predicted)
@@ -193,10 +208,10 @@ def _equal(x: Features, y: Classes) -> Labelled:
     return Labelled(x, y, np.full(len(y), 1 / len(y)))
 
 
-def _layers(model: MaskedModel, parts: Parts, labels: Labels) -> dict[str, list[dict[str, float]]]:
-    read = [layer_features(model, part) for part in (parts.train, parts.validation, parts.test)]
-    found: dict[str, list[dict[str, float]]] = {}
-    for kind in read[0]:
+def _layers(read: list[dict[FeatureKind, list[Features]]], labels: Labels) -> dict[FeatureKind, list[dict[str, float]]]:
+    """Scores of ridge by feature and block, from those of train, validation and test; none of nothing."""
+    found: dict[FeatureKind, list[dict[str, float]]] = {}
+    for kind in read[0] if read else {}:
         found[kind] = []
         for train, validation, test in zip(*(one[kind] for one in read), strict=True):
             ridge = ridge_probe(_equal(train, labels.train), _equal(validation, labels.validation), test)

@@ -94,6 +94,9 @@ class PixelSet:
     def prepare(self, rows: Rows, draws: Draws) -> None:
         """Nothing: all images are here."""
 
+    def prepare_whole(self, rows: Rows) -> None:
+        """Nothing: all images are here."""
+
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
         return masked(self.augmented(rows, draws), kept, dropped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskgraph.empirical.data import Rows
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.pixels import Pixels, masked
+from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.masks import MaskDistribution, make_mask_set
 
@@ -24,7 +27,7 @@ Features = NDArray[np.float64]
 
 
 def whole_features(
-    model: MaskedModel, images: Pixels | Stream, kinds: Sequence[FeatureKind]
+    model: MaskedModel, images: Pixels | Stream, kinds: Sequence[FeatureKind], group: Group | None = None
 ) -> dict[FeatureKind, Features]:
     """(N, D) of each kind for images that are shown whole, without augmentation.
 
@@ -32,23 +35,33 @@ def whole_features(
         model: on any device; it is run in evaluation mode as it is.
         images: N of them.
         kinds: those of `model.features`.
+        group: see `read_images`.
     """
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         tokens = model.encode(patches, at, at[:, :0])
         return [model.feature(tokens, kind) for kind in kinds]
 
-    return dict(zip(kinds, _read(model, images, read), strict=True))
+    found = read_images(images, _device(model), read, group)
+    return {kind: values.astype(np.float64) for kind, values in zip(kinds, found, strict=True)}
 
 
-def layer_features(model: MaskedModel, images: Pixels | Stream) -> dict[FeatureKind, list[Features]]:
-    """Cls and mean features (N, dim) of whole images after every block, the last one's normalised."""
+def layer_features(
+    model: MaskedModel, images: Pixels | Stream, group: Group | None = None
+) -> dict[FeatureKind, list[Features]]:
+    """Cls and mean features (N, dim) of whole images after every block, the last one's normalised.
+
+    Args:
+        model: on any device.
+        images: N of them.
+        group: see `read_images`.
+    """
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         layers = model.layers(patches, at)
         return [model.feature(tokens, kind) for kind in POOLED for tokens in layers]
 
-    found = _read(model, images, read)
+    found = [values.astype(np.float64) for values in read_images(images, _device(model), read, group)]
     depth = len(found) // len(POOLED)
     return {kind: found[index * depth : (index + 1) * depth] for index, kind in enumerate(POOLED)}
 
@@ -96,20 +109,47 @@ def pixel_vectors(images: Pixels) -> Features:
     return np.asarray(values.reshape(len(values), -1))
 
 
-def _read(
-    model: MaskedModel, images: Pixels | Stream, read: Callable[[Tensor, Tensor], Sequence[Tensor]]
-) -> list[Features]:
-    data = image_set(images, _device(model))
-    at = torch.arange(data.grid[0] * data.grid[1], device=data.device)
-    parts = []
-    with torch.no_grad():
-        for rows in _batches(len(data)):
-            parts.append([_float64(one) for one in read(data.whole(rows), at.expand(len(rows), -1))])
+def read_images(
+    images: Pixels | Stream,
+    device: torch.device,
+    read: Callable[[Tensor, Tensor], Sequence[Tensor]],
+    group: Group | None = None,
+) -> list[NDArray[Any]]:
+    """What a network says of whole images.
+
+    Args:
+        images: N of them.
+        device: where the network is.
+        read: from patches (B, n, s) and their positions (B, n) to tensors of B rows each.
+        group: the processes that share the images; all call this, and the first has the answer, the others no row of
+            it. None: this one alone.
+
+    Returns:
+        for each tensor its rows for all images, N of them.
+
+    Raises:
+        RankLostError: another process has ended.
+    """
+    group, data = group or Group(), image_set(images, device)
+    at = torch.arange(data.grid[0] * data.grid[1], device=device)
+    parts: list[list[NDArray[Any]]] = []
+    batches = list(_batches(len(data), BATCH * group.count))
+    mine = [rows[own_parts(len(rows), group)[0].shown] for rows in batches]
+    for index, rows in enumerate(batches):
+        if index + 1 < len(batches):
+            data.prepare_whole(mine[index + 1])
+        ends = cuts(len(rows), group.count)
+        lengths = np.diff(ends).tolist()
+        with torch.no_grad():
+            found = read(data.whole(mine[index]), at.expand(len(mine[index]), -1))
+        # Also where this process has no image, and ran another's first: that tells the shape.
+        gathered = [group.gather(one[: lengths[group.rank]], lengths) for one in found]
+        parts.append([(one if group.rank == 0 else one[:0]).cpu().numpy() for one in gathered])
     return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 
-def _batches(count: int) -> Iterator[Rows]:
-    return (np.arange(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
+def _batches(count: int, size: int = BATCH) -> Iterator[Rows]:
+    return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def _device(model: MaskedModel) -> torch.device:

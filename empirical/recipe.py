@@ -181,20 +181,22 @@ def recipe_table(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def fine_tuning(plan: JudgePlan, precision: str, seed: int) -> FineTune:
-    """How a network is fine-tuned.
+def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
+    """How a network is fine-tuned that was trained so; None where nobody asks for it.
 
     Raises:
         InputError: a value that cannot be run.
     """
-    return FineTune(
+    how = FineTune(
         epochs=plan.fine_tune_epochs,
         batch=plan.fine_tune_batch,
+        accumulate=train.accumulate,
         lr=plan.fine_tune_lr,
         layer_decay=plan.layer_decay,
-        precision=precision,
-        seed=seed,
+        precision=train.precision,
+        seed=train.seed,
     )
+    return how if "fine-tune" in plan.probes else None
 
 
 def check_recipe(recipe: Recipe) -> Recipe:
@@ -218,11 +220,11 @@ def check_recipe(recipe: Recipe) -> Recipe:
     ):
         if value < least:
             raise InputError(f"{name} {value}; expected at least {least}")
-    fine_tuning(judge, recipe.train.precision, 0)
     if recipe.train.view != "positional":
         raise InputError(f"view {recipe.train.view}; networks on pixels know positions: leave view out")
     for config in recipe.runs():
         check_config(config)
+    fine_tuning(judge, recipe.train)
     return recipe
 
 

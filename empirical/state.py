@@ -9,10 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,6 +22,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import build_model
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
+from maskgraph.empirical.shares import Part, cuts, own_parts, synchronised
 
 BETA1 = 0.9
 
@@ -118,32 +116,27 @@ class State:
                 self.data.prepare(following[0][part.shown], following[3][part.shown])
         return draw
 
-    def _mine(self, size: int) -> list[_Part]:
-        """The parts of a batch that this process runs, one after the other; at least one, as many in every process.
-
-        What processes do in common, they do once or twice a part.
-        """
-        first, last = _cuts(size, self.group.count)[self.group.rank :][:2]
-        parts = max(min(self.config.accumulate, size // self.group.count), 1)
-        return [_Part(slice(first + low, first + high)) for low, high in pairwise(_cuts(last - first, parts))]
+    def _mine(self, size: int) -> list[Part]:
+        """The parts of a batch that this process runs."""
+        return own_parts(size, self.group, self.config.accumulate)
 
     def _backward(self, draw: Draw, lam: Tensor) -> tuple[Tensor, Everyone]:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
         config, size = self.config, len(draw[0])
-        cuts, mine = _cuts(size, self.group.count), self._mine(size)
+        ends, mine = cuts(size, self.group.count), self._mine(size)
         batches = [self._batch(draw, part) for part in mine]
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
         if config.uniform and len(batches) > 1:
             # Features first, without gradient: a part's gradient hangs on the features of the others.
             with torch.no_grad():
-                everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, cuts)
+                everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, ends)
         for part, batch in zip(mine, batches, strict=True):
-            with self._synchronised(part is mine[-1]):
+            with synchronised(self.network, part is mine[-1]):
                 reconstruction, z = self.network(batch)
                 first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:
-                    everyone = everyone or self._everyone([z], batches, cuts)
+                    everyone = everyone or self._everyone([z], batches, ends)
                     second = uniformity_share(z, batch.weights, part.shown, everyone)
                     loss = first + lam * second
                 # Processes average their gradients; shares add up.
@@ -152,20 +145,20 @@ class State:
             found.append(z.detach())
             shares += torch.stack([first.detach(), second.detach()])
         if everyone is None:
-            everyone = self._everyone(found, batches, cuts)
+            everyone = self._everyone(found, batches, ends)
             for z, batch, part in zip(found, batches, mine, strict=True):
                 shares[UNIFORMITY] += uniformity_share(z, batch.weights, part.shown, everyone)
         return shares, everyone
 
-    def _batch(self, draw: Draw, part: _Part) -> Batch:
+    def _batch(self, draw: Draw, part: Part) -> Batch:
         """A part of what a step draws."""
         rows, kept, dropped, draws = draw
         at = part.shown
         batch = self.data.batch(rows[at], kept[at], dropped[at], draws[at])
-        return batch if at == part.rows else replace(batch, weights=torch.zeros_like(batch.weights))
+        return batch if part.count else replace(batch, weights=torch.zeros_like(batch.weights))
 
-    def _everyone(self, found: list[Tensor], batches: list[Batch], cuts: list[int]) -> Everyone:
-        lengths = np.diff(cuts).tolist()
+    def _everyone(self, found: list[Tensor], batches: list[Batch], ends: list[int]) -> Everyone:
+        lengths = np.diff(ends).tolist()
         own = lengths[self.group.rank]
         z = self.group.gather(torch.cat(found)[:own], lengths)
         weights = self.group.gather(torch.cat([batch.weights for batch in batches])[:own], lengths)
@@ -196,31 +189,6 @@ class State:
         usable = (self.lipschitz > 0) & torch.isfinite(self.lipschitz)
         return torch.where(usable, 1 / (4 * d * self.lipschitz), 0.0)
 
-    def _synchronised(self, last: bool) -> AbstractContextManager[Any]:
-        """Gradients of several parts are summed up before they are shared."""
-        if isinstance(self.network, nn.parallel.DistributedDataParallel) and not last:
-            return self.network.no_sync()
-        return nullcontext()
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some images of a batch, or none: then the batch's first stands there without weight.
-
-    The last batch of an epoch may have fewer images than there are processes, each of which has to run something that
-    gradients are shared after, and not all kernels take no image at all.
-
-    Attributes:
-        rows: which.
-    """
-
-    rows: slice
-
-    @property
-    def shown(self) -> slice:
-        """The images that are run."""
-        return self.rows if self.rows.stop > self.rows.start else slice(0, 1)
-
 
 def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The model's own of a checkpoint's tensors."""
@@ -233,11 +201,6 @@ def schedule(step: int, steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / (rising + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
-
-
-def _cuts(size: int, parts: int) -> list[int]:
-    """Ends of `parts` parts of nearly one size; none is empty where there is enough for all."""
-    return [size * part // parts for part in range(parts + 1)]
 
 
 def matrices(model: nn.Module) -> set[str]:

@@ -196,6 +196,10 @@ def as_bytes(image: Any) -> NDArray[np.uint8]:
     return np.asarray(np.rint(array * 255), dtype=np.uint8)
 
 
+Reading = list[Future[NDArray[np.uint8]]]
+"""Images on their way."""
+
+
 class StreamSet:
     """Images that are read by threads, those of the next batch while this one is trained on."""
 
@@ -205,7 +209,8 @@ class StreamSet:
         self.grid, self.patch_dim = (side, side), images.patch**2 * images.channels
         self._scale = normaliser(images.mean, images.std, 255, device)
         self._pool = ThreadPoolExecutor(images.workers)
-        self._coming: list[tuple[Rows, list[Future[NDArray[np.uint8]]]]] = []
+        self._coming: list[tuple[Rows, Reading]] = []
+        self._coming_whole: list[tuple[Rows, Reading]] = []
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -225,25 +230,28 @@ class StreamSet:
         """Begin to read a batch that will be asked for."""
         self._coming.append((rows, self._read(rows, draws)))
 
+    def prepare_whole(self, rows: Rows) -> None:
+        """Begin to read images that will be asked for as they are judged."""
+        self._coming_whole.append((rows, self._read_whole(rows)))
+
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
         return masked(self.augmented(rows, draws), kept, dropped)
 
     def augmented(self, rows: Rows, draws: Draws) -> Tensor:
         """(B, n, s) all patches of images as they are trained on."""
-        if self._coming and np.array_equal(self._coming[0][0], rows):
-            reading = self._coming.pop(0)[1]
-        else:
-            # What was prepared is of another step: a run that was resumed, or a measurement between two steps.
-            reading = self._read(rows, draws)
+        reading = _taken(self._coming, rows) or self._read(rows, draws)
         return patchified(self._arrived([future.result() for future in reading]), self.images.patch)
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are judged."""
-        read = list(self._pool.map(self.images.reader.whole, rows.tolist()))
-        return patchified(self._arrived(read), self.images.patch)
+        reading = _taken(self._coming_whole, rows) or self._read_whole(rows)
+        return patchified(self._arrived([future.result() for future in reading]), self.images.patch)
 
-    def _read(self, rows: Rows, draws: Draws) -> list[Future[NDArray[np.uint8]]]:
+    def _read_whole(self, rows: Rows) -> Reading:
+        return [self._pool.submit(self.images.reader.whole, row) for row in rows.tolist()]
+
+    def _read(self, rows: Rows, draws: Draws) -> Reading:
         reader, augmentation = self.images.reader, self.images.augmentation
         return [
             self._pool.submit(reader.cut, row, augmentation, draws[index : index + 1])
@@ -258,6 +266,14 @@ class StreamSet:
         stacked = torch.as_tensor(np.stack(read)) if read else torch.empty((0, *wanted), dtype=torch.uint8)
         factor, shift = self._scale
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2) * factor + shift
+
+
+def _taken(coming: list[tuple[Rows, Reading]], rows: Rows) -> Reading | None:
+    """The next batch that is on its way, if it is this one.
+
+    Else what was prepared is of another step: a run that was resumed, or a measurement between two steps.
+    """
+    return coming.pop(0)[1] if coming and np.array_equal(coming[0][0], rows) else None
 
 
 def image_set(images: Pixels | Stream, device: torch.device) -> PixelSet | StreamSet:

@@ -106,7 +106,7 @@ def train(
         state.model.train()
     try:
         for step in range(state.step, state.steps):
-            with room(config, device):
+            with room(config.batch, config.accumulate, device):
                 state.advance()
             if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
                 check_finite(state.total()[: state.step], config)
@@ -136,6 +136,16 @@ def training_set(images: Images, config: TrainConfig, device: torch.device) -> T
     if config.view != "positional":
         raise InputError(f"view {config.view} of {images.name}'s pixels; expected positional: others are of codes")
     return image_set(images, device)
+
+
+def architecture(images: Images, config: TrainConfig) -> ModelConfig:
+    """That of the model that a configuration trains.
+
+    Raises:
+        InputError: images that cannot be cut into patches for it.
+    """
+    data = training_set(images, config, torch.device("cpu"))
+    return config.model(data.grid, data.patch_dim)
 
 
 def check_fits(images: Images, config: TrainConfig, device: torch.device, processes: int, beside: int) -> None:
@@ -184,8 +194,7 @@ def untrained(images: Images, config: TrainConfig) -> TrainedModel:
     Raises:
         InputError: images without values.
     """
-    data = training_set(images, config, torch.device("cpu"))
-    model = build_model(config.model(data.grid, data.patch_dim), config.seed)
+    model = build_model(architecture(images, config), config.seed)
     return TrainedModel(model.eval(), config, np.empty((0, 3), dtype=np.float32))
 
 

@@ -95,7 +95,7 @@ def _train(
     saved = stack.step
     try:
         while stack.step < stack.steps:
-            with room(configs[0], device, len(configs)):
+            with room(configs[0].batch, configs[0].accumulate, device, len(configs)):
                 stack.advance()
             if stack.step % every == 0 or stack.step == stack.steps:
                 if None not in (lost := _lost(stack, configs)):

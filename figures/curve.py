@@ -13,6 +13,7 @@ from maskgraph.figures.style import (
     THEORY_MARKS,
     THEORY_STYLES,
     new_figure,
+    sequence,
     tidy,
 )
 
@@ -47,7 +48,13 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
 
 
 def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
-    """Does the bound order the models? One point a mask ratio and method, one panel a readout and graph."""
+    """Does the bound order the models? One point a mask ratio and method, one panel a readout and graph.
+
+    Args:
+        bounds: one row a graph, as the study records them.
+        records: one row a model or baseline.
+        feature: cls or mean, the feature that was probed.
+    """
     graphs = list(bounds.groupby(["view", "hop"], sort=False))
     figure = new_figure(3.1 * len(graphs) + 1.2, 7.6)
     panels = figure.subplots(len(READOUTS), len(graphs), squeeze=False, sharey="row", sharex="col")
@@ -56,7 +63,7 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
         for row, (readout, name) in enumerate(READOUTS.items()):
             axes = panels[row, column]
             _draw_scatter(axes, values, records, f"{feature}.{readout}")
-            axes.set_xlim(-0.2, 1.1)
+            axes.set_xlim(-0.1, 1.1)
             axes.margins(y=0.15)
             tidy(axes)
             if not column:
@@ -135,14 +142,16 @@ def _draw_label_errors(axes: Axes, bounds: pd.DataFrame) -> None:
 
 
 def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, column: str) -> None:
+    """A path a method over the mask ratios, and a point a ratio in its own shade: labels would cover each other."""
+    ratios = sorted(values.index)
+    shades = dict(zip(ratios, sequence(len(ratios)), strict=True))
     for method, colour in METHOD_COLOURS.items():
         runs = records[records["method"] == method]
         if runs.empty:
             continue
         mean = runs.groupby("mask_ratio")[column].mean()
-        axes.plot(values.loc[mean.index], mean, "o", color=colour, label=METHOD_NAMES[method])
-        # Both methods stand at the same bound: one label names the ratio of both.
-        if method == next(iter(METHOD_COLOURS)):
-            for ratio, height in zip(mean.index.to_numpy(dtype=float), mean, strict=True):
-                place = (float(values.loc[ratio]), height)
-                axes.annotate(f"{ratio:g}", place, (-3, 3), textcoords="offset points", fontsize=7, ha="right")
+        x = values.loc[mean.index]
+        axes.plot(x, mean, color=colour, linewidth=1.2, label=METHOD_NAMES[method])
+        axes.scatter(x, mean, s=44, c=[shades[ratio] for ratio in mean.index], edgecolors=colour, zorder=3)
+    for ratio, shade in shades.items():
+        axes.scatter([], [], s=44, c=shade, edgecolors=GREY, label=f"ρ = {ratio:g}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from maskgraph.empirical.records import write_atomically
@@ -22,6 +24,11 @@ DPI = 120
 def new_figure(width: float, height: float) -> Figure:
     """A figure of this size in inches that belongs to no global state."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def sequence(count: int) -> list[str]:
+    """Colours for things in an order, from light to dark, in hexadecimal."""
+    return [to_hex(colormaps["Greys"](0.1 + 0.85 * index / max(count - 1, 1))) for index in range(count)]
 
 
 def tidy(axes: Axes) -> None:

@@ -20,6 +20,8 @@ class Progress:
     def __init__(self, title: str) -> None:
         self._title = title
         self._start = self._printed = time.monotonic()
+        self._first: tuple[float, float] | None = None
+        self._latest = (0.0, 0.0)
         self._bar = sys.stderr.isatty()
 
     def say(self, about: str, text: str) -> None:
@@ -43,8 +45,8 @@ class Progress:
         state = f"{self._title} {done}/{total}"
         if last:
             state += f", took {_duration(elapsed)}"
-        elif share >= TELLING:
-            state += f", about {_duration(elapsed / share * (1 - share))} left"
+        elif left := self._left(elapsed, share, done):
+            state += f", about {_duration(left)} left"
         if self._bar:
             filled = round(WIDTH * share)
             line = f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {state}  {label}"
@@ -53,6 +55,20 @@ class Progress:
             self._printed = now
             sys.stderr.write(f"{state}  {label}".rstrip() + "\n")
         sys.stderr.flush()
+
+    def _left(self, elapsed: float, share: float, done: int) -> float:
+        """Seconds until the end at the pace of the work since the first news; 0 where nothing can be said."""
+        if self._first is None:
+            # What is done before a first piece has ended was done by whoever was interrupted.
+            self._first = self._latest = (elapsed, share) if done == 0 else (0.0, 0.0)
+        if share > self._latest[1]:
+            self._latest = elapsed, share
+        begun, before = self._first
+        at, reached = self._latest
+        if reached - before < TELLING * (1 - before):
+            return 0.0
+        # From the last news on the clock runs down: no news of a long piece do not mean that it stands.
+        return max((at - begun) * (1 - reached) / (reached - before) - (elapsed - at), 0.0)
 
 
 def _duration(seconds: float) -> str:

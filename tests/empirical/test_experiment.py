@@ -179,6 +179,17 @@ def test_a_finished_run_needs_no_memory(finished: Path, monkeypatch: pytest.Monk
         run(recipe_from({**TABLE, "train": {**TABLE["train"], "seeds": 2}}), finished, resume=True)
 
 
+def test_fine_tuning_that_would_not_fit_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its batch is larger than that of training, and shows all patches."""
+    judge = {**TABLE["judge"], "probes": ["fine-tune"], "fine_tune_batch": 1000}
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 6 * 2**20)
+    with pytest.raises(InputError, match=r"^fine-tuning: \d+ images at a time need .*lower the fine_tune_batch"):
+        run(recipe_from({**TABLE, "judge": judge}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_refused_has_not_grown(finished: Path, tmp_path: Path) -> None:
     grown = tmp_path / "grown"
     shutil.copytree(finished, grown)

@@ -10,12 +10,15 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from maskgraph.empirical import finetune
+from maskgraph.empirical import finetune, readout
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.readout import whole_features
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
+
+GRADIENT = 8 * 2.0**-24
+"""Of a float32 gradient for each part that it is summed from, relative to the largest (see test_group)."""
 
 
 def network() -> MaskedModel:
@@ -92,6 +95,24 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
 
 
+@pytest.mark.parametrize("accumulate", [2, 5, 20])
+def test_parts_of_a_batch_tune_as_the_whole_does(accumulate: int, tmp_path: Path) -> None:
+    """In one step of twelve images; and an epoch of eight and four goes on in other parts."""
+    once = FineTune(epochs=1, batch=12)
+    whole, parts = (
+        fine_tune(network(), pixels(), 3, dataclasses.replace(once, accumulate=count)) for count in (1, accumulate)
+    )
+    gradients = {name: p.grad for name, p in whole.named_parameters() if p.grad is not None}
+    scale = max(float(value.abs().max()) for value in gradients.values())
+    for name, value in gradients.items():
+        found = parts.get_parameter(name).grad
+        assert found is not None
+        torch.testing.assert_close(found, value, rtol=0, atol=min(accumulate, 12) * GRADIENT * scale, msg=name)
+    path, often = tmp_path / "tuned.safetensors", FineTune(epochs=2, batch=8, accumulate=accumulate)
+    fine_tune(network(), pixels(), 3, often, path)
+    fine_tune(network(), pixels(), 3, dataclasses.replace(often, accumulate=1), path)
+
+
 def test_bfloat16_tunes_too() -> None:
     """Its steps are others, and it learns the same by heart."""
     images = dataclasses.replace(pixels(count=40), labels=np.random.default_rng(1).integers(4, size=40))
@@ -101,7 +122,8 @@ def test_bfloat16_tunes_too() -> None:
     assert (predictions(half, images) == images.labels).mean() == 1
 
 
-def test_predictions_are_those_of_the_linear_layer() -> None:
+def test_predictions_are_those_of_the_linear_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readout, "BATCH", 5)
     images, model = pixels(), network()
     classifier = Classifier(model, 3, "mean")
     features = whole_features(model, images, ["mean"])["mean"]
@@ -109,7 +131,7 @@ def test_predictions_are_those_of_the_linear_layer() -> None:
     with torch.no_grad():
         classifier.classify.weight.copy_(torch.as_tensor(probe.coef_))
         classifier.classify.bias.copy_(torch.as_tensor(probe.intercept_))
-    np.testing.assert_array_equal(predictions(classifier, images, batch=5), probe.predict(features))
+    np.testing.assert_array_equal(predictions(classifier, images), probe.predict(features))
 
 
 def test_what_cannot_be_tuned_is_refused() -> None:
@@ -121,3 +143,5 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         FineTune(layer_decay=0.0)
     with pytest.raises(InputError, match=r"0 epochs of fine-tuning in batches of 1; expected at least 1"):
         FineTune(epochs=0, batch=1)
+    with pytest.raises(InputError, match=r"accumulate 0; expected at least 1 part"):
+        FineTune(accumulate=0)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskgraph.empirical import footprint
 from maskgraph.empirical.config import TrainConfig
-from maskgraph.empirical.footprint import STATE, TRANSIENT, activation_bytes, check_footprint, flops, parameter_count
-from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, model_config
+from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales
+from maskgraph.empirical.footprint import (
+    STATE,
+    TRANSIENT,
+    activation_bytes,
+    check_footprint,
+    check_tuning,
+    flops,
+    parameter_count,
+)
+from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, build_model, model_config
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import train
 from maskgraph.empirical.train_stack import train_stack
 from maskgraph.graphs.errors import InputError
-from tests.empirical.toys import SHORT, images, with_
+from tests.empirical.toys import SHORT, images, pixels, with_
 
 SHAPES = {
     "tiny at 32 pixels": (model_config("tiny", (8, 8), 48), 16),
@@ -44,6 +54,11 @@ def saved(shape: ModelConfig, kept: int, count: int) -> int:
         model = MaskedAutoencoder(shape) if shape.family == "mae" else SimMIM(shape)
         shown = torch.empty(count, kept, shape.patch_dim)
         at, slots = (torch.zeros(count, number, dtype=torch.int64) for number in (kept, patches - kept))
+    return saved_by(model, lambda: model(shown, at, slots)[0])
+
+
+def saved_by(model: nn.Module, forward: Callable[[], Tensor]) -> int:
+    """Bytes that autograd keeps of a forward pass."""
     own = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     seen: dict[int, int] = {}
 
@@ -54,9 +69,7 @@ def saved(shape: ModelConfig, kept: int, count: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        reconstruction, tokens = model(shown, at, slots)
-    assert reconstruction.requires_grad
-    assert tokens.requires_grad
+        assert forward().requires_grad
     return sum(seen.values())
 
 
@@ -85,6 +98,34 @@ def test_activations_are_what_autograd_saves(name: str) -> None:
     # Above, so that what fits by the formula fits; by less than half, so that little that fits is refused.
     assert counted <= TRANSIENT * estimate
     assert 0.95 * counted <= estimate <= 1.5 * counted
+
+
+def test_tuning_keeps_what_an_encoder_of_all_patches_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape, cpu = SHAPES["base at 224 pixels"][0], torch.device("cpu")
+    with torch.device("meta"):
+        classifier = Classifier(MaskedAutoencoder(shape), 10, "mean")
+        one, two = torch.empty(1, 196, 768), torch.empty(2, 196, 768)
+    counted = saved_by(classifier, lambda: classifier(two)) - saved_by(classifier, lambda: classifier(one))
+    held = sum(p.numel() for p in classifier.parameters())
+    tuned = sum(classifier.get_parameter(name).numel() for name in layer_scales(classifier, 1.0))
+    # The step of what is tuned, and what is not: the decoder of the copy, and the network itself.
+    fixed, free = STATE * tuned + 4 * (held - tuned) + 4 * held, 16 * 2**30
+    monkeypatch.setattr(footprint, "available_bytes", lambda: free)
+    with pytest.raises(InputError, match=r"^fine-tuning: 512 images at a time .*lower the fine_tune_batch, or") as told:
+        check_tuning(shape, 1024, 1, "fp32", cpu, processes=2)
+    found = re.search(r"; (\d+) would fit: .* --accumulate (\d+)$", str(told.value))
+    assert found is not None
+    fit, parts = map(int, found.groups())
+    # See test_activations_are_what_autograd_saves.
+    assert 0.95 * counted * TRANSIENT <= (free - fixed) / fit <= 1.6 * counted * TRANSIENT
+    check_tuning(shape, 2 * fit, 1, "fp32", cpu, processes=2)
+    check_tuning(shape, 1024, parts, "fp32", cpu, processes=2)
+    with pytest.raises(InputError, match="would fit"):
+        check_tuning(shape, 1024, parts - 1, "fp32", cpu, processes=2)
+    # Half of what is free, and half of most numbers in bfloat16.
+    with pytest.raises(InputError, match=r"for each of 2 trainings at once; \d+ would fit.*, or with fewer --workers"):
+        check_tuning(shape, fit, 1, "fp32", cpu, beside=2)
+    check_tuning(shape, fit + fit // 5, 1, "bf16", cpu)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -180,6 +221,10 @@ def test_a_processor_out_of_memory_is_one_sentence_too_and_other_errors_are_not(
     both, paths = [SHORT, with_(SHORT, seed=1)], [tmp_path / "0.safetensors", tmp_path / "1.safetensors"]
     with pytest.raises(InputError, match=r"on 4 images of each of 2 models .*; lower --stack, with another --out$"):
         train_stack(images(), both, paths, tmp_path / "stack.safetensors")
+    monkeypatch.setattr(torch.optim.AdamW, "step", fails)
+    model, how = build_model(model_config("micro", (2, 2), 48), 0), FineTune(batch=6, accumulate=3)
+    with pytest.raises(InputError, match=r"cpu ran out of memory on 6 images in 3 parts .* --accumulate 6$"):
+        fine_tune(model, pixels(), 3, how)
     said[0] = said[1]
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(images(), SHORT)

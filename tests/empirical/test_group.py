@@ -13,11 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from maskgraph.empirical import finetune
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import load_model, train, training_set
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.torch_group import RankLostError, others
+from tests.empirical.judged_in_parts import found
 from tests.empirical.toys import GROUPED, images, pixels, with_
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,9 @@ that each brings some roundings of its own size. Two parts stay below 1e-6."""
 
 LOSS = 1e-6
 """Of a float32 loss summed in another order, relative: some ten roundings of 2⁻²⁴."""
+
+FEATURE = 1e-5
+"""Of features, which a last norm has brought to a size of one, in float32 through two blocks: a hundred roundings."""
 
 DRIFT = 1e-4
 """Of losses after 18 steps, relative: Adam divides a gradient by its own size, so that the rounding of one that is zero
@@ -74,7 +79,7 @@ def test_uniformity_within_parts_alone_would_be_another_gradient() -> None:
     assert change > 1e3 * GRADIENT * max(float(value.abs().max()) for value in without.values())
 
 
-def processes(*arguments: str, count: int = 2, status: int = 0) -> list[str]:
+def processes(*arguments: str, count: int = 2, status: int = 0, module: str = "in_parts") -> list[str]:
     """Run a group of processes and give what each printed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -82,7 +87,7 @@ def processes(*arguments: str, count: int = 2, status: int = 0) -> list[str]:
     common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.empirical.in_parts", *arguments],
+            [sys.executable, "-m", f"tests.empirical.{module}", *arguments],
             cwd=ROOT,
             env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
@@ -128,6 +133,28 @@ def test_processes_train_as_one_does(method: str, batch: str, count: int, steps:
     said = processes(method, batch, str(path), count=count)
     assert said == [f"{rank} of {count}: {steps} steps\n" for rank in range(count)]
     np.testing.assert_allclose(load_model(path).losses, alone.losses, rtol=DRIFT)
+
+
+def test_processes_judge_as_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features, classes and the first gradient of fine-tuning; what its checkpoint holds goes on alone."""
+    paths = tmp_path / "found.safetensors", tmp_path / "tuned.safetensors"
+    said = processes(*map(str, paths), count=3, module="judged_in_parts")
+    assert said == ["0 of 3: 13 classes\n", "1 of 3: 0 classes\n", "2 of 3: 0 classes\n"]
+    wanted, together = found(Group(), accumulate=1), load_file(paths[0])
+    assert wanted.keys() == together.keys()
+    scale = max(float(value.abs().max()) for name, value in wanted.items() if name.startswith("gradient"))
+    for name, value in wanted.items():
+        if name.startswith("gradient"):
+            torch.testing.assert_close(together[name], value, rtol=0, atol=6 * GRADIENT * scale, msg=name)
+        elif name != "logits":
+            # Kernels may sum a batch of another size in another order.
+            torch.testing.assert_close(together[name], value, rtol=0, atol=FEATURE, msg=name)
+    torch.testing.assert_close(
+        together["logits"], wanted["logits"], rtol=0, atol=DRIFT * float(wanted["logits"].abs().max())
+    )
+    monkeypatch.setattr(finetune, "write_checkpoint", lambda *_: pytest.fail("tuned again"))
+    again = found(Group(), accumulate=1, path=paths[1])
+    torch.testing.assert_close(again["logits"], together["logits"], rtol=0, atol=FEATURE)
 
 
 def test_a_lost_process_is_named_and_what_was_stored_goes_on_with_another_number(tmp_path: Path) -> None:

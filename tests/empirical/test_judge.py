@@ -87,16 +87,18 @@ def test_a_network_is_judged_by_its_features_blocks_and_views() -> None:
     images = pixels(count=60)
     parts = Parts(*(take(images, np.arange(start, stop)) for start, stop in ((0, 30), (30, 42), (42, 60))))
     model = build_model(model_config("micro", (2, 2), 48), 0).eval()
-    plan = JudgePlan(probes=("ridge", "fine-tune"), fine_tune_epochs=2, views=3, images=10)
+    plan = JudgePlan(probes=("ridge",), views=3, images=10)
     masks = mask_distribution("uniform", (2, 2), 0.5)
-    judged = judge_network(model, parts, plan, masks, 5)
+    how = FineTune(epochs=2, seed=5)
+    judged = judge_network(model, parts, plan, masks, 5, how)
+    assert judged is not None
     record = judged.record
     assert set(judged.predicted) == {"cls.ridge", f"cls.{SHUFFLED}", "mean.ridge", f"mean.{SHUFFLED}", "mean.fine-tune"}
     # The last block's tokens are normalised as those of the encoder: the same features.
     for kind in ("cls", "mean"):
         assert len(record["layers"][kind]) == model.config.depth
         assert record["layers"][kind][-1] == record["scores"][f"{kind}.ridge"]
-    tuned = fine_tune(model, parts.train, 3, FineTune(epochs=2, seed=5))
+    tuned = fine_tune(model, parts.train, 3, how)
     np.testing.assert_array_equal(judged.predicted["mean.fine-tune"], predictions(tuned, parts.test))
     chosen = np.sort(np.random.default_rng([5, 11]).permutation(18)[:10])
     views, crossed = (

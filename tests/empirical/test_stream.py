@@ -70,6 +70,12 @@ def test_a_batch_is_read_while_the_one_before_is_trained_on() -> None:
     assert sorted(asked) == [1, 3], "each image once"
     whole = data.whole(rows)
     assert torch.equal(torch.cat([found.visible, found.target], dim=1), whole)
+    # A batch that was not prepared leaves the one that was.
+    asked.clear()
+    data.prepare_whole(rows)
+    data.whole(rows[::-1])
+    assert torch.equal(data.whole(rows), whole)
+    assert sorted(asked) == [1, 1, 3, 3]
 
 
 def folder(tmp_path: Path) -> FolderReader:

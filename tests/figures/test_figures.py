@@ -77,6 +77,14 @@ def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records:
         mae = line(axes, "MAE")
         assert mae.get_xdata().tolist() == list(RATIOS)
         assert mae.get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
+        # Each ratio in the shade that the legend gives it, whatever the method.
+        points = {points.get_label(): points for points in axes.collections}
+        wanted = np.concatenate([points[f"ρ = {ratio:g}"].get_facecolor() for ratio in RATIOS])
+        assert len(np.unique(wanted, axis=0)) == len(RATIOS)
+        shown = [one for one in axes.collections if len(np.asarray(one.get_offsets()))]
+        assert len(shown) == 2
+        for one in shown:
+            np.testing.assert_array_equal(np.asarray(one.get_facecolor()), wanted)
 
 
 def test_spectra_show_every_eigenvalue(bounds: pd.DataFrame) -> None:

@@ -1,0 +1,67 @@
+"""What the processes of a group run in the test that they judge as one (see `tests.empirical.in_parts`).
+
+Arguments: the file that the first process writes what it found to, and the checkpoint of fine-tuning.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from maskgraph.empirical import readout
+from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.group import Group, TorchGroup
+from maskgraph.empirical.model import build_model, model_config
+from maskgraph.empirical.readout import layer_features, whole_features
+from tests.empirical.toys import pixels
+
+COUNT, BATCH = 13, 2
+"""Thirteen images are read in sixes and one: of three processes two have no image of the last."""
+
+ONCE = FineTune(epochs=1, batch=COUNT, lr=2e-3)
+"""One step, of which the gradients are left."""
+
+OFTEN = FineTune(epochs=6, batch=6, lr=2e-3)
+"""Eighteen, every third of one image."""
+
+
+def found(group: Group, accumulate: int, path: Path | None = None) -> dict[str, Tensor]:
+    """Features, classes and gradients of everything that is judged together."""
+    images, model = pixels(count=COUNT), build_model(model_config("micro", (2, 2), 48), 0).eval()
+    whole = whole_features(model, images, ["cls", "mean"], group)
+    layers = layer_features(model, images, group)
+    once, often = (
+        fine_tune(model, images, 3, with_parts(how, accumulate), path if how == OFTEN else None, group)
+        for how in (ONCE, OFTEN)
+    )
+    gradients = {f"gradient.{name}": p.grad for name, p in once.named_parameters() if p.grad is not None}
+    with torch.no_grad():
+        logits = often(torch.linspace(-1, 1, 3 * 4 * 48).reshape(3, 4, 48))
+    arrays = {
+        **{f"whole.{kind}": values for kind, values in whole.items()},
+        **{f"layer.{kind}.{k}": values for kind, each in layers.items() for k, values in enumerate(each)},
+        "classes": predictions(often, images, group),
+    }
+    return {**gradients, "logits": logits, **{name: torch.as_tensor(values) for name, values in arrays.items()}}
+
+
+def with_parts(how: FineTune, accumulate: int) -> FineTune:
+    """The same in so many parts."""
+    return FineTune(epochs=how.epochs, batch=how.batch, lr=how.lr, accumulate=accumulate)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    readout.BATCH = BATCH
+    group = TorchGroup(torch.device("cpu"))
+    try:
+        told = found(group, accumulate=2, path=Path(sys.argv[2]))
+    finally:
+        group.leave()
+    if group.rank == 0:
+        save_file(told, sys.argv[1])
+    print(f"{group.rank} of {group.count}: {len(told['classes'])} classes")
