@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import platform
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ Key = tuple[str, str]
 """A table of a plan and a key in it."""
 
 
+@contextmanager
 def claim(
     path: Path,
     plan: Table,
@@ -41,8 +45,10 @@ def claim(
     check: Callable[[], None],
     group: Group | None = None,
     grows: Collection[Key] = (),
-) -> None:
+) -> Iterator[None]:
     """Write the plan and the machine, or see that the file that is there is of the same plan or of less of it.
+
+    Within it no other command can claim the directory.
 
     Args:
         path: study.json or recipe.json of a directory.
@@ -51,12 +57,14 @@ def claim(
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
         check: looks at whatever else may be wrong, before anything is written.
-        group: the processes that claim it together: all of them look, and then the first one writes.
+        group: the processes that claim it together: all of them look, what one refuses all refuse, and then the first
+            one writes.
         grows: what of the plan may be more than it was, a larger number or a list with further entries, because
             nothing that is done hangs on it.
 
     Raises:
-        InputError: a directory of another plan, or one that exists while `resume` is false; whatever `check` raises.
+        InputError: a directory of another plan, one that exists while `resume` is false, or one that another command
+            is at work in; whatever `check` raises.
     """
     what, directory, stored = path.stem, path.parent, None
     if (directory / f"{OTHER[what]}.json").exists():
@@ -78,11 +86,31 @@ def claim(
             raise InputError(
                 f"{directory} was begun in {begun} and would go on in {precision}; set precision to {begun}"
             )
-    check()
-    if group is not None:
-        group.wait()
-    if group is not None and group.rank > 0:
-        return
+    first, refused = group is None or group.rank == 0, None
+    try:
+        check()
+    except InputError as error:
+        refused = error
+    with ExitStack() as stack:
+        if refused is None and first and not stack.enter_context(_held(directory)):
+            refused = InputError(
+                f"another command is at work in {directory}; wait for its end, or choose another --out"
+            )
+        # All have looked before anyone writes, and what one refuses is refused by all.
+        anyone = float(refused is not None)
+        if group is not None:
+            anyone = float(group.sum(torch.tensor(anyone)))
+        if anyone:
+            raise refused or InputError("another process of this run refuses it, and says why")
+        if first:
+            _write(path, plan, stored, device, precision, grows)
+        yield
+
+
+def _write(
+    path: Path, plan: Table, stored: Table | None, device: torch.device, precision: str, grows: Collection[Key]
+) -> None:
+    """The file anew, or what of a stored plan has grown."""
     if stored is not None:
         grown = {name: dict(table) for name, table in stored["plan"].items()}
         for name, key in grows:
@@ -98,6 +126,22 @@ def claim(
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(path, {"plan": plan, "machine": machine})
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[bool]:
+    """Keep a directory for this process, unless another has it; the end of a process, whatever it is, lets go of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], grows: Collection[Key]) -> str:

@@ -35,7 +35,7 @@ from maskgraph.empirical.recipe import Recipe, fine_tuning, recipe_from, recipe_
 from maskgraph.empirical.records import write_atomically, write_json
 from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
-from maskgraph.empirical.stream import take
+from maskgraph.empirical.stream import check_readable, take
 from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import TrainedModel, architecture, check_checkpoint, check_fits, train, untrained
 from maskgraph.empirical.workers import Report, in_processes
@@ -107,25 +107,31 @@ def run_recipe(
             check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside)
         for config in recipe.runs():
             check_checkpoint(_checkpoint(directory, config), parts.train, config)
+        if left and (group is None or group.rank == 0):
+            # These are not looked at before a network is trained.
+            check_readable(parts.validation)
+            check_readable(parts.test)
 
-    claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, check, group, GROWS)
-    for config in recipe.runs():
-        if config not in left:
-            # Of a run that was killed between the record and the end of its piece.
-            _tuned(directory, run_name(config)).unlink(missing_ok=True)
-    if group is not None:
-        # All know what is left before anyone does a part of it.
-        group.wait()
-        _together(recipe, directory, data_dir, jobs, report, group)
-        return
-    do = partial(_do, recipe_table(recipe), directory, data_dir)
-    done: list[Job] = []
-    workers = 1 if device.type == "cuda" else min(workers, max(len(jobs), 1))
-    for job in in_processes(do, jobs, workers, every=PATIENCE):
-        done += [job] if job is not None else []
-        share = sum(_cost(recipe, one) * (1.0 if one in done else _done_share(recipe, directory, one)) for one in jobs)
-        label = job[1] if job is not None else "training"
-        report(len(done), len(jobs), label, share / sum(_cost(recipe, one) for one in jobs))
+    with claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, check, group, GROWS):
+        for config in recipe.runs():
+            if config not in left:
+                # Of a run that was killed between the record and the end of its piece.
+                _tuned(directory, run_name(config)).unlink(missing_ok=True)
+        if group is not None:
+            # All know what is left before anyone does a part of it.
+            group.wait()
+            _together(recipe, directory, data_dir, jobs, report, group)
+            return
+        do = partial(_do, recipe_table(recipe), directory, data_dir)
+        done: list[Job] = []
+        workers = 1 if device.type == "cuda" else min(workers, max(len(jobs), 1))
+        for job in in_processes(do, jobs, workers, every=PATIENCE):
+            done += [job] if job is not None else []
+            share = sum(
+                _cost(recipe, one) * (1.0 if one in done else _done_share(recipe, directory, one)) for one in jobs
+            )
+            label = job[1] if job is not None else "training"
+            report(len(done), len(jobs), label, share / sum(_cost(recipe, one) for one in jobs))
 
 
 def _canonical(table: dict[str, Any]) -> dict[str, Any]:

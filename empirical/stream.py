@@ -16,7 +16,7 @@ from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.pixels import Pixels, PixelSet, masked, normaliser, patchified
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.folder import Folder, read_crop, read_image
+from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -32,6 +32,10 @@ class Reader(Protocol):
 
     def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
         """(size, size, C) the image as it is trained on; `draws` is (1, ·), as `Augmentation.draw` gives them."""
+        ...
+
+    def check(self, row: int) -> None:
+        """Raise InputError for an image that cannot be read."""
         ...
 
     def digest(self) -> str:
@@ -103,6 +107,10 @@ class FolderReader:
             image = read_crop(path, self.size, lambda height, width: augmentation.boxes(draws, height, width)[0])
         return np.ascontiguousarray(image[:, ::-1]) if augmentation.mirrored(draws)[0] else image
 
+    def check(self, row: int) -> None:
+        """Raise InputError for an image that cannot be read (see `check_image`)."""
+        check_image(self.folder.root / self.folder.paths[row])
+
     def digest(self) -> str:
         """A fingerprint of names, labels and size: a million images are not read to see that they are the same."""
         digest = hashlib.sha256(repr((self.size, self.folder.classes)).encode())
@@ -135,6 +143,10 @@ class DatasetReader:
         changed = augmentation.apply(image, draws)[0].permute(1, 2, 0)
         return np.asarray(changed.round().clamp(0, 255).to(torch.uint8).numpy())
 
+    def check(self, row: int) -> None:
+        """Raise InputError for an image in a form that is not known."""
+        self.whole(row)
+
     def digest(self) -> str:
         """A fingerprint of its first and its last image and of how many there are."""
         digest = hashlib.sha256(str(len(self.dataset)).encode())
@@ -163,6 +175,10 @@ class ChosenReader:
         """The image as it is trained on (see `Reader.cut`)."""
         return self.reader.cut(int(self.rows[row]), augmentation, draws)
 
+    def check(self, row: int) -> None:
+        """Raise InputError for an image that cannot be read."""
+        self.reader.check(int(self.rows[row]))
+
     def digest(self) -> str:
         """A fingerprint of what is read."""
         return hashlib.sha256(self.reader.digest().encode() + self.rows.tobytes()).hexdigest()
@@ -173,6 +189,21 @@ def take(images: Pixels | Stream, rows: NDArray[np.int64]) -> Pixels | Stream:
     if isinstance(images, Pixels):
         return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
     return replace(images, reader=ChosenReader(images.reader, rows), labels=images.labels[rows])
+
+
+def check_readable(images: Pixels | Stream) -> None:
+    """See that every image can be read.
+
+    Raises:
+        InputError: naming the first that cannot.
+    """
+    if isinstance(images, Stream):
+        pool = ThreadPoolExecutor(images.workers)
+        try:
+            for _ in pool.map(images.reader.check, range(len(images.labels))):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def as_bytes(image: Any) -> NDArray[np.uint8]:

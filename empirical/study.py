@@ -87,18 +87,18 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
 
     # Of a stack every model's bits hang on the others.
     grows = GROWS if plan.stack == 1 else ()
-    claim(directory / "study.json", plan_table(plan), _canonical, resume, device, check, grows=grows)
-    jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
-    rounds = _rounds(plan, directory, jobs)
-    if device.type == "cuda":
-        workers = 1
-    spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
-    do = partial(_do, plan_table(plan), directory)
-    for together in rounds:
-        for job in in_processes(do, together, min(workers, max(len(together), 1))):
-            assert job is not None
-            spent, done = spent + _cost(plan, job), done + 1
-            report(done, len(jobs), job[1], spent / total)
+    with claim(directory / "study.json", plan_table(plan), _canonical, resume, device, check, grows=grows):
+        jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
+        rounds = _rounds(plan, directory, jobs)
+        if device.type == "cuda":
+            workers = 1
+        spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
+        do = partial(_do, plan_table(plan), directory)
+        for together in rounds:
+            for job in in_processes(do, together, min(workers, max(len(together), 1))):
+                assert job is not None
+                spent, done = spent + _cost(plan, job), done + 1
+                report(done, len(jobs), job[1], spent / total)
 
 
 def _canonical(table: dict[str, Any]) -> dict[str, Any]:

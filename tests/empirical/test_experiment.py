@@ -18,10 +18,12 @@ from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.recipe import Recipe, recipe_from
+from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
 from maskgraph.empirical.summary import read_predictions
 from maskgraph.empirical.train import load_model
 from maskgraph.graphs.errors import InputError
+
+CPU = torch.device("cpu")
 
 TABLE: dict[str, Any] = {
     "data": {"dataset": "digits", "patch": 4, "images": 200, "validation": 0.2},
@@ -237,8 +239,44 @@ def test_a_directory_holds_a_study_or_a_recipe(finished: Path, tmp_path: Path) -
     with pytest.raises(InputError, match=r"holds a study, not a recipe; choose another --out"):
         run(recipe_from(TABLE), tmp_path, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
-    with pytest.raises(InputError, match=r"holds a recipe, not a study; choose another --out"):
-        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, torch.device("cpu"), lambda: None)
+    with (
+        pytest.raises(InputError, match=r"holds a recipe, not a study; choose another --out"),
+        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, CPU, lambda: None),
+    ):
+        pass
+
+
+def test_a_directory_is_one_command_s_at_a_time(finished: Path, tmp_path: Path) -> None:
+    """In all processes of a group, of which only the first can know; the end of the other command lets go of it."""
+    path, plan = tmp_path / "run" / "study.json", {"train": {"precision": "auto"}}
+    busy = r"another command is at work in .*run; wait for its end, or choose another --out"
+    with claim(path, plan, dict, False, CPU, lambda: None):
+        written = path.read_bytes()
+        with pytest.raises(InputError, match=busy), claim(path, plan, dict, True, CPU, lambda: None):
+            pass
+        with (
+            pytest.raises(InputError, match="another process of this run refuses it"),
+            claim(path, plan, dict, True, CPU, lambda: None, Second()),
+        ):
+            pass
+    with claim(path, plan, dict, True, CPU, lambda: None):
+        assert path.read_bytes() == written
+    with (
+        claim(finished / "recipe.json", recipe_table(recipe_from(TABLE)), dict, True, CPU, lambda: None),
+        pytest.raises(InputError, match=r"another command is at work in"),
+    ):
+        run(recipe_from(TABLE), finished, resume=True)
+    assert run(recipe_from(TABLE), finished, resume=True) == []
+
+
+class Second(Group):
+    """The second of two processes, the first of which refuses."""
+
+    def __init__(self) -> None:
+        self.rank, self.count = 1, 2
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        return values + 1
 
 
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
@@ -264,3 +302,9 @@ def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
     assert found["scores"]["mean.ridge"]["accuracy"] == 1
     with pytest.raises(InputError, match=r"the recipe is of a folder of images; say where it is with --data-dir"):
         run(recipe_from(table), tmp_path / "other")
+    # What only judging would read is looked at before anything is trained.
+    damaged = tmp_path / "images" / "val" / "red" / "3.png"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"val/red/3.png cannot be read as an image \(.*; replace or remove it"):
+        run(recipe_from(table), tmp_path / "other", data_dir=tmp_path / "images")
+    assert not (tmp_path / "other").exists()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.folder import list_folder, read_image
+from maskgraph.graphs.folder import check_image, list_folder, read_image
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -242,6 +242,9 @@ def test_truncated_image(tmp_path: Path, suffix: str, share: float) -> None:
     with pytest.raises(InputError, match=rf"a.{suffix} cannot be read as an image \(.*replace or remove it") as caught:
         read_image(path, 16)
     assert "\n" not in str(caught.value)
+    with pytest.raises(InputError) as checked:
+        check_image(path)
+    assert str(checked.value) == str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" + b"\xff" * 99, b"BM" + b"\0" * 9])
