@@ -28,15 +28,25 @@ BLOCK = 16
 CHUNK = 128
 """Columns of the basis that stand side by side: products of blocks of 16 alone take half as long again."""
 
+ALTERNATE = 2
+"""Steps of A to a pass over the whole basis, which costs as much as a product.
+
+Let a block q' = (A q − q α − p βᵀ)/β' be left to the recurrence, after p and before the block that gets the next pass.
+What q' has of a vector y that has converged is (θ yᵀq − yᵀq α − yᵀp βᵀ)/β': nothing from q, which had its pass, so what
+p has, times β/β'. Of such factors all but the first and the last cancel, and what is lost stays at some roundings over
+the smallest β, which a pass of its own guards (`SHORT`). Of two blocks in a row the second has θ/β' times what the
+first has: that grows from pass to pass. Half the precision is enough for Ritz values (Simon 1984, Math. Comp. 42, 115).
+"""
+
 DEGREE = 8
 """Highest degree of a polynomial filter."""
 
 SPREAD = 1e3
 """How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
 
-PAYS = 18
-"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than a product: both
-are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
+PAYS = 18 * ALTERNATE
+"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than the products from
+one to the next: in each both are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
 
 BUFFER = 8
 """Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
@@ -76,9 +86,9 @@ def lanczos(
 ) -> tuple[Array, int]:
     """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
 
-    Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
-    within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
-    fewer vectors for more products.
+    Block Lanczos, every second step with a pass over the whole basis (`ALTERNATE`). It ends where the residuals put the
+    sum of the `need` largest squares within the width. Where the basis costs more than the products it starts again
+    with a polynomial of A, which needs fewer vectors for more products.
 
     Args:
         gram: A.
@@ -105,14 +115,17 @@ def lanczos(
         at = basis.count
         basis.append(block)
         image = step.apply(gram, fixed, block, engine)
-        # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
-        # what rounding does to it.
+        # First the two blocks that exact arithmetic would need: what a pass then takes from is small, and so is what
+        # rounding does to it.
         own = tall_product(basis.columns(at), image, engine)
         engine.subtract(image, basis.columns(at), own)
         if at:
             engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
-        overlap = basis.transposed_times(image)
-        basis.subtract(image, overlap)
+        if step.degree > 1 or at // BLOCK % ALTERNATE == ALTERNATE - 1:
+            overlap = basis.transposed_times(image)
+            basis.subtract(image, overlap)
+        else:
+            overlap = np.zeros((basis.count, BLOCK))
         overlap[at:] += own
         if at:
             overlap[at - BLOCK : at] += coupling.T
