@@ -62,7 +62,10 @@ def recipe(options: argparse.Namespace) -> int:
     chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate")}
     asked = read_recipe(options.recipe)
     train = replace(asked.train, **{name: value for name, value in chosen.items() if value is not None})
-    planned = check_recipe(replace(asked, train=train, seeds=asked.seeds if options.seeds is None else options.seeds))
+    methods = asked.methods if options.methods is None else tuple(options.methods)
+    seeds = asked.seeds if options.seeds is None else options.seeds
+    expected = tuple(one for one in asked.expected if one.method in methods)
+    planned = check_recipe(replace(asked, train=train, methods=methods, seeds=seeds, expected=expected))
     if processes() == 1:
         return _recipe(planned, options, None)
     group = TorchGroup(resolve_device(planned.train.device))

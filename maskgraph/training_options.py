@@ -142,6 +142,9 @@ A folder of images holds train/CLASS/ and val/CLASS/.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="NAME|FILE.toml", help="the recipe; none: list them")
     parser.add_argument("--data-dir", metavar="DIR", help="where the dataset's files lie, or the folder of images")
+    parser.add_argument(
+        "--methods", nargs="+", metavar="M", help="some of mae, u-mae, simmim, u-simmim (the recipe's own)"
+    )
     parser.add_argument("--seeds", type=int, metavar="N", help="networks of each method (the recipe's own)")
     parser.add_argument("--device", metavar="D", help="auto, cpu or cuda (the recipe's own, auto)")
     parser.add_argument("--precision", metavar="P", help="auto, fp32 or bf16 (the recipe's own, auto)")

@@ -91,7 +91,11 @@ def test_recipes_and_what_they_found_are_one_json_object_each(small: Path, capsy
     assert [one["recipe"] for one in listed] == recipe_names()
     assert all(one["operations"] > 0 for one in listed)
     run = small.parent / "one"
-    assert main(["recipe", str(small), "--seeds", "1", "--out", str(run), "--json"]) == 0
+    assert main(["recipe", str(small), "--methods", "u-mae", "--seeds", "1", "--out", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {record["method"] for record in found["records"]} == {"u-mae", "pixels", "random-mae", "gaussian"}
+    assert found["differences"] == found["expected"] == []
+    assert main(["recipe", str(small), "--seeds", "1", "--out", str(run), "--json", "--resume"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {change["readout"] for change in found["differences"]} >= {"cls.ridge", "mean.ridge"}
     assert found["expected"] == [{"method": "mae", "readout": "cls.ridge", "accuracy": 0.5, "source": "nowhere"}]
@@ -149,6 +153,11 @@ def test_bad_input_is_said_once_by_all_processes(small: Path) -> None:
         (["cifar"], r"unknown recipe 'cifar'; expected .*digits.*, or the path of a .toml file"),
         (["nowhere.toml"], r"nowhere.toml cannot be read .*; expected a recipe in TOML"),
         (["digits", "--seeds", "0"], r"seeds 0; expected at least 1"),
+        (
+            ["digits", "--methods", "mae", "moco"],
+            r"unknown method 'moco'; expected some of mae, u-mae, simmim, u-simmim",
+        ),
+        (["digits", "--methods", "mae", "mae"], r"methods \['mae', 'mae'\]; name at least one, and each once"),
         (["digits", "--device", "cuda"], r"device cuda, but PyTorch sees no CUDA device here"),
         (["digits", "--workers", "0"], r"workers 0; expected at least 1"),
         (["digits", "--precision", "fp8"], r"unknown precision 'fp8'; expected auto, fp32 or bf16"),
