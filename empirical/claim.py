@@ -6,7 +6,7 @@ import fcntl
 import os
 import platform
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
 
 FREE = {("train", key) for key in (*WHERE, "precision")}
 """What may differ between a plan and the one that it resumes; what a precision stands for may not."""
+
+LONGEST = 4000
+"""Bytes of a refusal that other processes repeat."""
 
 OTHER = {"study": "recipe", "recipe": "study"}
 """What else a directory may hold, and then not this."""
@@ -64,47 +67,89 @@ def claim(
 
     Raises:
         InputError: a directory of another plan, one that exists while `resume` is false, or one that another command
-            is at work in; whatever `check` raises.
+            is at work in; whatever `check` raises; in all processes what one of them does.
     """
-    what, directory, stored = path.stem, path.parent, None
-    if (directory / f"{OTHER[what]}.json").exists():
-        raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
-    precision = resolve_precision(plan["train"]["precision"], device)
-    if path.exists():
-        if not resume:
-            raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
-        stored = read_object(path, ("plan", "machine"))
-        stored["plan"] = canonical(stored["plan"])
-        if differing := _differences(stored["plan"], plan, grows):
-            raise InputError(
-                f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
-            )
-        # Runs from before it was written say it in their plan, unless that says auto.
-        said = stored["plan"]["train"]["precision"]
-        begun = stored["machine"].setdefault("precision", precision if said == "auto" else said)
-        if precision != begun:
-            raise InputError(
-                f"{directory} was begun in {begun} and would go on in {precision}; set precision to {begun}"
-            )
-    first, refused = group is None or group.rank == 0, None
+    directory, precision = path.parent, resolve_precision(plan["train"]["precision"], device)
+    first = group is None or group.rank == 0
+    with ExitStack() as stack:
+        held, stored = False, None
+
+        def look() -> None:
+            nonlocal held, stored
+            if first and directory.is_dir():
+                stack.enter_context(_held(directory))
+                held = True
+            stored = _stored(path, plan, canonical, resume, precision, grows)
+            check()
+
+        def begin() -> None:
+            if first and not held:
+                stack.enter_context(_held(directory))
+                if path.exists():
+                    raise InputError(f"another command has just begun in {directory}; choose another --out")
+            if first:
+                _write(path, plan, stored, device, precision, grows)
+
+        # Nothing is made before all have looked.
+        _together(look, group)
+        _together(begin, group)
+        yield
+
+
+def _together(act: Callable[[], None], group: Group | None) -> None:
+    """Do something in every process of a group: what one refuses all do, in the words of the first that did."""
+    refused = None
     try:
-        check()
+        act()
     except InputError as error:
         refused = error
-    with ExitStack() as stack:
-        if refused is None and first and not stack.enter_context(_held(directory)):
-            refused = InputError(
-                f"another command is at work in {directory}; wait for its end, or choose another --out"
-            )
-        # All have looked before anyone writes, and what one refuses is refused by all.
-        anyone = float(refused is not None)
-        if group is not None:
-            anyone = float(group.sum(torch.tensor(anyone)))
-        if anyone:
-            raise refused or InputError("another process of this run refuses it, and says why")
-        if first:
-            _write(path, plan, stored, device, precision, grows)
-        yield
+    told = None if group is None else _refusal(str(refused or ""), group)
+    if (reason := refused or told) is not None:
+        raise reason
+
+
+def _refusal(said: str, group: Group) -> InputError | None:
+    """What the first of the processes says that refuse, if any does; the others would be the only ones to speak."""
+    speaking = torch.zeros(group.count)
+    speaking[group.rank] = bool(said)
+    speakers = torch.nonzero(group.sum(speaking)).flatten().tolist()
+    if not speakers:
+        return None
+    text = torch.zeros(LONGEST, dtype=torch.int32)
+    if group.rank == speakers[0]:
+        letters = said.encode()[:LONGEST]
+        text[: len(letters)] = torch.tensor(list(letters), dtype=torch.int32)
+    return InputError(bytes(group.sum(text).tolist()).rstrip(b"\0").decode(errors="ignore"))
+
+
+def _stored(
+    path: Path,
+    plan: Table,
+    canonical: Callable[[Table], Table],
+    resume: bool,
+    precision: str,
+    grows: Collection[Key],
+) -> Table | None:
+    """What the file holds that is there, if it is of this plan or of less of it."""
+    what, directory = path.stem, path.parent
+    if (directory / f"{OTHER[what]}.json").exists():
+        raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
+    if not path.exists():
+        return None
+    if not resume:
+        raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
+    stored = read_object(path, ("plan", "machine"))
+    stored["plan"] = canonical(stored["plan"])
+    if differing := _differences(stored["plan"], plan, grows):
+        raise InputError(
+            f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
+        )
+    # Runs from before it was written say it in their plan, unless that says auto.
+    said = stored["plan"]["train"]["precision"]
+    begun = stored["machine"].setdefault("precision", precision if said == "auto" else said)
+    if precision != begun:
+        raise InputError(f"{directory} was begun in {begun} and would go on in {precision}; set precision to {begun}")
+    return stored
 
 
 def _write(
@@ -129,17 +174,29 @@ def _write(
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[bool]:
-    """Keep a directory for this process, unless another has it; the end of a process, whatever it is, lets go of it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY)
+def _held(directory: Path) -> Iterator[None]:
+    """Keep a directory, made where it is not there, for this command; the end of the process, however, lets go of it.
+
+    Raises:
+        InputError: another command has it, or it cannot be made or opened.
+    """
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            f"{directory} cannot be written ({error.strerror}); choose another directory with --out"
+        ) from error
+    try:
+        # A file system without locks keeps nobody apart.
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another command is at work in {directory}; wait for its end, or choose another --out"
+                ) from None
+        yield
     finally:
         os.close(handle)
 

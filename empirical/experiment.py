@@ -92,19 +92,17 @@ def run_recipe(
     """
     device = resolve_device(recipe.train.device)
     parts = _parts(recipe.data, data_dir)
-    jobs = [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
-    left = [config for config in recipe.runs() if ("model", run_name(config)) in jobs]
-    beside = 1
-    if device.type == "cpu":
-        beside = local_processes() if group else max(min(workers, len(left)), 1)
 
     def check() -> None:
-        processes = group.count if group else 1
+        left = _left(recipe, _undone(recipe, directory))
+        processes, beside = group.count if group else 1, 1
+        if device.type == "cpu":
+            beside = local_processes() if group else max(min(workers, len(left)), 1)
         for config in left:
             check_fits(parts.train, config, device, processes, beside)
-        if left and (how := fine_tuning(recipe.judge, recipe.train)) is not None:
-            shape, batch = architecture(parts.train, left[0]), min(how.batch, len(parts.train.labels))
-            check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside)
+            if (how := fine_tuning(recipe.judge, config)) is not None:
+                shape, batch = architecture(parts.train, config), min(how.batch, len(parts.train.labels))
+                check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside)
         for config in recipe.runs():
             check_checkpoint(_checkpoint(directory, config), parts.train, config)
         if left and (group is None or group.rank == 0):
@@ -113,8 +111,10 @@ def run_recipe(
             check_readable(parts.test)
 
     with claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, check, group, GROWS):
+        # From here on nobody else does any of it.
+        jobs = _undone(recipe, directory)
         for config in recipe.runs():
-            if config not in left:
+            if config not in _left(recipe, jobs):
                 # Of a run that was killed between the record and the end of its piece.
                 _tuned(directory, run_name(config)).unlink(missing_ok=True)
         if group is not None:
@@ -144,6 +144,8 @@ def _together(
     """One piece after the other: all processes train a network and read its features, the first does all else."""
     for index, job in enumerate(jobs):
         tell = partial(_tell, report, recipe, jobs, index)
+        if group.rank == 0:
+            tell(_done_share(recipe, directory, job))
         _do(recipe_table(recipe), directory, data_dir, job, group, tell)
         if group.rank == 0:
             tell(1.0)
@@ -164,6 +166,16 @@ def _jobs(recipe: Recipe) -> list[Job]:
     pixels = ["pixels-s0"] if recipe.data.size is None else []
     models = [("model", run_name(config)) for config in recipe.runs()]
     return [*models, *(("null", name) for name in (*pixels, *random, *gaussian))]
+
+
+def _undone(recipe: Recipe, directory: Path) -> list[Job]:
+    """The pieces that have not left all that they should."""
+    return [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
+
+
+def _left(recipe: Recipe, jobs: list[Job]) -> list[TrainConfig]:
+    """The networks among some pieces."""
+    return [config for config in recipe.runs() if ("model", run_name(config)) in jobs]
 
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
@@ -245,6 +257,8 @@ def _network(
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
     curve.close()
+    # Judging needs the memory.
+    trained.model.zero_grad(set_to_none=True)
     masks, how = _masks(recipe, trained), fine_tuning(recipe.judge, config)
     judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, _tuned(directory, name), group)
     return judged and _told(

@@ -177,7 +177,8 @@ class _Tuning:
         self._data, self._labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
         self._optimiser = torch.optim.AdamW(_groups(self.classifier, how), lr=how.lr, betas=(0.9, 0.999))
         # Which parameters are trained is known now.
-        self._network = group.parallel(self.classifier)
+        with group.working():
+            self._network = group.parallel(self.classifier)
         self.batches, self.step = -(-len(self._data) // how.batch), 0
         self.steps = self.batches * how.epochs
         self._order: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))

@@ -65,7 +65,7 @@ class Progress:
             self._latest = elapsed, share
         begun, before = self._first
         at, reached = self._latest
-        if reached - before < TELLING * (1 - before):
+        if reached - before <= TELLING * (1 - before):
             return 0.0
         # From the last news on the clock runs down: no news of a long piece do not mean that it stands.
         return max((at - begun) * (1 - reached) / (reached - before) - (elapsed - at), 0.0)

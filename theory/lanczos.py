@@ -28,14 +28,14 @@ BLOCK = 16
 CHUNK = 128
 """Columns of the basis that stand side by side: products of blocks of 16 alone take half as long again."""
 
-ALTERNATE = 2
-"""Steps of A to a pass over the whole basis, which costs as much as a product.
+THIRD = 3
+"""Of so many steps one goes without a pass over the whole basis, which costs as much as a product.
 
-Let a block q' = (A q − q α − p βᵀ)/β' be left to the recurrence, after p and before the block that gets the next pass.
-What q' has of a vector y that has converged is (θ yᵀq − yᵀq α − yᵀp βᵀ)/β': nothing from q, which had its pass, so what
-p has, times β/β'. Of such factors all but the first and the last cancel, and what is lost stays at some roundings over
-the smallest β, which a pass of its own guards (`SHORT`). Of two blocks in a row the second has θ/β' times what the
-first has: that grows from pass to pass. Half the precision is enough for Ritz values (Simon 1984, Math. Comp. 42, 115).
+Let q' = (A q − q α − p βᵀ)/β' be the block that the recurrence alone makes orthogonal. What it has of a vector y that
+has converged is (θ yᵀq − yᵀq α − yᵀp βᵀ)/β': q and p had their passes, so that only rounding is left, over β', which
+is at least `SHORT` or else has a pass of its own. Nothing is handed on: the next two blocks have their passes again.
+With one of every two blocks left out p would be such a q' itself, and what is lost could grow from one to the next.
+Half the precision is enough for Ritz values (Simon 1984, Math. Comp. 42, 115).
 """
 
 DEGREE = 8
@@ -44,9 +44,9 @@ DEGREE = 8
 SPREAD = 1e3
 """How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
 
-PAYS = 18 * ALTERNATE
-"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than the products from
-one to the next: in each both are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
+PAYS = 27
+"""Numbers of the basis to an entry of the factor from which on two passes over the basis cost more than three products:
+in each both are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
 
 BUFFER = 8
 """Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
@@ -86,7 +86,7 @@ def lanczos(
 ) -> tuple[Array, int]:
     """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
 
-    Block Lanczos, every second step with a pass over the whole basis (`ALTERNATE`). It ends where the residuals put the
+    Block Lanczos, two of three steps with a pass over the whole basis (`THIRD`). It ends where the residuals put the
     sum of the `need` largest squares within the width. Where the basis costs more than the products it starts again
     with a polynomial of A, which needs fewer vectors for more products.
 
@@ -121,7 +121,7 @@ def lanczos(
         engine.subtract(image, basis.columns(at), own)
         if at:
             engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
-        if step.degree > 1 or at // BLOCK % ALTERNATE == ALTERNATE - 1:
+        if step.degree > 1 or at // BLOCK % THIRD:
             overlap = basis.transposed_times(image)
             basis.subtract(image, overlap)
         else:

@@ -99,8 +99,8 @@ def test_a_group_does_one_piece_after_the_other_and_says_how_far_each_is(finishe
     shares = [share for _, _, _, share in told]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
-    # Three points of the curve and the end of each network.
-    assert [done for done, _, label, _ in told if label == "mae-s0"] == [0, 0, 0, 1]
+    # The beginning, three points of the curve, and the end of each network.
+    assert [done for done, _, label, _ in told if label == "mae-s0"] == [0, 0, 0, 0, 1]
     assert {total for _, total, _, _ in told} == {len(NAMES)}
     for name in NAMES:
         before, after = record(finished, name), record(tmp_path, name)
@@ -255,7 +255,7 @@ def test_a_directory_is_one_command_s_at_a_time(finished: Path, tmp_path: Path) 
         with pytest.raises(InputError, match=busy), claim(path, plan, dict, True, CPU, lambda: None):
             pass
         with (
-            pytest.raises(InputError, match="another process of this run refuses it"),
+            pytest.raises(InputError, match=r"^no: 64 images — too many$"),
             claim(path, plan, dict, True, CPU, lambda: None, Second()),
         ):
             pass
@@ -269,14 +269,25 @@ def test_a_directory_is_one_command_s_at_a_time(finished: Path, tmp_path: Path) 
     assert run(recipe_from(TABLE), finished, resume=True) == []
 
 
+def test_an_output_that_cannot_be_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file", tmp_path / "file" / "run"):
+        for group in (None, Group()):
+            with pytest.raises(InputError, match=r"file.* cannot be written \(.*; choose another directory with --out"):
+                run_recipe(recipe_from(TABLE), directory, None, False, 1, lambda *_: None, group)
+
+
 class Second(Group):
-    """The second of two processes, the first of which refuses."""
+    """The second of two processes, the first of which refuses in words of its own."""
 
     def __init__(self) -> None:
         self.rank, self.count = 1, 2
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
-        return values + 1
+        other = torch.zeros_like(values)
+        said = torch.tensor([1.0] if len(values) == self.count else list("no: 64 images — too many".encode()))
+        other[: len(said)] = said
+        return values + other
 
 
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
