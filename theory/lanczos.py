@@ -28,25 +28,15 @@ BLOCK = 16
 CHUNK = 128
 """Columns of the basis that stand side by side: products of blocks of 16 alone take half as long again."""
 
-THIRD = 3
-"""Of so many steps one goes without a pass over the whole basis, which costs as much as a product.
-
-Let q' = (A q − q α − p βᵀ)/β' be the block that the recurrence alone makes orthogonal. What it has of a vector y that
-has converged is (θ yᵀq − yᵀq α − yᵀp βᵀ)/β': q and p had their passes, so that only rounding is left, over β', which
-is at least `SHORT` or else has a pass of its own. Nothing is handed on: the next two blocks have their passes again.
-With one of every two blocks left out p would be such a q' itself, and what is lost could grow from one to the next.
-Half the precision is enough for Ritz values (Simon 1984, Math. Comp. 42, 115).
-"""
-
 DEGREE = 8
 """Highest degree of a polynomial filter."""
 
 SPREAD = 1e3
 """How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
 
-PAYS = 27
-"""Numbers of the basis to an entry of the factor from which on two passes over the basis cost more than three products:
-in each both are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
+PAYS = 18
+"""Numbers of the basis to an entry of the factor from which on a pass over the basis costs more than a product: both
+are read twice, the first as 4 bytes, the second as 8 and a cache line of the block."""
 
 BUFFER = 8
 """Eigenpairs beyond those wanted that a solve brings at least, so that what is left falls below the last one wanted."""
@@ -86,9 +76,9 @@ def lanczos(
 ) -> tuple[Array, int]:
     """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
 
-    Block Lanczos, two of three steps with a pass over the whole basis (`THIRD`). It ends where the residuals put the
-    sum of the `need` largest squares within the width. Where the basis costs more than the products it starts again
-    with a polynomial of A, which needs fewer vectors for more products.
+    Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
+    within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
+    fewer vectors for more products.
 
     Args:
         gram: A.
@@ -115,17 +105,14 @@ def lanczos(
         at = basis.count
         basis.append(block)
         image = step.apply(gram, fixed, block, engine)
-        # First the two blocks that exact arithmetic would need: what a pass then takes from is small, and so is what
-        # rounding does to it.
+        # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
+        # what rounding does to it.
         own = tall_product(basis.columns(at), image, engine)
         engine.subtract(image, basis.columns(at), own)
         if at:
             engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
-        if step.degree > 1 or at // BLOCK % THIRD:
-            overlap = basis.transposed_times(image)
-            basis.subtract(image, overlap)
-        else:
-            overlap = np.zeros((basis.count, BLOCK))
+        overlap = basis.transposed_times(image)
+        basis.subtract(image, overlap)
         overlap[at:] += own
         if at:
             overlap[at - BLOCK : at] += coupling.T

@@ -1,4 +1,4 @@
-"""The basis of block Lanczos: passes over all of it in two of three steps leave it orthonormal to some roundings."""
+"""The basis of block Lanczos: it stays orthonormal to some roundings, where norms of blocks go up and down too."""
 
 from __future__ import annotations
 
