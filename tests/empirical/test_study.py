@@ -324,7 +324,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(study, "in_processes", lambda *_: pytest.fail("work was begun"))
-    with pytest.raises(InputError, match=r"study\.json cannot be written \(.*choose another directory with --out"):
+    with pytest.raises(InputError, match=r"file/run cannot be written \(.*choose another directory with --out"):
         run_study(plan(), tmp_path / "file" / "run", resume=resume, workers=1, report=Told())
 
 
