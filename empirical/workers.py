@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,9 @@ Job = TypeVar("Job")
 
 Report = Callable[[int, int, str, float], None]
 """Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
+
+OPTIMISERS = "torch._dynamo"
+"""What `torch.optim` imports with the first optimiser, which takes as long as torch itself."""
 
 
 def in_processes(
@@ -32,7 +36,9 @@ def in_processes(
     Raises:
         Exception: whatever a job raised; those that run are waited for.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    # Workers are forked from a process that has imported what they need, which takes longer than many a job.
+    context.set_forkserver_preload([(do.func if isinstance(do, partial) else do).__module__, OPTIMISERS])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         pending: dict[Future[None], Job] = {pool.submit(do, job): job for job in jobs}

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskgraph.graphs.augmentation import majority_class
+from maskgraph.graphs.augmentation import TIE, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.theory import bounds, labels
+from maskgraph.theory import bounds
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.terms import ZERO, Terms
 
@@ -34,7 +34,6 @@ class SmallGraph:
     """
 
     def __init__(self, graph: MaskGraph, dim: int) -> None:
-        self.graph = graph
         self.M = torch.tensor(graph.M.toarray())
         self.p1, self.p2 = torch.tensor(graph.p1), torch.tensor(graph.p2)
         self.X2 = torch.tensor(graph.X2)
@@ -43,6 +42,8 @@ class SmallGraph:
         self.A = self.pairs / torch.outer(root, root)
         label = majority_class(graph.class_mass1)
         self.onehot = torch.eye(graph.class_mass1.shape[1], dtype=torch.float64)[torch.tensor(label)]
+        self.R1 = torch.tensor(graph.R1.toarray())
+        self.labels, self.weights = torch.tensor(graph.images.labels), torch.tensor(graph.images.weights)
         self.terms = Terms(graph, Outputs(f=np.ones((len(graph.p1), dim))))
         self.graph_alone = {name: getattr(self.terms, name) for name in GRAPH_ALONE}
 
@@ -192,15 +193,23 @@ class TracedTerms:
         return torch.as_tensor(slope) / L + lam * torch.as_tensor(curve)
 
     @cached_property
-    def mean_square(self) -> Tensor:
+    def _scores(self) -> Tensor:
         W = torch.einsum("i,sia,ic->sac", self.small.p1, self.f, self.small.onehot)
-        return self._energy(self.small.onehot - self.scale_sq[:, None, None] * (self.f @ W))
+        return self.f @ W
+
+    @cached_property
+    def mean_square(self) -> Tensor:
+        return self._energy(self.small.onehot - self.scale_sq[:, None, None] * self._scores)
 
     @cached_property
     def vote_error(self) -> Tensor:
         """Piecewise constant: no gradient."""
-        votes = [labels.vote_error(self.small.graph, f) for f in self.f.detach().numpy()]
-        return torch.tensor(votes, dtype=torch.float64)
+        # The first of equal classes wins, as it does in `labels.vote_error`.
+        scores = self._scores.detach()
+        answers = torch.nn.functional.one_hot(scores.argmax(2), scores.shape[2]).double()
+        votes = torch.einsum("im,sic->smc", self.small.R1, answers)
+        tied = votes >= votes.amax(2, keepdim=True) * (1 - TIE)
+        return (tied.double().argmax(2) != self.small.labels).double() @ self.small.weights
 
     @cached_property
     def readout_error(self) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 from maskgraph.cli import main
 from maskgraph.empirical.recipe import recipe_names
 from tests.cli.refusal import assert_refused
+from tests.together import start
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,19 +109,14 @@ def test_recipes_and_what_they_found_are_one_json_object_each(small: Path, capsy
     assert next(line for line in out.splitlines() if line.split()[:1] == ["cls.ridge"]).split()[1] == wanted
 
 
-def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskgraph"]
-    return subprocess.run(
-        [sys.executable, *launch, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-
-
 def test_two_processes_train_and_judge_the_networks_of_one(small: Path) -> None:
     """To the drift that tests/empirical/test_group.py derives; random networks are the same in both."""
     alone, together = small.parent / "alone", small.parent / "together"
     recipe = ["recipe", str(small), "--seeds", "1"]
     assert main([*recipe, "--out", str(alone)]) == 0
-    done = torchrun(*recipe, "--out", str(together))
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskgraph"]
+    command = [sys.executable, *launch, *recipe, "--out", str(together)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     # The first process speaks for all.
     assert done.stdout.count("written:") == 1
@@ -135,16 +131,23 @@ def test_two_processes_train_and_judge_the_networks_of_one(small: Path) -> None:
         # Of 45 images two, whose class hangs on the last bits of features that were read in other batches.
         assert shared["scores"][name]["accuracy"] == pytest.approx(score["accuracy"], abs=2.1 / 45), name
     assert (together / "report.html").exists()
-    again = torchrun(*recipe, "--out", str(together))
-    assert again.returncode != 0
-    assert again.stderr.count("holds a recipe already; add --resume to finish it") == 1
-    assert "another process of this run has ended" not in again.stderr
+    again = said_by_two(*recipe, "--out", str(together))
+    assert again.count("holds a recipe already; add --resume to finish it") == 1
+    assert "another process of this run has ended" not in again
 
 
 def test_bad_input_is_said_once_by_all_processes(small: Path) -> None:
-    done = torchrun("recipe", str(small), "--accumulate", "33")
-    assert done.returncode != 0
-    assert done.stderr.count("maskgraph: error: accumulate 33 parts of 32 images") == 1
+    said = said_by_two("recipe", str(small), "--accumulate", "33")
+    assert said.count("maskgraph: error: accumulate 33 parts of 32 images") == 1
+
+
+def said_by_two(*arguments: str) -> str:
+    """The errors of two processes that refuse a command."""
+    started = start("maskgraph", *arguments, count=2)
+    said = [one.communicate(PATIENCE) for one in started]
+    assert [one.returncode for one in started] == [2, 2]
+    assert [out for out, _ in said] == ["", ""]
+    return "".join(errors for _, errors in said)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -123,10 +124,19 @@ def test_train_is_a_study_of_one_method(tmp_path: Path, capsys: pytest.CaptureFi
     assert_refused(capsys, r"holds another study \(train.lam is 0.01 there and 0.5 here\)", "train", *data, *other)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the tests run in the background of a script SIGINT is ignored, and would be by what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGINT the whole process group, as Ctrl-C does, after the first model; then resume to the end."""
     out = tmp_path / "run"
-    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "60"]
+    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "30"]
     command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, text=True) as process:
         deadline = time.monotonic() + 120

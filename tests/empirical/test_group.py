@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +17,8 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.theory.torch_group import RankLostError, others
 from tests.empirical.judged_in_parts import found
 from tests.empirical.toys import GROUPED, images, pixels, with_
+from tests.together import start
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 PATIENCE = 100
@@ -81,21 +77,7 @@ def test_uniformity_within_parts_alone_would_be_another_gradient() -> None:
 
 def processes(*arguments: str, count: int = 2, status: int = 0, module: str = "in_parts") -> list[str]:
     """Run a group of processes and give what each printed."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", f"tests.empirical.{module}", *arguments],
-            cwd=ROOT,
-            env={**os.environ, **common, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
+    started = start(f"tests.empirical.{module}", *arguments, count=count)
     ended = [process.communicate(timeout=PATIENCE) for process in started]
     codes = [process.returncode for process in started]
     assert codes[0] == status, ended[0][1]

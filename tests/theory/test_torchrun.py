@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from maskgraph.cli import main
+from tests.together import start
 
 PATIENCE = 60
 """Seconds that processes have on a busy machine."""
@@ -69,30 +68,6 @@ def torchrun(*arguments: str, restarts: int = 0) -> subprocess.CompletedProcess[
     )
 
 
-def by_hand(*arguments: str, count: int = 2) -> list[subprocess.Popen[bytes]]:
-    """Processes without torchrun, which would end all with the first that ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {
-        **os.environ,
-        "WORLD_SIZE": str(count),
-        "LOCAL_WORLD_SIZE": str(count),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", *arguments],
-            cwd=ROOT,
-            env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(count)
-    ]
-
-
 def test_two_processes_give_the_answer_of_one(world: Path, single: Any) -> None:
     found = torchrun("maskgraph", *bound(world))
     assert found.returncode == 0, found.stderr.decode()
@@ -101,10 +76,10 @@ def test_two_processes_give_the_answer_of_one(world: Path, single: Any) -> None:
 
 @pytest.mark.parametrize("engine", ["host", "torch"])
 def test_three_processes_compute_what_one_does(engine: str) -> None:
-    first, *others = by_hand("tests.theory.in_step", engine, count=3)
+    first, *others = start("tests.theory.in_step", engine, count=3)
     out, error = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 0, error.decode()
-    assert [other.communicate(timeout=PATIENCE) for other in others] == [(b"", b"")] * 2
+    assert first.returncode == 0, error
+    assert [other.communicate(timeout=PATIENCE) for other in others] == [("", "")] * 2
     answers = [json.loads(line) for line in out.splitlines()]
     assert len(answers) == 2
     for found in answers:
@@ -117,13 +92,13 @@ def test_three_processes_compute_what_one_does(engine: str) -> None:
 
 
 def test_components_are_dealt_out() -> None:
-    first, *others = by_hand("tests.theory.dealt", count=3)
+    first, *others = start("tests.theory.dealt", count=3)
     out, error = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 0, error.decode()
+    assert first.returncode == 0, error
     found, *counts = [json.loads(line) for line in out.splitlines()]
     for other in others:
         told, error = other.communicate(timeout=PATIENCE)
-        assert (other.returncode, error) == (0, b"")
+        assert (other.returncode, error) == (0, "")
         counts.append(json.loads(told))
     # Five large components, some of them asked twice, and stacks of small ones.
     assert sorted(count["top_eigenpairs"] for count in counts) in ([1, 2, 2], [2, 2, 2], [2, 2, 3])
@@ -138,7 +113,7 @@ def test_components_are_dealt_out() -> None:
 
 
 def test_a_process_that_is_killed_with_a_component_is_a_clear_error() -> None:
-    first, *others = by_hand("tests.theory.dealt", "doomed", count=5)
+    first, *others = start("tests.theory.dealt", "doomed", count=5)
     # The fifth is not told of it by the first: it learns it when it answers.
     out, _ = first.communicate(timeout=PATIENCE)
     for other in others:
@@ -156,15 +131,15 @@ def test_a_killed_process_is_started_again(world: Path, single: Any, tmp_path: P
 
 
 def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
-    first, second = by_hand("tests.theory.doomed", str(tmp_path / "killed"), *bound(world))
+    first, second = start("tests.theory.doomed", str(tmp_path / "killed"), *bound(world), count=2)
     out, error = first.communicate(timeout=PATIENCE)
     second.communicate(timeout=PATIENCE)
     assert second.returncode == -9
-    assert (first.returncode, out) == (3, b"")
-    last = error.decode().splitlines()[-1]
+    assert (first.returncode, out) == (3, "")
+    last = error.splitlines()[-1]
     assert last.startswith("maskgraph: another process of this run has ended (")
     assert last.endswith("run it again, or let torchrun do so: --max-restarts 1")
-    assert b"Traceback" not in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(
@@ -180,12 +155,12 @@ def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_ends_all_with_one_error(arguments: list[str], message: str) -> None:
-    first, second = by_hand("maskgraph", *arguments)
+    first, second = start("maskgraph", *arguments, count=2)
     out, error = first.communicate(timeout=PATIENCE)
     silent = second.communicate(timeout=PATIENCE)
-    assert (first.returncode, out) == (2, b"")
-    assert error.decode().splitlines()[-1].startswith(message)
-    assert silent == (b"", b"")
+    assert (first.returncode, out) == (2, "")
+    assert error.splitlines()[-1].startswith(message)
+    assert silent == ("", "")
 
 
 def test_a_process_that_finds_no_others(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
