@@ -27,7 +27,7 @@ from maskgraph.theory.certificate import (
 )
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
 from maskgraph.theory.goal import SHARED, Goal
-from maskgraph.theory.lanczos import BUFFER, NEAR_ZERO, NEGLIGIBLE, inverse_root, lanczos
+from maskgraph.theory.lanczos import BUFFER, CLUSTER, NEAR_ZERO, NEGLIGIBLE, degree_of_test, inverse_root, lanczos
 from maskgraph.theory.pair import Pair
 
 ROUNDS = 12
@@ -110,15 +110,24 @@ def _solve(
     theta = np.ones(1)
     want = need = goal.want
     goal = replace(goal, failure=goal.failure / (2 * ROUNDS))
-    for _ in range(ROUNDS):
-        fresh, degree = lanczos(small, U, need, goal, rng, engine, dtype)
+    bar = math.inf
+    for at in range(ROUNDS):
+        before = int((theta > bar).sum())
+        fresh = lanczos(small, U, need, goal, rng, engine, dtype)
         U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
+        more = int((theta > bar).sum()) > before
+        bar, need = (1 - CLUSTER) * float(theta[want]), BUFFER
+        if more and at < ROUNDS - 1:
+            # A block finds as many copies of an eigenvalue as it has columns. Where some were found that are wanted, or
+            # next to the last of these, there may be more, and looking for them costs less than a test that fails.
+            continue
         residuals = _residuals(U, AU, theta, engine)
-        nu = _remainder(gram, U, theta, float(np.linalg.norm(residuals)), degree, goal, rng, engine)
+        degree = degree_of_test(float(theta[want]), float(theta[-1]), gram.size, goal.failure)
+        degrees = [degree] if at == 0 else [degree, min(4 * degree, MAX_DEGREE)]
+        nu = _remainder(gram, U, theta, float(np.linalg.norm(residuals)), degrees, goal, rng, engine)
         # A norm above the last wanted value is that of what was missed, unless both are next to nothing.
         if nu <= max(theta[want], 2 * NEAR_ZERO) or nu >= 1:
             break
-        need = BUFFER
     found = bracket(U, AU, nu, gram, engine)
     vectors, images = (engine.ranks.whole(engine.host(x[:, 1 : want + 1])) for x in (U, AU))
     return Eigenpairs(theta[1 : want + 1], found, vectors, images, residuals[1 : want + 1])
@@ -161,12 +170,12 @@ def _remainder(
     U: Array,
     theta: Floats,
     coupling: float,
-    degree: int,
+    degrees: list[int],
     goal: Goal,
     rng: np.random.Generator,
     engine: Engine,
 ) -> float:
-    """ν of what U leaves out; a higher degree where the first does not put it below the last wanted value."""
+    """ν of what U leaves out; a test of the next degree where one does not put it below the last wanted value."""
     last = float(theta[goal.want])
     cheap = gram.size <= CHOLESKY_SIDE and gram.size * gram.entries <= CHOLESKY_WORK and engine.ranks.count == 1
     if cheap and theta[-1] < last:
@@ -174,7 +183,7 @@ def _remainder(
         if nu <= last:
             return nu
     nu = 1.0
-    for q in (degree, min(4 * degree, MAX_DEGREE)):
+    for q in degrees:
         found = norm_beside(gram, U, coupling, float(theta[-1]), q, goal.failure / 2, rng, engine)
         nu = float(engine.ranks.agree(np.array([min(nu, found)]))[0])
         if nu <= last or q == MAX_DEGREE or theta[-1] >= last * (1 - EPS):

@@ -12,7 +12,6 @@ import scipy.linalg
 from maskgraph.theory.certificate import (
     EPS,
     LOW_DEGREE,
-    MAX_DEGREE,
     TESTED,
     degree_to_separate,
     project_out,
@@ -73,8 +72,8 @@ BASIS = 2000
 
 def lanczos(
     gram: Gram, locked: Array, need: int, goal: Goal, rng: np.random.Generator, engine: Engine, dtype: type
-) -> tuple[Array, int]:
-    """Ritz vectors of A on the complement of what is locked, and the degree with which a test should tell the rest.
+) -> Array:
+    """Ritz vectors of A on the complement of what is locked.
 
     Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
     within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
@@ -90,7 +89,7 @@ def lanczos(
         dtype: of the basis.
 
     Returns:
-        (m, p) float64 block, p >= need, not quite orthonormal, and a degree.
+        (m, p) float64 block, p >= need, not quite orthonormal.
     """
     size = gram.size
     fixed = engine.cast(locked, dtype)
@@ -126,12 +125,12 @@ def lanczos(
         values, Y = (engine.ranks.agree(part) for part in _largest(projected[:looked, :looked], need + REACH))
         theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
         rest = max(goal.frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
-        count, degree = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
+        count = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
         excess = _excess(theta[:count], left[:, :count], need, max(goal.width * rest, NEGLIGIBLE / 4), dtype)
-        agreed = engine.ranks.agree(np.array([count, degree, excess], float))
-        count, degree, excess = int(agreed[0]), int(agreed[1]), float(agreed[2])
+        agreed = engine.ranks.agree(np.array([count, excess], float))
+        count, excess = int(agreed[0]), float(agreed[1])
         if full or excess <= 1:
-            return basis.times(Y[:, :count]), degree
+            return basis.times(Y[:, :count])
         looks.add(looked, excess)
         looks.due = int(engine.ranks.agree(np.array([float(looks.due)]))[0])
         edge = float(theta[min(need + BUFFER, len(theta)) - 1])
@@ -248,22 +247,28 @@ def _excess(theta: Floats, left: Floats, need: int, width: float, dtype: type) -
     return uncertain / max(width, 2 * float(theta[:need].sum()) * noise**2 / gap)
 
 
-def _cheapest(theta: Floats, residual: Floats, need: int, size: int, failure: float) -> tuple[int, int]:
-    """How many Ritz vectors to keep and which degree then separates: the fewer products with A together."""
-    best: tuple[float, int, int] = (math.inf, min(need + BUFFER, len(theta)), MAX_DEGREE)
+def _cheapest(theta: Floats, residual: Floats, need: int, size: int, failure: float) -> int:
+    """How many Ritz vectors to keep: the fewer products with A they and the test of the rest take together."""
+    best: tuple[float, int] = (math.inf, min(need + BUFFER, len(theta)))
     for count in range(need + BUFFER, len(theta) + 1, TESTED):
         # Beyond the converged ones a Ritz value says little about what is left.
         if residual[count - 1] > 0.05 * abs(theta[need - 1] - theta[count - 1]) and count > need + BUFFER:
             break
-        edge = max(float(theta[count - 1]), EPS)
-        if edge <= NEAR_ZERO:
-            return count, LOW_DEGREE
-        if theta[need - 1] - edge <= CLUSTER * edge:
-            degree = CLUSTER_DEGREE
-        else:
-            degree = degree_to_separate(size, edge, (edge + float(theta[need - 1])) / 2, failure)
-        best = min(best, (count / TESTED + degree, count, degree))
-    return best[1], best[2]
+        if theta[count - 1] <= NEAR_ZERO:
+            return count
+        degree = degree_of_test(float(theta[need - 1]), float(theta[count - 1]), size, failure)
+        best = min(best, (count / TESTED + degree, count))
+    return best[1]
+
+
+def degree_of_test(last: float, edge: float, size: int, failure: float) -> int:
+    """With which a test tells what is left, of norm `edge`, from the last wanted value, in a graph of `size` views."""
+    edge = max(edge, EPS)
+    if edge <= NEAR_ZERO:
+        return LOW_DEGREE
+    if last - edge <= CLUSTER * edge:
+        return CLUSTER_DEGREE
+    return degree_to_separate(size, edge, (edge + last) / 2, failure)
 
 
 class _Columns:
