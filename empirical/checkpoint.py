@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,23 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         InputError: no such file, a truncated one, or one that is not a checkpoint of maskgraph.
     """
+    with _opened(path) as (file, meta):
+        names = file.keys()
+        return {name: file.get_tensor(name) for name in names}, meta
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The metadata alone, without reading the tensors.
+
+    Raises:
+        InputError: see `read_checkpoint`.
+    """
+    with _opened(path) as (_, meta):
+        return meta
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a checkpoint written by maskgraph train")
     try:
@@ -42,8 +60,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise InputError(
                     f"{path} is not a checkpoint of maskgraph (format {header.get('format')!r}); move it away"
                 )
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, json.loads(header["meta"])
+            yield file, json.loads(header["meta"])
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} cannot be read as safetensors ({error}); delete it to start that model anew"

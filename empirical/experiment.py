@@ -23,6 +23,7 @@ import numpy as np
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import Curve, last_step
+from maskgraph.empirical.finetune import tuned_share
 from maskgraph.empirical.footprint import check_tuning
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
@@ -143,20 +144,20 @@ def _together(
 ) -> None:
     """One piece after the other: all processes train a network and read its features, the first does all else."""
     for index, job in enumerate(jobs):
-        tell = partial(_tell, report, recipe, jobs, index)
+        tell = partial(_tell, report, recipe, directory, jobs, index, False)
         if group.rank == 0:
-            tell(_done_share(recipe, directory, job))
+            tell()
         _do(recipe_table(recipe), directory, data_dir, job, group, tell)
         if group.rank == 0:
-            tell(1.0)
+            _tell(report, recipe, directory, jobs, index, True)
         group.wait()
 
 
-def _tell(report: Report, recipe: Recipe, jobs: list[Job], index: int, share: float) -> None:
-    """Report that a share of one piece is done, and all before it."""
+def _tell(report: Report, recipe: Recipe, directory: Path, jobs: list[Job], index: int, ended: bool) -> None:
+    """Report what is done of one piece, and all before it."""
     costs = [_cost(recipe, one) for one in jobs]
-    done = index + 1 if share == 1 else index
-    report(done, len(jobs), jobs[index][1], (sum(costs[:index]) + share * costs[index]) / sum(costs))
+    share = 1.0 if ended else _done_share(recipe, directory, jobs[index])
+    report(index + ended, len(jobs), jobs[index][1], (sum(costs[:index]) + share * costs[index]) / sum(costs))
 
 
 def _jobs(recipe: Recipe) -> list[Job]:
@@ -196,18 +197,21 @@ def _outputs(directory: Path, job: Job) -> list[Path]:
 
 def _cost(recipe: Recipe, job: Job) -> float:
     """Roughly what a piece costs, in epochs of training a network."""
-    if job[0] == "null":
-        return JUDGED
-    tuned = TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
-    return recipe.train.epochs + JUDGED + tuned
+    return JUDGED if job[0] == "null" else recipe.train.epochs + JUDGED + _tuning_cost(recipe)
+
+
+def _tuning_cost(recipe: Recipe) -> float:
+    return TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
 
 
 def _done_share(recipe: Recipe, directory: Path, job: Job) -> float:
-    """How much of a piece that is not finished is done, by its curve."""
+    """How much of a piece that is not finished is done, by its curve and the checkpoint of its fine-tuning."""
     if job[0] == "null":
         return 0.0
     step, steps = last_step(directory / "curves" / f"{job[1]}.json")
-    return recipe.train.epochs / _cost(recipe, job) * step / steps if steps else 0.0
+    trained = recipe.train.epochs * step / steps if steps else 0.0
+    tuned = _tuning_cost(recipe) * tuned_share(_tuned(directory, job[1]))
+    return (trained + tuned) / _cost(recipe, job)
 
 
 def _do(
@@ -216,7 +220,7 @@ def _do(
     data_dir: Path | None,
     job: Job,
     group: Group = ALONE,
-    tell: Callable[[float], None] | None = None,
+    tell: Callable[[], None] | None = None,
 ) -> None:
     recipe, (kind, name) = recipe_from(table), job
     parts = _parts(recipe.data, data_dir)
@@ -240,7 +244,7 @@ def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
 
 
 def _network(
-    recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group, tell: Callable[[float], None] | None
+    recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group, tell: Callable[[], None] | None
 ) -> Judged | None:
     config = next(config for config in recipe.runs() if run_name(config) == name)
     curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
@@ -251,8 +255,7 @@ def _network(
             return
         curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
         if tell is not None:
-            # Judging is still to come.
-            tell(config.epochs / _cost(recipe, ("model", name)) * len(trained.losses) / steps)
+            tell()
 
     path = _checkpoint(directory, config)
     trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
@@ -260,7 +263,8 @@ def _network(
     # Judging needs the memory.
     trained.model.zero_grad(set_to_none=True)
     masks, how = _masks(recipe, trained), fine_tuning(recipe.judge, config)
-    judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, _tuned(directory, name), group)
+    tuned = _tuned(directory, name)
+    judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, tuned, group, tell)
     return judged and _told(
         judged,
         recipe,

@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.augment import Draws
-from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
+from maskgraph.empirical.checkpoint import check_same, read_checkpoint, read_meta, write_checkpoint
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.footprint import room
 from maskgraph.empirical.group import Group
@@ -111,6 +111,7 @@ def fine_tune(
     how: FineTune,
     path: Path | None = None,
     group: Group | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> Classifier:
     """Fine-tune a copy of a model, or go on where its checkpoint stopped.
 
@@ -122,6 +123,7 @@ def fine_tune(
         path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps.
             It may be gone on with by another number of processes, and in another number of parts.
         group: the processes that tune it together, each with its part of every batch; None: this one alone.
+        watch: called by the first process after each checkpoint.
 
     Returns:
         the classifier, in evaluation mode; in every process.
@@ -146,9 +148,20 @@ def fine_tune(
             tuning.advance()
         if path is not None and (tuning.step % every == 0 or tuning.step == tuning.steps):
             if group.rank == 0:
-                write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step})
+                write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
+                if watch is not None:
+                    watch()
             group.wait()
     return tuning.classifier.eval()
+
+
+def tuned_share(path: Path) -> float:
+    """How much of a fine-tuning is done, by its checkpoint; 0 where there is none, or none any more."""
+    try:
+        meta = read_meta(path)
+    except InputError:
+        return 0.0
+    return float(meta["step"] / meta["steps"]) if "steps" in meta else 0.0
 
 
 class _Tuning:
@@ -239,7 +252,7 @@ class _Tuning:
     def _share(self, rows: Rows, draws: Draws) -> Tensor:
         """The sum of the losses of some images."""
         patches = self._data.augmented(rows, draws)
-        with autocast(self._how.precision, self._device):
+        with self._group.working(), autocast(self._how.precision, self._device):
             logits = self._network(patches)
         wanted = self._labels[torch.as_tensor(rows, device=self._device)]
         smoothing = self._how.smoothing

@@ -80,6 +80,7 @@ def judge_network(
     how: FineTune | None = None,
     tuned: Path | None = None,
     group: Group | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> Judged | None:
     """Every readout that is asked for and every measure of collapse.
 
@@ -95,6 +96,7 @@ def judge_network(
         how: how it is fine-tuned; None: it is not.
         tuned: checkpoint of fine-tuning.
         group: the processes that read features and fine-tune together; the first does all else. None: this one alone.
+        watch: called by the first process after each checkpoint of fine-tuning.
 
     Returns:
         in the first process what there is to say, in others None.
@@ -105,7 +107,12 @@ def judge_network(
     labels, kinds, group = Labels.of(parts), model.features, group or Group()
     three_parts = (parts.train, parts.validation, parts.test)
     # First what all do together: others need not wait for the probes of the first.
-    classified = {} if how is None else _fine_tuned(model, parts, how, tuned, group)
+    classified: dict[str, Classes] = {}
+    if how is not None:
+        classes = int(labels.train.max()) + 1
+        # It is not kept.
+        classifier = fine_tune(model, parts.train, classes, how, tuned, group, watch)
+        classified = {f"{how.feature}.fine-tune": predictions(classifier, parts.test, group)}
     read = [whole_features(model, part, kinds, group) for part in three_parts]
     layers = [layer_features(model, part, group) for part in three_parts] if plan.layers else []
     if group.rank > 0:
@@ -203,14 +210,6 @@ def measured(views: Features, crossed: Features) -> dict[str, Any]:
 
 def _equal(x: Features, y: Classes) -> Labelled:
     return Labelled(x, y, np.full(len(y), 1 / len(y)))
-
-
-def _fine_tuned(
-    model: MaskedModel, parts: Parts, how: FineTune, tuned: Path | None, group: Group
-) -> dict[str, Classes]:
-    """The classes of the test images by the fine-tuned network, which is not kept."""
-    classifier = fine_tune(model, parts.train, int(parts.train.labels.max()) + 1, how, tuned, group)
-    return {f"{how.feature}.fine-tune": predictions(classifier, parts.test, group)}
 
 
 def _layers(read: list[dict[FeatureKind, list[Features]]], labels: Labels) -> dict[FeatureKind, list[dict[str, float]]]:

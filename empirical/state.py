@@ -132,7 +132,8 @@ class State:
                 everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, ends)
         for part, batch in zip(mine, batches, strict=True):
             with synchronised(self.network, part is mine[-1]):
-                reconstruction, z = self.network(batch)
+                with self.group.working():
+                    reconstruction, z = self.network(batch)
                 first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:

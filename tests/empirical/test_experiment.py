@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from maskgraph.empirical import finetune, footprint, judge
-from maskgraph.empirical.checkpoint import read_checkpoint
+from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
@@ -228,6 +228,27 @@ def test_fine_tuning_goes_on_where_it_was_and_leaves_its_score(tmp_path: Path, m
     kept.write_bytes(b"")
     run_recipe(recipe, tmp_path, None, True, 1, lambda *_: None, Group())
     assert not kept.exists()
+
+
+def test_fine_tuning_says_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network's three epochs, three of tuning at 2.5 each, and 2 of judging are what it is reckoned to cost."""
+    monkeypatch.setattr(finetune, "APART", 1)
+    judge = {**TABLE["judge"], "probes": ["fine-tune"], "fine_tune_epochs": 3}
+    recipe = recipe_from({**TABLE, "train": {**TABLE["train"], "methods": ["mae"]}, "judge": judge})
+    told: list[tuple[str, float]] = []
+
+    def report(done: int, total: int, label: str, share: float) -> None:
+        told.append((label, share))
+
+    run_recipe(recipe, tmp_path, None, False, 1, report, Group())
+    costs = {label: 2.0 for label, _ in told} | {"mae-s0": 12.5}
+    shares = [share * sum(costs.values()) for label, share in told if label == "mae-s0"]
+    # The beginning, three points of the curve, three checkpoints of tuning, and the end.
+    assert shares == pytest.approx([0, 1, 2, 3, 5.5, 8, 10.5, 12.5])
+    # Before there is a checkpoint, and of one from before it knew how many steps there would be.
+    assert finetune.tuned_share(tmp_path / "none.safetensors") == 0
+    write_checkpoint(tmp_path / "old.safetensors", {"x": torch.zeros(1)}, {"step": 3})
+    assert finetune.tuned_share(tmp_path / "old.safetensors") == 0
 
 
 def interrupted(*_: object) -> None:

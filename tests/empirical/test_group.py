@@ -147,6 +147,12 @@ def test_a_lost_process_is_named_and_what_was_stored_goes_on_with_another_number
     np.testing.assert_allclose(train(images(), GROUPED, path).losses, train(images(), GROUPED).losses, rtol=DRIFT)
 
 
+def test_a_process_that_is_lost_before_a_forward_pass_is_named(tmp_path: Path) -> None:
+    """The second forward pass settles with the others how gradients are put together."""
+    said = processes("mae", "4", str(tmp_path / "model.safetensors"), "1", status=1)
+    assert "RankLostError: another process of this run has ended" in said[0]
+
+
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
