@@ -19,15 +19,27 @@ class Block(nn.Module):
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, dim) to (B, T, dim)."""
+    def forward(self, x: Tensor, branches: Tensor | None = None) -> Tensor:
+        """Tokens after the block.
+
+        Args:
+            x: (B, T, dim).
+            branches: (2, B) factors of what attention and MLP add to each image; None: 1.
+
+        Returns:
+            (B, T, dim).
+        """
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, dim // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         mixed = attention(q, k, v).transpose(1, 2).reshape(batch, length, dim)
-        x = x + self.proj(mixed)
-        out: Tensor = x + self.fc2(functional.gelu(self.fc1(self.norm2(x))))
+        x = x + _scaled(self.proj(mixed), branches, 0)
+        out: Tensor = x + _scaled(self.fc2(functional.gelu(self.fc1(self.norm2(x)))), branches, 1)
         return out
+
+
+def _scaled(added: Tensor, branches: Tensor | None, which: int) -> Tensor:
+    return added if branches is None else added * branches[which, :, None, None].to(added.dtype)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -1,8 +1,7 @@
 """Full fine-tuning: encoder and a linear classifier trained together, the lower a block the slower (layer decay).
 
-After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254), without mixup, cutmix,
-random erasing, RandAugment and drop path, which belong to recipes for hundreds of epochs. The mean is of tokens after
-the network's own last norm, where the published code has a new norm after the mean.
+After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254), without RandAugment. The
+mean is of tokens after the network's own last norm, where the published code has a new norm after the mean.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ from maskgraph.empirical.footprint import room
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.network import autocast, resolve_precision
-from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.pixels import Pixels, patchified
 from maskgraph.empirical.readout import read_images
+from maskgraph.empirical.regularise import Chance, Regularise
 from maskgraph.empirical.shares import Part, own_parts, synchronised
 from maskgraph.empirical.state import optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
@@ -53,6 +53,7 @@ class FineTune:
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
         smoothing: of the labels.
+        regularise: mixup, cutmix, random erasing and drop path.
         precision: auto, fp32 or bf16 (see `TrainConfig`).
         seed: of the classifier, the order and the crops.
     """
@@ -66,6 +67,7 @@ class FineTune:
     weight_decay: float = 0.05
     warmup: float = 0.1
     smoothing: float = 0.1
+    regularise: Regularise = field(default_factory=Regularise)
     precision: str = "fp32"
     seed: int = 0
 
@@ -96,10 +98,18 @@ class Classifier(nn.Module):
         nn.init.trunc_normal_(self.classify.weight, std=2e-5)
         nn.init.zeros_(self.classify.bias)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """(B, n, s) to (B, classes)."""
+    def forward(self, patches: Tensor, branches: Tensor | None = None) -> Tensor:
+        """Scores of classes.
+
+        Args:
+            patches: (B, n, s).
+            branches: (depth, 2, B), see `MaskedModel.encode`.
+
+        Returns:
+            (B, classes).
+        """
         at = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
-        tokens = self.model.encode(patches, at, at[:, :0])
+        tokens = self.model.encode(patches, at, at[:, :0], branches)
         out: Tensor = self.classify(self.model.feature(tokens, "cls" if self.feature == "cls" else "mean"))
         return out
 
@@ -138,6 +148,8 @@ def fine_tune(
     meta = tuning.identity(_digest(model))
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
+        # Those from before there was any had none.
+        found.get("fine_tune", {}).setdefault("regularise", dataclasses.asdict(Regularise()))
         check_same(path, found, meta)
         tuning.load(tensors, int(found["step"]))
     # Nobody writes before all have read.
@@ -217,9 +229,10 @@ class _Tuning:
         for options in self._optimiser.param_groups:
             options["lr"] = self._how.lr * options["scale"] * schedule(self.step, self.steps, self._how.warmup)
         self._optimiser.zero_grad(set_to_none=True)
+        chance = self._chance(len(rows))
         for part in (mine := self._mine(rows)):
             with synchronised(self._network, part is mine[-1]):
-                share = self._share(rows[part.shown], draws[part.shown]) * (part.count > 0) / len(rows)
+                share = self._share(rows, draws, chance, part.shown) * (part.count > 0) / len(rows)
                 # Processes average their gradients; shares add up.
                 with self._group.working():
                     (self._group.count * share).backward()
@@ -246,15 +259,26 @@ class _Tuning:
         rows = self._order[1][index * self._how.batch : (index + 1) * self._how.batch]
         return rows, self._data.draw(np.random.default_rng([self._how.seed, 7, step]), len(rows))
 
-    def _mine(self, rows: Rows) -> list[Part]:
-        return own_parts(len(rows), self._group, self._how.accumulate)
+    def _chance(self, size: int) -> Chance:
+        """What chance has to say of this step beside the augmentation."""
+        side = self._data.grid[0] * self._data.images.patch
+        rng = np.random.default_rng([self._how.seed, 8, self.step])
+        return self._how.regularise.draw(rng, size, side, self.classifier.model.config.depth)
 
-    def _share(self, rows: Rows, draws: Draws) -> Tensor:
-        """The sum of the losses of some images."""
-        patches = self._data.augmented(rows, draws)
+    def _mine(self, rows: Rows) -> list[Part]:
+        return own_parts(len(rows), self._group, self._how.accumulate, self._how.regularise.mixes)
+
+    def _share(self, rows: Rows, draws: Draws, chance: Chance, at: slice) -> Tensor:
+        """The sum of the losses of some images of a batch."""
+        images = chance.mix(chance.erase(self._data.augmented(rows[at], draws[at]), at))
+        branches = None
+        if chance.branches is not None:
+            branches = torch.as_tensor(chance.branches[:, :, at], device=self._device)
         with self._group.working(), autocast(self._how.precision, self._device):
-            logits = self._network(patches)
-        wanted = self._labels[torch.as_tensor(rows, device=self._device)]
+            logits = self._network(patchified(images, self._data.images.patch), branches)
+        wanted = self._labels[torch.as_tensor(rows[at], device=self._device)]
+        if chance.share < 1:
+            wanted = chance.mixed_classes(wanted, self._classes)
         smoothing = self._how.smoothing
         return functional.cross_entropy(logits.float(), wanted, label_smoothing=smoothing, reduction="sum")
 

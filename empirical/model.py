@@ -118,18 +118,19 @@ class MaskedModel(nn.Module):
         """The features whose dimension is the same for every number of visible patches."""
         return ("cls", "mean") if self.config.bottleneck is None else ("cls", "mean", "bottleneck")
 
-    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor, branches: Tensor | None = None) -> Tensor:
         """Tokens of a view.
 
         Args:
             patches: (B, T, s).
             positions: (B, T) integers in 0..n, n meaning no position.
             slots: (B, n2) positions of the dropped patches; an encoder without mask tokens does not look at them.
+            branches: (depth, 2, B) factors of what attention and MLP of every block add (drop path); None: 1.
 
         Returns:
             (B, 1 + T', dim), CLS first; T' = T for MAE, T + n2 for SimMIM.
         """
-        return self._encoded(self._embedded(patches, positions))
+        return self._encoded(self._embedded(patches, positions), branches)
 
     def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
         """Patches at the slots.
@@ -181,9 +182,9 @@ class MaskedModel(nn.Module):
         x = self.embed(patches) + self.encoder_positions[positions]
         return torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
 
-    def _encoded(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
+    def _encoded(self, x: Tensor, branches: Tensor | None) -> Tensor:
+        for index, block in enumerate(self.blocks):
+            x = block(x, None if branches is None else branches[index])
         tokens: Tensor = self.norm(x)
         return tokens
 
@@ -244,10 +245,10 @@ class SimMIM(MaskedModel):
         self.head = nn.Linear(config.dim, config.patch_dim)
         _initialise(self)
 
-    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
+    def encode(self, patches: Tensor, positions: Tensor, slots: Tensor, branches: Tensor | None = None) -> Tensor:
         """Tokens of a view, those of the dropped patches last (see `MaskedModel.encode`)."""
         masked = self.mask_token + self.encoder_positions[slots]
-        return self._encoded(torch.cat([self._embedded(patches, positions), masked], dim=1))
+        return self._encoded(torch.cat([self._embedded(patches, positions), masked], dim=1), branches)
 
     def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
         """Patches at the slots (see `MaskedModel.decode`)."""

@@ -99,12 +99,11 @@ class PixelSet:
 
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
-        return masked(self.augmented(rows, draws), kept, dropped)
+        return masked(patchified(self.augmented(rows, draws), self.images.patch), kept, dropped)
 
     def augmented(self, rows: Rows, draws: Draws) -> Tensor:
-        """(B, n, s) all patches of images as they are trained on."""
-        images = self.images.augmentation.apply(self._images(rows), draws)
-        return patchified(images, self.images.patch)
+        """(B, C, H, W) images as they are trained on, of mean 0 and deviation 1."""
+        return self.images.augmentation.apply(self._images(rows), draws)
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""

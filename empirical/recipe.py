@@ -12,6 +12,7 @@ from maskgraph.empirical.config import Method, TrainConfig, check_config
 from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
+from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.errors import InputError
 
@@ -37,6 +38,11 @@ class JudgePlan:
         fine_tune_epochs: of fine-tuning.
         fine_tune_batch: images a step of it.
         fine_tune_lr: its peak learning rate.
+        fine_tune_warmup: share of its steps in which that rises.
+        fine_tune_mixup: see `Regularise`.
+        fine_tune_cutmix: likewise.
+        fine_tune_erase: likewise.
+        fine_tune_drop_path: likewise.
         layer_decay: factor from one block's learning rate to that of the block below.
         every: epochs between two points of the curve, and between two checkpoints.
         views: masks of an image that collapse is measured on.
@@ -48,6 +54,11 @@ class JudgePlan:
     fine_tune_epochs: int = 20
     fine_tune_batch: int = 128
     fine_tune_lr: float = 1e-3
+    fine_tune_warmup: float = 0.1
+    fine_tune_mixup: float = 0.0
+    fine_tune_cutmix: float = 0.0
+    fine_tune_erase: float = 0.0
+    fine_tune_drop_path: float = 0.0
     layer_decay: float = 0.75
     every: int = 10
     views: int = 8
@@ -193,6 +204,10 @@ def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
         accumulate=train.accumulate,
         lr=plan.fine_tune_lr,
         layer_decay=plan.layer_decay,
+        warmup=plan.fine_tune_warmup,
+        regularise=Regularise(
+            plan.fine_tune_mixup, plan.fine_tune_cutmix, plan.fine_tune_erase, plan.fine_tune_drop_path
+        ),
         precision=train.precision,
         seed=train.seed,
     )

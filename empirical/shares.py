@@ -41,7 +41,7 @@ def cuts(size: int, parts: int) -> list[int]:
     return [size * part // parts for part in range(parts + 1)]
 
 
-def own_parts(size: int, group: Group, accumulate: int = 1) -> list[Part]:
+def own_parts(size: int, group: Group, accumulate: int = 1, pairs: bool = False) -> list[Part]:
     """The parts of a batch that this process runs, one after the other; at least one, as many in every process.
 
     What processes do in common, they do once or twice a part.
@@ -50,7 +50,11 @@ def own_parts(size: int, group: Group, accumulate: int = 1) -> list[Part]:
         size: images of the batch.
         group: who shares it.
         accumulate: parts that each process cuts its images into, where there are enough.
+        pairs: whether the first and the second image, the third and the fourth, and so on have to stay together.
     """
+    if pairs:
+        dealt = own_parts(-(-size // 2), group, accumulate)
+        return [Part(slice(2 * part.rows.start, min(2 * part.rows.stop, size))) for part in dealt]
     first, last = cuts(size, group.count)[group.rank :][:2]
     parts = max(min(accumulate, size // group.count), 1)
     return [Part(slice(first + low, first + high)) for low, high in pairwise(cuts(last - first, parts))]

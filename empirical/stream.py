@@ -267,12 +267,12 @@ class StreamSet:
 
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
-        return masked(self.augmented(rows, draws), kept, dropped)
+        return masked(patchified(self.augmented(rows, draws), self.images.patch), kept, dropped)
 
     def augmented(self, rows: Rows, draws: Draws) -> Tensor:
-        """(B, n, s) all patches of images as they are trained on."""
+        """(B, C, H, W) images as they are trained on, of mean 0 and deviation 1."""
         reading = _taken(self._coming, rows) or self._read(rows, draws)
-        return patchified(self._arrived([future.result() for future in reading]), self.images.patch)
+        return self._arrived([future.result() for future in reading])
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are judged."""

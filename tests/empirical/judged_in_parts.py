@@ -6,6 +6,7 @@ Arguments: the file that the first process writes what it found to, and the chec
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,15 +18,18 @@ from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.readout import layer_features, whole_features
+from maskgraph.empirical.regularise import Regularise
 from tests.empirical.toys import pixels
 
 COUNT, BATCH = 13, 2
 """Thirteen images are read in sixes and one: of three processes two have no image of the last."""
 
-ONCE = FineTune(epochs=1, batch=COUNT, lr=2e-3)
+ALL = Regularise(mixup=0.8, cutmix=1.0, erase=0.5, drop_path=0.2)
+
+ONCE = FineTune(epochs=1, batch=COUNT, lr=2e-3, regularise=ALL)
 """One step, of which the gradients are left."""
 
-OFTEN = FineTune(epochs=6, batch=6, lr=2e-3)
+OFTEN = FineTune(epochs=6, batch=6, lr=2e-3, regularise=ALL)
 """Eighteen, every third of one image."""
 
 
@@ -35,7 +39,7 @@ def found(group: Group, accumulate: int, path: Path | None = None) -> dict[str, 
     whole = whole_features(model, images, ["cls", "mean"], group)
     layers = layer_features(model, images, group)
     once, often = (
-        fine_tune(model, images, 3, with_parts(how, accumulate), path if how == OFTEN else None, group)
+        fine_tune(model, images, 3, replace(how, accumulate=accumulate), path if how == OFTEN else None, group)
         for how in (ONCE, OFTEN)
     )
     gradients = {f"gradient.{name}": p.grad for name, p in once.named_parameters() if p.grad is not None}
@@ -47,11 +51,6 @@ def found(group: Group, accumulate: int, path: Path | None = None) -> dict[str, 
         "classes": predictions(often, images, group),
     }
     return {**gradients, "logits": logits, **{name: torch.as_tensor(values) for name, values in arrays.items()}}
-
-
-def with_parts(how: FineTune, accumulate: int) -> FineTune:
-    """The same in so many parts."""
-    return FineTune(epochs=how.epochs, batch=how.batch, lr=how.lr, accumulate=accumulate)
 
 
 if __name__ == "__main__":
