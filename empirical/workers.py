@@ -36,8 +36,9 @@ def in_processes(
     Raises:
         Exception: whatever a job raised; those that run are waited for.
     """
-    context = multiprocessing.get_context("forkserver")
-    # Workers are forked from a process that has imported what they need, which takes longer than many a job.
+    # Workers are forked from a process that has imported what they need, which takes longer than many a job. But where
+    # an import looks for GPUs, what is forked after it can use none.
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
     context.set_forkserver_preload([(do.func if isinstance(do, partial) else do).__module__, OPTIMISERS])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:

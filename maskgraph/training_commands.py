@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from maskgraph.commands import OK, print_json, source_of
 from maskgraph.empirical.config import TrainConfig, resolve_device
@@ -20,13 +18,14 @@ from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
-from maskgraph.figures.recipe_report import write_recipe_report
-from maskgraph.figures.report import write_report
 from maskgraph.graphs.errors import InputError
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
 from maskgraph.tables import table
 from maskgraph.theory.ranks import processes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def train(options: argparse.Namespace) -> int:
@@ -80,9 +79,18 @@ def report(options: argparse.Namespace) -> int:
     run = Path(options.run)
     if not run.is_dir():
         raise InputError(f"{run} is no directory; expected that of a run of maskgraph train, study or recipe")
-    for path in write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run):
+    for path in _report(run):
         print(path)
     return OK
+
+
+def _report(run: Path) -> list[Path]:
+    """The figures and the page of a study or of a recipe."""
+    # Slow to import, and wanted here only: what is refused, or trained by others, draws nothing.
+    from maskgraph.figures.recipe_report import write_recipe_report
+    from maskgraph.figures.report import write_report
+
+    return write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run)
 
 
 def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -> int:
@@ -97,7 +105,7 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
         return OK
     records = read_judged(directory)
     changes = differences(directory, records)
-    written = [directory / "records", *write_recipe_report(directory)]
+    written = [directory / "records", *_report(directory)]
     if options.json:
         expected = [asdict(one) for one in planned.expected]
         changed = [asdict(change) for change in changes]
@@ -139,7 +147,7 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     with _resumable(directory):
         run_study(plan, directory, options.resume, options.workers, Progress(name))
     _print_summary(read_bounds(directory), read_records(directory), plan.train.feature)
-    _print_written([directory / "records", *write_report(directory)])
+    _print_written([directory / "records", *_report(directory)])
     return OK
 
 
