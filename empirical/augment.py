@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.empirical.randaugment import COLUMNS, LAYERS, Fill, distorted
 from maskgraph.graphs.errors import InputError
 
 TRIES = 10
@@ -19,7 +20,8 @@ ASPECT = (3 / 4, 4 / 3)
 """Least and largest ratio of width to height of a crop."""
 
 Draws = NDArray[np.float64]
-"""(B, 4·TRIES + 1) independent uniform numbers in [0, 1), whatever the sizes of the images will be."""
+"""(B, 4·TRIES + 1) independent uniform numbers in [0, 1), whatever the sizes of the images will be; with RandAugment
+(B, 4·TRIES + 1 + 8)."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,13 @@ class Augmentation:
     Attributes:
         crop: least and largest share of the image's area that is cut out and enlarged; None: no crop.
         flip: whether every second image is mirrored, left to right.
+        randaugment: magnitude of the operations that follow (see `randaugment`); 0: none.
     """
 
     crop: tuple[float, float] | None = None
     flip: bool = False
+    # Of fine-tuning alone, whose recipe says so; what training has seen keeps its fingerprint.
+    randaugment: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         """See that the shares are shares."""
@@ -42,6 +47,8 @@ class Augmentation:
 
     def draw(self, rng: np.random.Generator, size: int) -> Draws:
         """What chance has to say about `size` images; no columns where nothing is random."""
+        if self.randaugment:
+            return rng.random((size, 4 * TRIES + 1 + LAYERS * COLUMNS))
         return rng.random((size, 4 * TRIES + 1 if self.crop is not None or self.flip else 0))
 
     def boxes(self, draws: Draws, height: int, width: int) -> NDArray[np.float64]:
@@ -71,7 +78,19 @@ class Augmentation:
 
     def mirrored(self, draws: Draws) -> NDArray[np.bool_]:
         """(B,) whether each image is mirrored."""
-        return draws[:, -1] < 0.5 if self.flip else np.zeros(len(draws), dtype=bool)
+        return draws[:, 4 * TRIES] < 0.5 if self.flip else np.zeros(len(draws), dtype=bool)
+
+    def distort(self, image: NDArray[np.uint8], draws: Draws, fill: Fill) -> NDArray[np.uint8]:
+        """RandAugment of one image, after crop and flip; the image itself where none is asked for.
+
+        Args:
+            image: (H, W, C).
+            draws: (1, ·) as `draw` gives them.
+            fill: what stands where nothing was, a byte a channel.
+        """
+        if not self.randaugment:
+            return image
+        return distorted(image, draws[0, 4 * TRIES + 1 :], self.randaugment, fill)
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Crop, enlarge by bicubic interpolation to the size it was, mirror.

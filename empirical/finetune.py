@@ -1,7 +1,7 @@
 """Full fine-tuning: encoder and a linear classifier trained together, the lower a block the slower (layer decay).
 
-After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254), without RandAugment. The
-mean is of tokens after the network's own last norm, where the published code has a new norm after the mean.
+After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254). The mean is of tokens
+after the network's own last norm, where the published code has a new norm after the mean.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FineTune:
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
         smoothing: of the labels.
-        regularise: mixup, cutmix, random erasing and drop path.
+        regularise: RandAugment, mixup, cutmix, random erasing and drop path.
         precision: auto, fp32 or bf16 (see `TrainConfig`).
         seed: of the classifier, the order and the crops.
     """
@@ -83,6 +83,8 @@ class FineTune:
             raise InputError(f"accumulate {self.accumulate}; expected at least 1 part")
         if not 0 < self.lr < math.inf:
             raise InputError(f"learning rate {self.lr:g} of fine-tuning; expected a positive number, such as 0.001")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"warmup {self.warmup:g} of fine-tuning; expected a share of the steps in [0, 1)")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay {self.layer_decay:g}; expected a factor in (0, 1], such as 0.75")
 
@@ -199,7 +201,12 @@ class _Tuning:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(how.seed)
             self.classifier = Classifier(copy.deepcopy(model), classes, how.feature).to(device).train()
-        self._data, self._labels = image_set(train, device), torch.as_tensor(train.labels, device=device)
+        augmentation = dataclasses.replace(train.augmentation, randaugment=how.regularise.randaugment)
+        self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
+        channels = self._data.patch_dim // train.patch**2
+        if how.regularise.randaugment and channels not in (1, 3):
+            raise InputError(f"randaugment on images of {channels} channels; expected 1 or 3, or randaugment 0")
+        self._labels = torch.as_tensor(train.labels, device=device)
         self._optimiser = torch.optim.AdamW(_groups(self.classifier, how), lr=how.lr, betas=(0.9, 0.999))
         # Which parameters are trained is known now.
         with group.working():

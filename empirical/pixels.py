@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
+from maskgraph.empirical.randaugment import Fill
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import check_patch
 
@@ -103,7 +104,15 @@ class PixelSet:
 
     def augmented(self, rows: Rows, draws: Draws) -> Tensor:
         """(B, C, H, W) images as they are trained on, of mean 0 and deviation 1."""
-        return self.images.augmentation.apply(self._images(rows), draws)
+        augmentation = self.images.augmentation
+        if not augmentation.randaugment:
+            return augmentation.apply(self._images(rows), draws)
+        images = self._pixels[torch.as_tensor(rows, device=self.device)] * (255 / self.images.full)
+        cut = augmentation.apply(images, draws).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        fill = filling(self.images.mean)
+        changed = [augmentation.distort(image, draws[at : at + 1], fill) for at, image in enumerate(cut)]
+        factor, shift = normaliser(self.images.mean, self.images.std, 255, self.device)
+        return torch.as_tensor(np.stack(changed), device=self.device).permute(0, 3, 1, 2) * factor + shift
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""
@@ -132,6 +141,11 @@ def patchified(images: Tensor, patch: int) -> Tensor:
     batch, channels, height, width = images.shape
     cut = images.reshape(batch, channels, height // patch, patch, width // patch, patch).permute(0, 2, 4, 3, 5, 1)
     return cut.reshape(batch, -1, patch * patch * channels)
+
+
+def filling(mean: Sequence[float] | NDArray[np.float64]) -> Fill:
+    """The mean of each channel as a byte: what stands where an image was moved away from."""
+    return tuple(min(255, round(255 * float(value))) for value in mean)
 
 
 def normaliser(

@@ -43,6 +43,7 @@ class JudgePlan:
         fine_tune_cutmix: likewise.
         fine_tune_erase: likewise.
         fine_tune_drop_path: likewise.
+        fine_tune_randaugment: likewise.
         layer_decay: factor from one block's learning rate to that of the block below.
         every: epochs between two points of the curve, and between two checkpoints.
         views: masks of an image that collapse is measured on.
@@ -59,6 +60,7 @@ class JudgePlan:
     fine_tune_cutmix: float = 0.0
     fine_tune_erase: float = 0.0
     fine_tune_drop_path: float = 0.0
+    fine_tune_randaugment: float = 0.0
     layer_decay: float = 0.75
     every: int = 10
     views: int = 8
@@ -206,7 +208,11 @@ def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
         layer_decay=plan.layer_decay,
         warmup=plan.fine_tune_warmup,
         regularise=Regularise(
-            plan.fine_tune_mixup, plan.fine_tune_cutmix, plan.fine_tune_erase, plan.fine_tune_drop_path
+            mixup=plan.fine_tune_mixup,
+            cutmix=plan.fine_tune_cutmix,
+            erase=plan.fine_tune_erase,
+            drop_path=plan.fine_tune_drop_path,
+            randaugment=plan.fine_tune_randaugment,
         ),
         precision=train.precision,
         seed=train.seed,

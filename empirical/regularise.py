@@ -1,4 +1,4 @@
-"""What fine-tuning does against overfitting where it is long: random erasing, mixup, cutmix and drop path.
+"""What fine-tuning does against overfitting where it is long: RandAugment, random erasing, mixup, cutmix and drop path.
 
 After Zhong et al. 2020 (arXiv 1708.04896), Zhang et al. 2018 (arXiv 1710.09412), Yun et al. 2019 (arXiv 1905.04899) and
 Huang et al. 2016 (arXiv 1603.09382), with the constants of the published recipes of MAE and SimMIM. All chance of a
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.empirical.randaugment import LARGEST
 from maskgraph.graphs.errors import InputError
 
 TRIES = 10
@@ -95,18 +96,22 @@ class Regularise:
         erase: probability that a box of an image is overwritten by noise; published: 0.25.
         drop_path: probability that a branch of the last block is left out, from 0 in the first block; published: 0.1
             for ViT-Base, 0.2 for ViT-Large.
+        randaugment: magnitude of the operations of `randaugment`, before all of these; published: 9.
     """
 
     mixup: float = 0.0
     cutmix: float = 0.0
     erase: float = 0.0
     drop_path: float = 0.0
+    randaugment: float = 0.0
 
     def __post_init__(self) -> None:
         """See that they can be drawn."""
         for name, value in (("mixup", self.mixup), ("cutmix", self.cutmix)):
             if not 0 <= value < math.inf:
                 raise InputError(f"{name} {value:g}; expected 0, or the α of a Beta(α, α), such as 0.8")
+        if not 0 <= self.randaugment <= LARGEST:
+            raise InputError(f"randaugment {self.randaugment:g}; expected a magnitude from 0 to {LARGEST:g}, such as 9")
         for name, value in (("erase", self.erase), ("drop_path", self.drop_path)):
             if not 0 <= value < 1:
                 raise InputError(f"{name} {value:g}; expected a probability in [0, 1), such as 0.1")

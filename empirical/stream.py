@@ -14,7 +14,7 @@ from torch import Tensor
 
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
-from maskgraph.empirical.pixels import Pixels, PixelSet, masked, normaliser, patchified
+from maskgraph.empirical.pixels import Pixels, PixelSet, filling, masked, normaliser, patchified
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
@@ -283,11 +283,12 @@ class StreamSet:
         return [self._pool.submit(self.images.reader.whole, row) for row in rows.tolist()]
 
     def _read(self, rows: Rows, draws: Draws) -> Reading:
-        reader, augmentation = self.images.reader, self.images.augmentation
-        return [
-            self._pool.submit(reader.cut, row, augmentation, draws[index : index + 1])
-            for index, row in enumerate(rows.tolist())
-        ]
+        return [self._pool.submit(self._cut, row, draws[at : at + 1]) for at, row in enumerate(rows.tolist())]
+
+    def _cut(self, row: int, draws: Draws) -> NDArray[np.uint8]:
+        images = self.images
+        image = images.reader.cut(row, images.augmentation, draws)
+        return images.augmentation.distort(image, draws, filling(images.mean))
 
     def _arrived(self, read: list[NDArray[np.uint8]]) -> Tensor:
         wanted = (self.images.size, self.images.size, self.images.channels)

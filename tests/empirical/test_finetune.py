@@ -139,6 +139,8 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         fine_tune(network(), pixels(), 2, FineTune())
     with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
         FineTune(feature="max")
+    with pytest.raises(InputError, match=r"warmup 1.5 of fine-tuning; expected a share of the steps in \[0, 1\)"):
+        FineTune(warmup=1.5)
     with pytest.raises(InputError, match=r"layer_decay 0; expected a factor"):
         FineTune(layer_decay=0.0)
     with pytest.raises(InputError, match=r"0 epochs of fine-tuning in batches of 1; expected at least 1"):
