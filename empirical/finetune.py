@@ -1,7 +1,6 @@
 """Full fine-tuning: encoder and a linear classifier trained together, the lower a block the slower (layer decay).
 
-After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254). The mean is of tokens
-after the network's own last norm, where the published code has a new norm after the mean.
+After He et al. 2022, appendix A.1 (arXiv 2111.06377), and Bao et al. 2022 (arXiv 2106.08254).
 """
 
 from __future__ import annotations
@@ -45,6 +44,8 @@ class FineTune:
 
     Attributes:
         feature: what the classifier reads: mean or cls.
+        norm: own: the feature is of tokens after the network's last norm; new: that is left out, and the mean of the
+            tokens gets a norm of its own, as published.
         epochs: passes over the images.
         batch: images a step.
         accumulate: parts that each process runs its images of a step in, with the same gradient.
@@ -59,6 +60,7 @@ class FineTune:
     """
 
     feature: str = "mean"
+    norm: str = "own"
     epochs: int = 20
     batch: int = 128
     accumulate: int = 1
@@ -75,6 +77,8 @@ class FineTune:
         """See that it can be run."""
         if self.feature not in ("cls", "mean"):
             raise InputError(f"feature {self.feature!r} to fine-tune; expected cls or mean")
+        if self.norm not in ("own", "new") or (self.norm, self.feature) == ("new", "cls"):
+            raise InputError(f"norm {self.norm!r} of {self.feature} to fine-tune; expected own, or for mean new")
         if self.epochs < 1 or self.batch < 1:
             raise InputError(
                 f"{self.epochs} epochs of fine-tuning in batches of {self.batch}; expected at least 1 of each"
@@ -92,9 +96,13 @@ class FineTune:
 class Classifier(nn.Module):
     """An encoder that sees whole images, and one linear layer on its feature."""
 
-    def __init__(self, model: MaskedModel, classes: int, feature: str) -> None:
+    def __init__(self, model: MaskedModel, classes: int, feature: str, norm: str = "own") -> None:
+        """Put it on a network, which is its own from then on."""
         super().__init__()
         self.model, self.feature = model, feature
+        self.norm: nn.Module = nn.Identity()
+        if norm == "new":
+            self.model.norm, self.norm = nn.Identity(), nn.LayerNorm(model.config.dim, eps=1e-6)
         self.classify = nn.Linear(model.config.dim, classes)
         # Small enough that training starts from nearly equal odds.
         nn.init.trunc_normal_(self.classify.weight, std=2e-5)
@@ -112,7 +120,7 @@ class Classifier(nn.Module):
         """
         at = torch.arange(patches.shape[1], device=patches.device).expand(len(patches), -1)
         tokens = self.model.encode(patches, at, at[:, :0], branches)
-        out: Tensor = self.classify(self.model.feature(tokens, "cls" if self.feature == "cls" else "mean"))
+        out: Tensor = self.classify(self.norm(self.model.feature(tokens, "cls" if self.feature == "cls" else "mean")))
         return out
 
 
@@ -150,8 +158,9 @@ def fine_tune(
     meta = tuning.identity(_digest(model))
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
-        # Those from before there was any had none.
-        found.get("fine_tune", {}).setdefault("regularise", dataclasses.asdict(Regularise()))
+        # What those from before there was a choice had.
+        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own"}
+        found["fine_tune"] = {**before, **found.get("fine_tune", {})}
         check_same(path, found, meta)
         tuning.load(tensors, int(found["step"]))
     # Nobody writes before all have read.
@@ -200,7 +209,7 @@ class _Tuning:
         self._how, self._group, self._device, self._classes = how, group, device, classes
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(how.seed)
-            self.classifier = Classifier(copy.deepcopy(model), classes, how.feature).to(device).train()
+            self.classifier = Classifier(copy.deepcopy(model), classes, how.feature, how.norm).to(device).train()
         augmentation = dataclasses.replace(train.augmentation, randaugment=how.regularise.randaugment)
         self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
         channels = self._data.patch_dim // train.patch**2
@@ -316,7 +325,7 @@ def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:
     depth, scales = classifier.model.config.depth, {}
     for name, _ in classifier.named_parameters():
         part = name.split(".")
-        if part[0] == "classify" or part[1] == "norm":
+        if part[0] in ("classify", "norm") or part[1] == "norm":
             scales[name] = 1.0
         elif part[1] == "blocks":
             scales[name] = decay ** (depth - int(part[2]))

@@ -110,7 +110,7 @@ class MaskedModel(nn.Module):
         self.embed = nn.Linear(config.patch_dim, config.dim)
         self.cls = nn.Parameter(torch.empty(config.dim))
         self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.norm: nn.Module = nn.LayerNorm(config.dim, eps=1e-6)
         self.register_buffer("encoder_positions", sincos_positions(config.grid, config.dim), persistent=False)
 
     @property

@@ -38,6 +38,7 @@ class JudgePlan:
         fine_tune_epochs: of fine-tuning.
         fine_tune_batch: images a step of it.
         fine_tune_lr: its peak learning rate.
+        fine_tune_norm: own or new (see `FineTune`).
         fine_tune_warmup: share of its steps in which that rises.
         fine_tune_mixup: see `Regularise`.
         fine_tune_cutmix: likewise.
@@ -55,6 +56,7 @@ class JudgePlan:
     fine_tune_epochs: int = 20
     fine_tune_batch: int = 128
     fine_tune_lr: float = 1e-3
+    fine_tune_norm: str = "own"
     fine_tune_warmup: float = 0.1
     fine_tune_mixup: float = 0.0
     fine_tune_cutmix: float = 0.0
@@ -206,6 +208,7 @@ def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
         accumulate=train.accumulate,
         lr=plan.fine_tune_lr,
         layer_decay=plan.layer_decay,
+        norm=plan.fine_tune_norm,
         warmup=plan.fine_tune_warmup,
         regularise=Regularise(
             mixup=plan.fine_tune_mixup,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -134,7 +135,34 @@ def test_predictions_are_those_of_the_linear_layer(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(predictions(classifier, images), probe.predict(features))
 
 
+def test_a_new_norm_stands_behind_the_mean_in_place_of_the_last() -> None:
+    model, patches = network(), torch.randn(5, 4, 48)
+    classifier = Classifier(copy.deepcopy(model), 3, "mean", "new")
+    with torch.no_grad():
+        weight = classifier.get_parameter("norm.weight").uniform_(0.5, 2)
+        classifier.classify.weight.normal_()
+        x = model._embedded(patches, torch.arange(4).expand(5, -1))
+        for block in model.blocks:
+            x = block(x)
+        mean = x[:, 1:].mean(dim=1)
+        centred = mean - mean.mean(dim=1, keepdim=True)
+        unit = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
+        wanted = (unit * weight) @ classifier.classify.weight.T
+        torch.testing.assert_close(classifier(patches), wanted, rtol=1e-5, atol=1e-5)
+    scales = layer_scales(classifier, 0.5)
+    assert scales["norm.weight"] == scales["norm.bias"] == 1
+    assert "model.norm.weight" not in scales
+    # The network itself keeps its own, also where the copy is tuned.
+    tuned = fine_tune(model, pixels(), 3, FineTune(norm="new", epochs=2, batch=6))
+    assert isinstance(model.norm, torch.nn.LayerNorm)
+    assert not torch.equal(tuned.get_parameter("norm.weight"), torch.ones(model.config.dim))
+
+
 def test_what_cannot_be_tuned_is_refused() -> None:
+    with pytest.raises(InputError, match=r"norm 'new' of cls to fine-tune; expected own, or for mean new"):
+        FineTune(feature="cls", norm="new")
+    with pytest.raises(InputError, match=r"norm 'none' of mean to fine-tune"):
+        FineTune(norm="none")
     with pytest.raises(InputError, match=r"label 2 of noise; expected 0 to 1"):
         fine_tune(network(), pixels(), 2, FineTune())
     with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
