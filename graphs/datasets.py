@@ -154,10 +154,9 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
         return images_of(load_stored(name, data_dir, held_out))
     if name.endswith(".npz"):
         return _npz(Path(name))
-    kind = ", which is a directory" if name and Path(name).is_dir() else ""
     raise InputError(
-        f"unknown dataset {name!r}{kind}; expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a "
-        ".npz file"
+        f"unknown dataset {name!r}; expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a .npz file "
+        "or of a folder of images"
     )
 
 

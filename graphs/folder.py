@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +74,34 @@ def list_folder(root: Path, part: Part) -> Folder:
         paths += [f"{part}/{name}/{image}" for image in images]
         labels += [classes.index(name)] * len(images)
     return Folder(root, classes, tuple(paths), np.array(labels, dtype=np.int64))
+
+
+def read_images(folder: Folder, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
+    """Read some images of a folder into memory, on all cores (see `read_image`).
+
+    Args:
+        folder: as it was listed.
+        rows: (N,) which.
+        size: side of the answers in pixels.
+
+    Returns:
+        (N, size, size, 3) uint8.
+
+    Raises:
+        InputError: see `read_image`.
+    """
+    pixels = np.empty((len(rows), size, size, 3), np.uint8)
+
+    def read(at: int) -> None:
+        pixels[at] = read_image(folder.root / folder.paths[rows[at]], size)
+
+    pool = ThreadPoolExecutor(cores())
+    try:
+        for _ in pool.map(read, range(len(rows))):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return pixels
 
 
 def read_image(path: Path, size: int) -> NDArray[np.uint8]:

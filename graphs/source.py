@@ -19,8 +19,10 @@ from maskgraph.graphs.datasets import (
     take_images,
 )
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import Part, list_folder, read_images
+from maskgraph.graphs.memory import check_memory
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
-from maskgraph.graphs.stored import HAS_TEST, STORED, load_stored
+from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
 from maskgraph.graphs.synthetic import load_mixture
 
 
@@ -29,13 +31,15 @@ class Source:
     """What to load and how to code it.
 
     Attributes:
-        dataset: one of `STORED`, mixture[:n=8,eta=0.3,classes=2] or the path of a .npz file.
+        dataset: one of `STORED`, mixture[:n=8,eta=0.3,classes=2], the path of a .npz file, or that of a folder of
+            images (see `folder`), whose training part is taken.
         patch: side of a patch in pixels; None for the dataset's own, and for data that is already codes.
         codebook: kind of codebook for pixels; None for k-means, and for data that is already codes.
         codes: number of codes; None for 4, and for data that is already codes.
         images: how many images to draw from the dataset, without repetition; None for all.
         data_dir: where files that are not bundled lie.
         seed: of the draw of images and of k-means.
+        size: side in pixels that the images of a folder are read at; None for all else.
     """
 
     dataset: str
@@ -45,6 +49,7 @@ class Source:
     images: int | None = None
     data_dir: str | None = None
     seed: int = 0
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def load_coded(source: Source) -> CodedImages:
 
 
 def load_split(source: Source, held_out: float) -> Split:
-    """Training and held-out images: the dataset's own test part where it has one, else a stratified draw.
+    """Training and held-out images: the dataset's own test part (val/ of a folder) or else a stratified draw.
 
     The codebook is fitted on the training images alone; an exact one, which learns nothing, on all.
 
@@ -97,6 +102,8 @@ def load_split(source: Source, held_out: float) -> Split:
     if source.dataset in HAS_TEST:
         train, test = data, load(source.dataset, _directory(source), held_out=True)
         assert isinstance(test, Images)
+    elif _is_folder(source):
+        train, test = data, _folder(source, "val")
     else:
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
         train, test = take_images(data, train_rows), take_images(data, test_rows)
@@ -120,6 +127,10 @@ def _load(source: Source) -> Images | CodedImages:
         raise InputError(f"seed {source.seed}; expected an integer of at least 0 (see --seed)")
     if source.images is not None and source.images < 1:
         raise InputError(f"images {source.images}; expected at least 1 (see --images)")
+    if source.size is not None and not _is_folder(source):
+        raise InputError(
+            f"size {source.size} of {source.dataset}, which is no folder of images; leave out --image-size"
+        )
     if source.dataset.partition(":")[0] == "mixture":
         data: Images | CodedImages = load_mixture(source.dataset, source.images, source.seed)
     else:
@@ -130,6 +141,8 @@ def _load(source: Source) -> Images | CodedImages:
 
 
 def _some(source: Source) -> Images | CodedImages:
+    if _is_folder(source):
+        return _folder(source, "train")
     if source.dataset in STORED:
         stored = load_stored(source.dataset, _directory(source))
         return images_of(stored, _rows(source, len(stored.labels)))
@@ -138,6 +151,30 @@ def _some(source: Source) -> Images | CodedImages:
     if rows is None:
         return data
     return take_images(data, rows) if isinstance(data, Images) else take(data, rows)
+
+
+def _is_folder(source: Source) -> bool:
+    return source.dataset not in STORED and bool(source.dataset) and Path(source.dataset).is_dir()
+
+
+def _folder(source: Source, part: Part) -> Images:
+    """The images of a part, of the training part those that are drawn."""
+    listed = list_folder(Path(source.dataset), part)
+    if source.size is None or source.size < 1:
+        raise InputError(
+            f"{source.dataset} holds images of any size; say with --image-size at how many pixels a side they are read"
+        )
+    rows = _rows(source, len(listed.labels)) if part == "train" else None
+    if rows is None:
+        rows = np.arange(len(listed.labels))
+    # As bytes and as float64.
+    check_memory(
+        9.0 * len(rows) * 3 * source.size**2,
+        f"{len(rows)} images of {source.size}x{source.size} pixels",
+        "lower --images or --image-size",
+    )
+    pixels = read_images(listed, rows, source.size)
+    return images_of(Stored(source.dataset, pixels, 255, listed.labels[rows], listed.classes))
 
 
 def _rows(source: Source, count: int) -> NDArray[np.int64] | None:

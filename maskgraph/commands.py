@@ -106,7 +106,10 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """`maskgraph verify`: the theorems held to the models of a run, or to an untrained network on a dataset."""
-    rows = _recorded_checks(Path(options.target)) if Path(options.target).is_dir() else _untrained_checks(options)
+    target = Path(options.target)
+    # A folder of images is no run.
+    is_run = target.is_dir() and not (target / "train").is_dir()
+    rows = _recorded_checks(target) if is_run else _untrained_checks(options)
     if options.json:
         print_json({"target": options.target, "checks": rows})
     else:
@@ -186,6 +189,7 @@ def source_of(options: argparse.Namespace) -> Source:
         codebook=options.codebook,
         codes=options.codes,
         images=options.images,
+        size=options.image_size,
         data_dir=options.data_dir,
         seed=options.seed,
     )

@@ -9,7 +9,10 @@ from typing import NoReturn
 BAD_INPUT = 2
 """Exit code of bad input."""
 
-DATASETS = "digits, fashion-mnist, cifar10, cifar100, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file"
+DATASETS = (
+    "digits, fashion-mnist, cifar10, cifar100, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file or of a "
+    "folder that holds train/CLASS/ with images"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,6 +55,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--codes", type=int, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
     )
     group.add_argument("--images", type=int, metavar="N", help="draw N of the images (all)")
+    group.add_argument(
+        "--image-size", type=int, metavar="S", help="side in pixels that the images of a folder are read at"
+    )
     group.add_argument(
         "--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
     )

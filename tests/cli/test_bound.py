@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from maskgraph.cli import main
 from tests.cli.refusal import assert_refused
@@ -255,3 +256,21 @@ def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.Cap
     told = capsys.readouterr().err
     assert "eigenvalue" in told
     assert "the tail is trivially |A|_F^2 - 1" in told
+
+
+def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("ant", "cat"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+        for index in range(6):
+            image = Image.fromarray(rng.integers(256, size=(20, 24, 3), dtype=np.uint8))
+            image.save(tmp_path / "train" / label / f"{index}.png")
+    options = (str(tmp_path), "--image-size", "8", "--patch", "4", "--mask-ratio", "0.5")
+    found = answer(capsys, *options, "--images", "10")
+    assert found["dataset"] == str(tmp_path)
+    assert found["ratios"][0]["patches"] == 4
+    # 10 images under 6 masks at most.
+    assert all(6 <= count <= 60 for count in found["ratios"][0]["vertices"])
+    assert main(["verify", *options]) == 0
+    assert "untrained" in capsys.readouterr().out
+    assert_refused(capsys, "say with --image-size", "bound", str(tmp_path), "--patch", "4", "--mask-ratio", "0.5")

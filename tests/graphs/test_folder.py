@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import check_image, list_folder, read_image
+from maskgraph.graphs.source import Source, load_coded, load_split
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -279,3 +282,62 @@ def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
 def test_size_below_one(tmp_path: Path, size: int) -> None:
     with pytest.raises(InputError, match=f"image size {size}; expected a side of at least 1 pixel"):
         read_image(tmp_path / "a.png", size)
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Images of noise of several sizes: four of each of two classes in `train`, two in `val`."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("val", 2)):
+        for label in ("ant", "cat"):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(256, size=(*rng.integers(9, 20, size=2), 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    return tmp_path / "images"
+
+
+def test_a_folder_is_coded_as_its_pixels_are(noise: Path, tmp_path: Path) -> None:
+    listed = list_folder(noise, "train")
+    pixels = np.stack([read_image(noise / path, 8) for path in listed.paths])
+    np.savez(tmp_path / "same.npz", pixels=pixels / 255, labels=listed.labels)
+    same = Source(str(tmp_path / "same.npz"), patch=4, codes=3, images=6, seed=2)
+    one, other = (load_coded(source) for source in (replace(same, dataset=str(noise), size=8), same))
+    np.testing.assert_array_equal(one.codes, other.codes)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_allclose(one.weights, np.full(6, 1 / 6))
+    assert one.classes == ("ant", "cat")
+    assert one.codebook is not None
+    assert other.codebook is not None
+    np.testing.assert_allclose(one.codebook, other.codebook)
+
+
+def test_its_validation_part_is_held_out(noise: Path) -> None:
+    split = load_split(Source(str(noise), patch=4, size=8), 0.3)
+    assert split.train.labels.tolist() == [0] * 4 + [1] * 4
+    assert split.test.labels.tolist() == [0, 0, 1, 1]
+    assert split.test_pixels is not None
+    held = list_folder(noise, "val")
+    for values, path in zip(split.test_pixels, held.paths, strict=True):
+        np.testing.assert_allclose(values, read_image(noise / path, 8).ravel() / 255)
+
+
+def test_what_is_wrong_with_a_folder_is_said(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"images holds images of any size; say with --image-size at how many pixels"):
+        load_coded(Source(str(noise), patch=4))
+    with pytest.raises(InputError, match=r"say with --image-size"):
+        load_coded(Source(str(noise), patch=4, size=0))
+    with pytest.raises(InputError, match=r"holds pixels; give the side of a patch with --patch"):
+        load_coded(Source(str(noise), size=8))
+    with pytest.raises(InputError, match=r"size 8 of digits, which is no folder of images; leave out --image-size"):
+        load_coded(Source("digits", size=8))
+    with pytest.raises(InputError, match=r"images 9 exceeds the 8 images of"):
+        load_coded(Source(str(noise), patch=4, size=8, images=9))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    with pytest.raises(InputError, match=r"8 images of 8x8 pixels needs about .* lower --images or --image-size"):
+        load_coded(Source(str(noise), patch=4, size=8))
+    monkeypatch.undo()
+    (noise / "train" / "cat" / "2.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"cat/2.png cannot be read as an image"):
+        load_coded(Source(str(noise), patch=4, size=8))
