@@ -278,7 +278,7 @@ class _Tuning:
     def _chance(self, size: int) -> Chance:
         """What chance has to say of this step beside the augmentation."""
         side = self._data.grid[0] * self._data.images.patch
-        rng = np.random.default_rng([self._how.seed, 8, self.step])
+        rng = np.random.default_rng([self._how.seed, 14, self.step])
         return self._how.regularise.draw(rng, size, side, self.classifier.model.config.depth)
 
     def _mine(self, rows: Rows) -> list[Part]:

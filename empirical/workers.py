@@ -40,7 +40,9 @@ def in_processes(
     # an import looks for GPUs, what is forked after it can use none.
     context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
     context.set_forkserver_preload([(do.func if isinstance(do, partial) else do).__module__, OPTIMISERS])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    # What they are forked from has the environment of the first call.
+    own = dict(os.environ)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own,))
     try:
         pending: dict[Future[None], Job] = {pool.submit(do, job): job for job in jobs}
         while pending:
@@ -55,7 +57,9 @@ def in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
     torch.set_num_threads(1)
     threadpool_limits(1)
     parent = multiprocessing.parent_process()

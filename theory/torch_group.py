@@ -25,7 +25,10 @@ IDLE = timedelta(days=7)
 """How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once."""
 
 OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
-"""What errors of this process's own work say, where those of a lost one come from gloo or NCCL."""
+"""What errors of this process's own work say, whatever else they do."""
+
+LOST = ("gloo", "NCCL", "onnection", "ocket", "peer", "imed out", "imeout", "roken pipe")
+"""What those of a lost one say, which come from gloo, NCCL or the store."""
 
 
 class RankLostError(ArithmeticError):
@@ -67,7 +70,9 @@ def others() -> Iterator[None]:
         yield
     except RuntimeError as error:
         # What went wrong here is nobody else's fault.
-        if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in OWN):
+        own = isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in OWN)
+        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in LOST)
+        if own or not lost:
             raise
         raise RankLostError(
             f"another process of this run has ended ({str(error).splitlines()[0][:120]}); run it again, or let "

@@ -167,12 +167,13 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     ("said", "kind"),
     [
         ("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer", RankLostError),
+        ("could not create a primitive", RuntimeError),
         ("CUDA error: an illegal memory access was encountered", RuntimeError),
         ("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory", RuntimeError),
     ],
 )
 def test_errors_of_this_process_are_not_blamed_on_others(said: str, kind: type[Exception]) -> None:
-    with pytest.raises(Exception, match=r"closed|illegal|allocate") as told, others():
+    with pytest.raises(Exception, match=r"closed|illegal|allocate|primitive") as told, others():
         raise RuntimeError(said)
     assert told.type is kind
 

@@ -10,11 +10,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.recipe import Expected, arithmetic, read_recipe, recipe_from, recipe_names, recipe_table
+from maskgraph.empirical.recipe import (
+    Expected,
+    JudgePlan,
+    arithmetic,
+    fine_tuning,
+    read_recipe,
+    recipe_from,
+    recipe_names,
+    recipe_table,
+)
+from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, load_coded
@@ -254,3 +266,33 @@ def test_a_npz_that_is_no_dataset_is_refused(arrays: dict[str, Any], message: st
     np.savez(path, **arrays)
     with pytest.raises(InputError, match=message):
         load_parts(recipe_from({"data": {"dataset": str(path), "patch": 2}}).data, None)
+
+
+def test_what_a_recipe_says_of_fine_tuning_is_what_is_done() -> None:
+    plan = JudgePlan(
+        probes=("fine-tune",),
+        fine_tune_epochs=3,
+        fine_tune_batch=5,
+        fine_tune_lr=0.25,
+        fine_tune_norm="new",
+        fine_tune_warmup=0.125,
+        fine_tune_mixup=0.1,
+        fine_tune_cutmix=0.2,
+        fine_tune_erase=0.3,
+        fine_tune_drop_path=0.4,
+        fine_tune_randaugment=5.0,
+        layer_decay=0.625,
+    )
+    found = fine_tuning(plan, TrainConfig(accumulate=7, precision="bf16", seed=11))
+    assert found == FineTune(
+        epochs=3,
+        batch=5,
+        accumulate=7,
+        lr=0.25,
+        layer_decay=0.625,
+        norm="new",
+        warmup=0.125,
+        regularise=Regularise(mixup=0.1, cutmix=0.2, erase=0.3, drop_path=0.4, randaugment=5.0),
+        precision="bf16",
+        seed=11,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from pathlib import Path
@@ -16,8 +17,9 @@ from torch.nn import functional
 from maskgraph.empirical import finetune
 from maskgraph.empirical.blocks import Block
 from maskgraph.empirical.checkpoint import write_checkpoint
-from maskgraph.empirical.finetune import FineTune, fine_tune
+from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune
 from maskgraph.empirical.model import build_model, model_config
+from maskgraph.empirical.pixels import patchified
 from maskgraph.empirical.regularise import Chance, Regularise, neighbours
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
@@ -209,6 +211,45 @@ def test_parts_of_a_batch_see_the_chance_of_the_whole(accumulate: int) -> None:
         found = parts.get_parameter(name).grad
         assert found is not None
         torch.testing.assert_close(found, value, rtol=0, atol=min(accumulate, 11) * GRADIENT * scale, msg=name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_is_what_chance_says_of_it(seed: int) -> None:
+    """The gradient of the second step, written out: erased, then mixed, branches dropped, classes shared out."""
+    model, data = build_model(model_config("micro", (2, 2), 48), 0).eval(), pixels(count=8)
+    # So slow that the second step starts where the first did.
+    tuned = fine_tune(model, data, 3, FineTune(epochs=1, batch=4, lr=1e-30, seed=seed, regularise=ALL))
+    one = ALL.draw(np.random.default_rng([seed, 14, 1]), 4, 8, model.config.depth)
+    rows = np.random.default_rng([seed, 6, 0]).permutation(8)[4:]
+    images = torch.as_tensor((data.pixels[rows] / 255 - data.mean) / data.std).float().permute(0, 3, 1, 2).clone()
+    for image, box, noise in zip(images, one.erased, one.noise.tolist(), strict=True):
+        if box is not None:
+            top, left, height, width = box
+            fresh = torch.randn((3, height, width), generator=torch.Generator().manual_seed(noise >> 1))
+            image[:, top : top + height, left : left + width] = fresh
+    mixed, wanted = images.clone(), torch.zeros(4, 3)
+    for image, other in enumerate((1, 0, 3, 2)):
+        if one.box is None:
+            mixed[image] = one.share * images[image] + (1 - one.share) * images[other]
+        else:
+            top, left, height, width = one.box
+            area = slice(top, top + height), slice(left, left + width)
+            mixed[image][:, *area] = images[other][:, *area]
+        for share, label in ((one.share, data.labels[rows[image]]), (1 - one.share, data.labels[rows[other]])):
+            wanted[image] += share * 0.1 / 3
+            wanted[image, label] += share * 0.9
+    assert one.branches is not None
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        classifier = Classifier(copy.deepcopy(model), 3, "mean")
+    scores = classifier(patchified(mixed, 4), torch.as_tensor(one.branches)).log_softmax(dim=1)
+    (-(wanted * scores).sum() / 4).backward()
+    gradients = {name: p.grad for name, p in tuned.named_parameters() if p.grad is not None}
+    scale = max(float(value.abs().max()) for value in gradients.values())
+    for name, value in gradients.items():
+        found = classifier.get_parameter(name).grad
+        assert found is not None
+        torch.testing.assert_close(found, value, rtol=0, atol=4 * GRADIENT * scale, msg=name)
 
 
 @pytest.mark.parametrize("one", ["mixup", "cutmix", "erase", "drop_path"])

@@ -57,6 +57,8 @@ Family = tuple[Callable[[np.random.Generator], Array], list[int]]
 
 FAMILIES: dict[str, Family] = {
     "multiplicities 10, 45 and 120": (lambda rng: bits([0.1] * 10), [2, 11, 12, 40, 57]),
+    "multiplicities 9, 36 and 84 near 1": (lambda rng: bits([0.01] * 9), [11, 50]),
+    "the same a little further": (lambda rng: bits([0.02] * 9), [11, 50]),
     "a cluster at k": (lambda rng: bits([*(0.1 + 1e-8 * rng.random(10))]), [2, 6, 12, 40]),
     "a looser cluster at k": (lambda rng: bits([*(0.1 + 1e-4 * rng.random(10))]), [2, 6, 12, 40]),
     "zero eigenvalues": (lambda rng: low_rank(1200, 3000, 30, rng), [20, 30, 31, 64]),

@@ -231,6 +231,36 @@ def test_a_cluster_wider_than_a_block_is_tested_when_it_is_whole(monkeypatch: py
 
 
 @pytest.mark.usefixtures("iterative")
+def test_many_weakly_connected_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty near-equal eigenvalues, then a tenth of them: a block misses most, and the test says 1 of what is left."""
+    monkeypatch.setattr(krylov, "DENSELY", 0)
+    inner = 1 + 20 * np.random.default_rng(0).random((25, 25))
+    joint = np.kron(0.55 * np.eye(40) + 0.45 / 40 * np.ones((40, 40)), inner).astype(np.float64)
+    check_iterative(joint_augmentation(joint), 20)
+
+
+@pytest.mark.usefixtures("iterative")
+@pytest.mark.parametrize("kind", ["cluster", "zeros"])
+def test_what_does_not_settle_is_solved_densely(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second test that fails, where the component is small."""
+    calls: list[int] = []
+    rng = np.random.default_rng(0)
+    low_rank = (rng.random((300, 2)) + 0.1) @ (rng.random((2, 320)) + 0.1)
+    graph = joint_augmentation(hypercube(8, 0.1) if kind == "cluster" else low_rank)
+
+    def never(*_: Any) -> float:
+        calls.append(0)
+        return 0.999
+
+    monkeypatch.setattr(krylov, "_remainder", never)
+    check_iterative(graph, 3)
+    assert len(calls) == 2
+    monkeypatch.setattr(krylov, "DENSELY", 0)
+    found = spectrum.spectrum(graph, 3)
+    assert found.head_sq_interval[1] - found.head_sq_interval[0] > 0.1
+
+
+@pytest.mark.usefixtures("iterative")
 @pytest.mark.parametrize("rank", [1, 2, 3, 8])
 @pytest.mark.parametrize("shape", [(300, 320), (320, 300)])
 def test_low_rank_on_the_iterative_path(rank: int, shape: tuple[int, int]) -> None:
@@ -267,6 +297,7 @@ def test_what_the_solver_misses_is_found(dropped: int, monkeypatch: pytest.Monke
 def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     # Repairs forbidden: the answer is wrong, and the interval has to say so by holding the truth all the same.
     monkeypatch.setattr(krylov, "ROUNDS", 1)
+    monkeypatch.setattr(krylov, "DENSELY", 0)
     monkeypatch.setattr(krylov, "lanczos", forgetful(5, [], every=True))
     graph = joint_augmentation(hypercube(8, 0.1))
     found = spectrum.spectrum(graph, 9)
@@ -280,6 +311,7 @@ def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("iterative")
 def test_a_solve_that_does_not_converge_is_an_error_with_the_interval_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanczos, "BASIS", -200)
+    monkeypatch.setattr(krylov, "DENSELY", 0)
     graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
     with pytest.raises(krylov.ConvergenceError, match="did not converge; the sum of their squares lies in") as raised:
         spectrum.spectrum(graph, 41)
