@@ -41,11 +41,13 @@ class Gram(Protocol):
     Attributes:
         size: the number of rows of S, those of all processes.
         entries: the number of entries of S, likewise.
+        columns: how many it was applied to so far, with those that fill up a line.
         error: a bound on ‖computed − exact‖ for a column of norm 1.
     """
 
     size: int
     entries: int
+    columns: int
     error: float
 
     def __call__(self, x: Array) -> Array:

@@ -37,14 +37,21 @@ from maskgraph.theory.lanczos import (
     degree_of_test,
     inverse_root,
     lanczos,
+    largest,
 )
 from maskgraph.theory.pair import Pair
 
 ROUNDS = 12
 """Most times that a solve goes on in what is left."""
 
-DENSELY = 2048
-"""Vertices up to which a component that does not settle is solved densely."""
+DENSELY = 8192
+"""Vertices up to which a component that does not settle is solved densely: half a gigabyte, half a minute."""
+
+AT_ONCE = 800
+"""Vertices up to which a dense solve for some eigenpairs is sooner done than the iteration, and …"""
+
+EACH = 6
+"""… as many more for each eigenvalue wanted."""
 
 SETTLED = 1e-4
 """Residual of an eigenvector that has converged, though its cluster may not be complete."""
@@ -95,6 +102,8 @@ def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eig
     pair, known = engine.ranks.share(pair, known, goal)
     rng, want = np.random.default_rng(goal.seed), goal.want
     gram = engine.gram(pair, np.float64)
+    if _fits_densely(gram, engine) and gram.size <= AT_ONCE + EACH * want:
+        return _densely(gram, known, want, engine)
     best: tuple[float, Eigenpairs] | None = None
     for dtype in (np.float32, np.float64):
         small = engine.gram(pair, np.float32) if dtype == np.float32 else gram
@@ -111,10 +120,11 @@ def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eig
         clustered = found.bracket.nu >= found.values[want - 1] and off <= SETTLED
         allowed = 4 * float(found.values.sum()) * found.bracket.slack
         narrow = uncertain <= 4 * goal.width * rest + allowed + NEGLIGIBLE
-        if not narrow and _fits_densely(gram, engine):
-            return _densely(gram, known, want, engine)
-        if engine.ranks.agree(np.array([float(narrow or clustered)]))[0]:
+        fits = _fits_densely(gram, engine)
+        if engine.ranks.agree(np.array([float(narrow or (clustered and not fits))]))[0]:
             return found
+        if fits and (dtype == np.float64 or _dense_is_due(small, gram)):
+            return _densely(gram, known, want, engine)
     if off > SETTLED:
         low, high = (math.fsum(bound[:want] ** 2) for bound in (found.bracket.lower, found.bracket.upper))
         raise ConvergenceError(
@@ -151,7 +161,7 @@ def _solve(
         # is cheap, and may say no more of what was missed than that it is at most 1.
         if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and at > 0):
             break
-        if at > 0 and _fits_densely(gram, engine):
+        if _fits_densely(gram, engine) and _dense_is_due(small, gram):
             break
     found = bracket(U, AU, nu, gram, engine)
     vectors, images = (engine.ranks.whole(engine.host(x[:, 1 : want + 1])) for x in (U, AU))
@@ -162,21 +172,22 @@ def _fits_densely(gram: Gram, engine: Engine) -> bool:
     return gram.size <= DENSELY and engine.ranks.count == 1
 
 
+def _dense_is_due(small: Gram, gram: Gram) -> bool:
+    """Whether the products so far have cost what a dense solve does: 4 an entry and column against 4/3 of the cube."""
+    columns = gram.columns + (small.columns if small is not gram else 0)
+    return 3 * gram.entries * columns >= gram.size**3
+
+
 def _densely(gram: Gram, known: Floats, want: int, engine: Engine) -> Eigenpairs:
-    """The same by a dense solve, with a bracket of the same kind."""
-    # What is known goes to the other end of the spectrum.
-    A = gram.dense() - 2 * np.outer(known, known)
-    values, vectors = np.linalg.eigh((A + A.T) / 2)
-    count = min(want + BUFFER, gram.size - 1)
-    U = engine.array(np.column_stack([known, vectors[:, ::-1][:, :count]]), np.float64)
-    rest = U[:, 1:]
-    project_out(rest, U[:, :1], engine)
-    AU, theta = gram(U), np.concatenate([[1.0], values[::-1][:count]])
-    residuals = _residuals(U, AU, theta, engine)
-    nu = float(values[::-1][count:].max(initial=0)) + rounding(gram.size) + gram.error
-    found = bracket(U, AU, nu, gram, engine)
-    held, images = (engine.host(x[:, 1 : want + 1]) for x in (U, AU))
-    return Eigenpairs(theta[1 : want + 1], found, held, images, residuals[1 : want + 1])
+    """The same by a dense solve: a bracket is a value and LAPACK's backward error to either side."""
+    # What is known goes to the other end of the spectrum: near 1 the solver would mix it with others.
+    values, vectors = largest(gram.dense() - 2 * np.outer(known, known), want + 1)
+    error = rounding(gram.size) + gram.error
+    lower, upper = np.clip(values - error, 0, 1), np.clip(values + error, 0, 1)
+    U, theta = engine.array(vectors[:, :want], np.float64), values[:want]
+    AU = gram(U)
+    found = Bracket(lower[:want], upper[:want], float(upper[want]), error)
+    return Eigenpairs(theta, found, engine.host(U), engine.host(AU), _residuals(U, AU, theta, engine))
 
 
 def _residuals(U: Array, AU: Array, theta: Floats, engine: Engine) -> Floats:

@@ -122,7 +122,7 @@ def lanczos(
         if not full and basis.count < looks.due:
             continue
         looked = basis.count
-        values, Y = (engine.ranks.agree(part) for part in _largest(projected[:looked, :looked], need + REACH))
+        values, Y = (engine.ranks.agree(part) for part in largest(projected[:looked, :looked], need + REACH))
         theta, left = step.eigenvalues(values), step.images(values, coupling @ Y[at:looked])
         rest = max(goal.frobenius - 1 - math.fsum(theta[:need] ** 2), EPS)
         count = _cheapest(theta, np.linalg.norm(left, axis=0), need, size, goal.failure)
@@ -143,7 +143,7 @@ def lanczos(
             looks = _Looks(need, gram)
 
 
-def _largest(symmetric: Floats, count: int) -> tuple[Floats, Floats]:
+def largest(symmetric: Floats, count: int) -> tuple[Floats, Floats]:
     """The `count` largest eigenvalues, or all, and eigenvectors; the largest first."""
     size = len(symmetric)
     if size > FEW * count:

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled
+from maskgraph.theory.engine import PANEL
 from maskgraph.theory.pair import Pair, Tiles, unsigned
 from maskgraph.theory.ranks import ALONE, Ranks
 from maskgraph.theory.team import Team, team
@@ -39,6 +40,7 @@ class Gram:
     Attributes:
         size: the number of rows of S, those of all processes.
         entries: those of S, likewise.
+        columns: how many it was applied to so far, with those that fill up a line.
         error: that of `Pair.error`.
     """
 
@@ -48,6 +50,7 @@ class Gram:
         self._dtype, self._threads = np.dtype(dtype), threads
         self._between: Array | None = None
         self._places: list[Array] = []
+        self.columns = 0
         self.error = pair.error(self._dtype)
 
     @cached_property
@@ -71,6 +74,11 @@ class Gram:
         """(size, size) S Sᵀ, multiplied out."""
         S, T = self._pair.S, self._pair.T
         result = np.zeros((self._rows, self._rows))
+        if self._pair.is_full:
+            for low in range(0, S.shape[1], PANEL):
+                part = T[low : low + PANEL].toarray()
+                result += part.T @ part
+            return result
         multiply_out(S.indptr, unsigned(S.indices), S.data, T.indptr, unsigned(T.indices), T.data, result)
         return result
 
@@ -89,6 +97,7 @@ class Gram:
 
     def _block(self, x: Array, result: Array) -> Array:
         first, second = self._factors
+        self.columns += lanes(self._dtype)
         if x.ctypes.data % LINE or not x.flags.c_contiguous:
             x, given = aligned(self._rows, self._dtype), x
             x[:] = given

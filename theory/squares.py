@@ -6,6 +6,7 @@ import numpy as np
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
+from maskgraph.theory.engine import PANEL
 from maskgraph.theory.pair import Pair, unsigned
 from maskgraph.theory.team import team
 from maskgraph.theory.vectors import LINE, Array, prefetch
@@ -22,11 +23,13 @@ PER_LINE = LINE // 8
 def square_shares(pair: Pair, threads: int | None = None) -> Array:
     """(m,) float64, (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij²: over a component they sum to its ‖S Sᵀ‖_F², in bounded memory.
 
-    The cost is half the sum of the squared degrees of the columns. Every sum is of non-negative terms, at most
+    The cost is at most half the sum of the squared degrees of the columns. Every sum is of non-negative terms, at most
     max(m, longest row) of them.
     """
     threads = threads or cores()
     S = pair.S
+    if pair.is_full:
+        return full_squares(S.toarray())
     arrays = (S.indptr.astype(np.int64), unsigned(S.indices), S.data)
     rows = int(S.shape[0])
     work = int((pair.halves[1].lengths ** 2).sum())
@@ -43,6 +46,19 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
         sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, squares[0])
     total: Array = np.sum(squares, axis=0)
     return total
+
+
+def full_squares(S: Array) -> Array:
+    """The same for a dense S, by BLAS: zeros add nothing to a sum, nor to its rounding."""
+    squares = np.empty(len(S))
+    for low in range(0, len(S), PANEL):
+        high = min(low + PANEL, len(S))
+        part = S[low:high] @ S[:high].T
+        own = part[:, low:]
+        diagonal = np.diag(own).copy()
+        own[np.triu_indices(high - low)] = 0
+        squares[low:high] = diagonal**2 + 2 * np.einsum("ij,ij->i", part, part)
+    return squares
 
 
 @compiled

@@ -113,16 +113,19 @@ class TorchGram:
     Attributes:
         size: the number of rows of S, those of all processes.
         entries: the number of entries of S, likewise.
+        columns: how many it was applied to so far.
         error: that of `Pair.error`.
     """
 
     def __init__(self, S: torch.Tensor, T: torch.Tensor, pair: Pair, dtype: type, ranks: Ranks) -> None:
         self._S, self._T, self._ranks = S, T, ranks
         self.size, self.entries = pair.whole.size, pair.whole.entries
+        self.columns = 0
         self.error = pair.error(dtype)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """S Sᵀ x for a block x (size, b)."""
+        self.columns += int(x.shape[1])
         return self._S @ self._ranks.sum(self._T @ x)
 
     def dense(self) -> Floats:

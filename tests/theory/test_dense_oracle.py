@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.theory import search
+from maskgraph.theory import krylov, search
 from maskgraph.theory.spectrum import spectrum
 from tests.theory.toys import Array, joint_augmentation, random_joint, together
 
@@ -89,8 +89,12 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+@pytest.mark.parametrize("path", ["in earnest", "iterated"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_spectrum_is_that_of_the_dense_solver(family: str) -> None:
+def test_the_spectrum_is_that_of_the_dense_solver(family: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if path == "iterated":
+        # Those of a thousand views too.
+        monkeypatch.setattr(krylov, "AT_ONCE", -(10**6))
     make, ks = FAMILIES[family]
     M = make(np.random.default_rng(list(FAMILIES).index(family)))
     assert max(M.shape) <= 3000

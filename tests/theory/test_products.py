@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import components, pair, products, risk, search, spectrum
+from maskgraph.theory import components, pair, products, risk, search, spectrum, squares
 from maskgraph.theory.pair import Pair
 from maskgraph.theory.products import Gram, transposed_times
 from maskgraph.theory.squares import square_shares
@@ -61,7 +61,34 @@ def test_transposed_product(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(transposed_times(Pair(B), x), B.T @ x, rtol=0, atol=EXACT * 10)
 
 
-@pytest.mark.usefixtures("tiles")
+@pytest.fixture(params=["sparse", "as it is", "full"])
+def fullness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loops over entries and BLAS by panels, whatever the density."""
+    monkeypatch.setattr(pair, "FULL", {"sparse": 1.0, "as it is": pair.FULL, "full": 0.0}[request.param])
+    monkeypatch.setattr(squares, "PANEL", 16)
+    monkeypatch.setattr(products, "PANEL", 16)
+
+
+@pytest.mark.usefixtures("fullness")
+@pytest.mark.parametrize("density", [0.01, 0.9])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_multiplied_out(shape: tuple[int, int], density: float) -> None:
+    B = factor(shape, density)
+    np.testing.assert_allclose(Gram(Pair(B), np.float64, 1).dense(), (B @ B.T).toarray(), rtol=EXACT, atol=0)
+
+
+def test_columns_are_counted() -> None:
+    """By which a solve knows what it has spent: whole lines of them, 8 of float64 and 16 of float32."""
+    B = factor((70, 40))
+    for dtype, line in ((np.float64, 8), (np.float32, 16)):
+        gram = Gram(Pair(B), dtype, 1)
+        gram(np.ones((70, 20), dtype))
+        assert gram.columns == -(-20 // line) * line
+        gram.step(np.ones((70, line), dtype))
+        assert gram.columns == -(-20 // line) * line + line
+
+
+@pytest.mark.usefixtures("tiles", "fullness")
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("density", [0.01, 0.1, 0.9])
 @pytest.mark.parametrize("shape", SHAPES)

@@ -51,9 +51,10 @@ RESIDUAL = 1e-4
 
 @pytest.fixture
 def iterative(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Components with room for a Krylov space take the iterative path."""
+    """Components with room for a Krylov space take the iterative path, and stay on it."""
     monkeypatch.setattr(search, "DENSE_SIDE", 16)
     monkeypatch.setattr(search, "ROOM", 100)
+    monkeypatch.setattr(krylov, "DENSELY", 0)
 
 
 def everything(graph: AugmentationGraph) -> Array:
@@ -231,9 +232,8 @@ def test_a_cluster_wider_than_a_block_is_tested_when_it_is_whole(monkeypatch: py
 
 
 @pytest.mark.usefixtures("iterative")
-def test_many_weakly_connected_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_weakly_connected_classes() -> None:
     """Forty near-equal eigenvalues, then a tenth of them: a block misses most, and the test says 1 of what is left."""
-    monkeypatch.setattr(krylov, "DENSELY", 0)
     inner = 1 + 20 * np.random.default_rng(0).random((25, 25))
     joint = np.kron(0.55 * np.eye(40) + 0.45 / 40 * np.ones((40, 40)), inner).astype(np.float64)
     check_iterative(joint_augmentation(joint), 20)
@@ -242,22 +242,37 @@ def test_many_weakly_connected_classes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("iterative")
 @pytest.mark.parametrize("kind", ["cluster", "zeros"])
 def test_what_does_not_settle_is_solved_densely(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a second test that fails, where the component is small."""
-    calls: list[int] = []
+    """At the test that fails once the products have cost as much, and where they never do, at the end."""
     rng = np.random.default_rng(0)
     low_rank = (rng.random((300, 2)) + 0.1) @ (rng.random((2, 320)) + 0.1)
     graph = joint_augmentation(hypercube(8, 0.1) if kind == "cluster" else low_rank)
+    calls: list[int] = []
 
     def never(*_: Any) -> float:
         calls.append(0)
         return 0.999
 
     monkeypatch.setattr(krylov, "_remainder", never)
+    monkeypatch.setattr(krylov, "DENSELY", 300)
+    monkeypatch.setattr(krylov, "AT_ONCE", -300)
     check_iterative(graph, 3)
-    assert len(calls) == 2
+    assert len(calls) <= 2
+    calls.clear()
+    monkeypatch.setattr(krylov, "_dense_is_due", lambda *_: False)
+    check_iterative(graph, 3)
+    assert len(calls) == 2 * krylov.ROUNDS
     monkeypatch.setattr(krylov, "DENSELY", 0)
     found = spectrum.spectrum(graph, 3)
     assert found.head_sq_interval[1] - found.head_sq_interval[0] > 0.1
+
+
+def test_a_thousand_views_are_solved_densely_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By LAPACK's driver for some eigenpairs, where that is sooner done than the iteration."""
+    graph = joint_augmentation(random_joint(np.random.default_rng(5), 1000, 1050, 0.02))
+    monkeypatch.setattr(krylov, "lanczos", None)
+    check_iterative(graph, 65)
+    with pytest.raises(TypeError, match="not callable"):
+        spectrum.spectrum(graph, 17)
 
 
 @pytest.mark.usefixtures("iterative")
@@ -297,7 +312,6 @@ def test_what_the_solver_misses_is_found(dropped: int, monkeypatch: pytest.Monke
 def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
     # Repairs forbidden: the answer is wrong, and the interval has to say so by holding the truth all the same.
     monkeypatch.setattr(krylov, "ROUNDS", 1)
-    monkeypatch.setattr(krylov, "DENSELY", 0)
     monkeypatch.setattr(krylov, "lanczos", forgetful(5, [], every=True))
     graph = joint_augmentation(hypercube(8, 0.1))
     found = spectrum.spectrum(graph, 9)
@@ -311,7 +325,6 @@ def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("iterative")
 def test_a_solve_that_does_not_converge_is_an_error_with_the_interval_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanczos, "BASIS", -200)
-    monkeypatch.setattr(krylov, "DENSELY", 0)
     graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
     with pytest.raises(krylov.ConvergenceError, match="did not converge; the sum of their squares lies in") as raised:
         spectrum.spectrum(graph, 41)
