@@ -12,19 +12,31 @@ from torch.nn import functional
 class Block(nn.Module):
     """Pre-norm transformer block (Dosovitskiy et al. 2021, arXiv 2010.11929)."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, layer_scale: float = 0.0) -> None:
+        """Initialise it as PyTorch does.
+
+        Args:
+            dim: width.
+            heads: of the attention.
+            layer_scale: start of the factors of each channel that attention and MLP add (LayerScale, Touvron et al.
+                2021, arXiv 2103.17239); 0: none.
+        """
         super().__init__()
         self.heads = heads
+        self.scale1, self.scale2 = (
+            nn.Parameter(torch.full((dim,), layer_scale)) if layer_scale else None for _ in range(2)
+        )
         self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
 
-    def forward(self, x: Tensor, branches: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, branches: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Tokens after the block.
 
         Args:
             x: (B, T, dim).
             branches: (2, B) factors of what attention and MLP add to each image; None: 1.
+            bias: (B or 1, heads, T, T), what is added to the scores of attention; None: 0.
 
         Returns:
             (B, T, dim).
@@ -32,18 +44,60 @@ class Block(nn.Module):
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, dim // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = attention(q, k, v).transpose(1, 2).reshape(batch, length, dim)
-        x = x + _scaled(self.proj(mixed), branches, 0)
-        out: Tensor = x + _scaled(self.fc2(functional.gelu(self.fc1(self.norm2(x)))), branches, 1)
+        mixed = attention(q, k, v, bias).transpose(1, 2).reshape(batch, length, dim)
+        x = x + _scaled(self.proj(mixed), self.scale1, branches, 0)
+        out: Tensor = x + _scaled(self.fc2(functional.gelu(self.fc1(self.norm2(x)))), self.scale2, branches, 1)
         return out
 
 
-def _scaled(added: Tensor, branches: Tensor | None, which: int) -> Tensor:
+def _scaled(added: Tensor, scale: Tensor | None, branches: Tensor | None, which: int) -> Tensor:
+    if scale is not None:
+        added = added * scale.to(added.dtype)
     return added if branches is None else added * branches[which, :, None, None].to(added.dtype)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Softmax(q kᵀ/√width) v over the last two dimensions.
+class RelativePositions(nn.Module):
+    """A learned number for every head and offset between two patches, which their score of attention gets.
+
+    As in SimMIM's ViT, which has it of BEiT (Bao et al. 2022, arXiv 2106.08254): one table for all blocks, from 0, and
+    a number each for the CLS token as it looks, as it is looked at, and at itself. One more is for pairs of which a
+    view does not know the positions.
+    """
+
+    table: nn.Parameter
+    offsets: Tensor
+
+    def __init__(self, grid: tuple[int, int], heads: int) -> None:
+        super().__init__()
+        rows, columns = grid
+        count, known = rows * columns, (2 * rows - 1) * (2 * columns - 1)
+        place = torch.arange(count)
+        row, column = place // columns, place % columns
+        down, right = (axis[:, None] - axis + size - 1 for axis, size in ((row, rows), (column, columns)))
+        # The last but one is no position, the last is CLS.
+        offsets = torch.full((count + 2, count + 2), known)
+        offsets[:count, :count] = down * (2 * columns - 1) + right
+        offsets[-1], offsets[:, -1], offsets[-1, -1] = known + 1, known + 2, known + 3
+        self.table = nn.Parameter(torch.zeros(known + 4, heads))
+        self.register_buffer("offsets", offsets, persistent=False)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """What scores get.
+
+        Args:
+            positions: (B, T) integers in 0..n of the tokens after CLS, n meaning no position.
+
+        Returns:
+            (B, heads, 1 + T, 1 + T), or (1, heads, ...) where all rows are one that was expanded.
+        """
+        at = positions[:1] if positions.stride(0) == 0 else positions
+        at = functional.pad(at, (1, 0), value=len(self.offsets) - 1)
+        every = self.table.T[:, self.offsets]
+        return every[:, at[:, :, None], at[:, None, :]].transpose(0, 1)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Softmax(q kᵀ/√width + bias) v over the last two dimensions.
 
     Written out where PyTorch's fused kernel is the slower one: in bfloat16 on a CPU, at the lengths of small images
     (benchmarks/training.py).
@@ -52,15 +106,19 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q: (B, heads, T, width).
         k: likewise.
         v: likewise.
+        bias: (B or 1, heads, T, T); None: 0.
 
     Returns:
         (B, heads, T, width).
     """
+    if bias is not None:
+        bias = bias.to(q.dtype)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16:
         score = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        score = score if bias is None else score + bias
         written_out: Tensor = score.softmax(dim=-1, dtype=q.dtype) @ v
         return written_out
-    return functional.scaled_dot_product_attention(q, k, v)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:

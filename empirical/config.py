@@ -33,6 +33,9 @@ class TrainConfig:
         size: micro, tiny, base or large.
         decoder_dim: width of MAE's decoder; None for the size's own.
         decoder_depth: its blocks; None for the size's own.
+        relative_positions: whether the encoder learns positions, as offsets between patches (see `RelativePositions`);
+            SimMIM's ViT was published with it. Else they are the fixed table that MAE has.
+        layer_scale: start of factors of what the encoder's branches add; 0: none; 0.1 in SimMIM's ViT.
         bottleneck: k where MAE's decoder sees one unit vector of dimension k and no token; None for the standard one.
         target: pixels, or normalised: each patch less its mean, over its standard deviation.
         distance: squared or absolute error; auto is what each method was published with, squared for MAE, absolute
@@ -51,6 +54,10 @@ class TrainConfig:
         lr: peak learning rate.
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
+        lr_drop: share of the steps after which the learning rate is a tenth of its peak, in place of the cosine; 0: the
+            cosine; 0.875 for SimMIM's ViT.
+        drop_path: probability that a branch of the encoder's last block is left out for an image, from 0 in the first
+            block; 0.1 for SimMIM's ViT.
         beta2: of AdamW: the published 0.95 of MAE; SimMIM's is 0.999.
         clip: norm that the gradient of a step is scaled down to where it exceeds that; 0: never.
         seed: of initialisation, order and masks.
@@ -66,6 +73,8 @@ class TrainConfig:
     size: str = "micro"
     decoder_dim: int | None = None
     decoder_depth: int | None = None
+    relative_positions: bool = False
+    layer_scale: float = 0.0
     bottleneck: int | None = None
     target: Target = "pixels"
     distance: Distance | Literal["auto"] = "auto"
@@ -80,6 +89,8 @@ class TrainConfig:
     lr: float = 1e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
+    lr_drop: float = 0.0
+    drop_path: float = 0.0
     beta2: float = 0.95
     clip: float = 0.0
     seed: int = 0
@@ -130,6 +141,8 @@ class TrainConfig:
             decoder_depth=self.decoder_depth,
             bottleneck=self.bottleneck,
             reads=self.feature if self.feature in ("cls", "mean") else None,
+            relative=self.relative_positions,
+            layer_scale=self.layer_scale,
         )
 
 
@@ -156,6 +169,10 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(f"beta2 {config.beta2:g}; expected a number in [0, 1), such as 0.95")
     if not 0 <= config.warmup < 1:
         raise InputError(f"warmup {config.warmup:g}; expected a share of the steps in [0, 1), such as 0.05")
+    if config.lr_drop and not config.warmup <= config.lr_drop < 1:
+        raise InputError(f"lr_drop {config.lr_drop:g}; expected 0, or a share of the steps from warmup up, below 1")
+    if not 0 <= config.drop_path < 1:
+        raise InputError(f"drop_path {config.drop_path:g}; expected a probability in [0, 1), such as 0.1")
     if not config.diagonal and config.batch + config.queue < 2:
         raise InputError("batches of one image have no pairs without the diagonal; raise batch or queue")
 

@@ -53,6 +53,7 @@ class FineTune:
         layer_decay: factor from one block's learning rate to that of the block below.
         weight_decay: on weight matrices only.
         warmup: share of the steps in which the learning rate rises.
+        clip: norm that the gradient of a step is scaled down to where it exceeds that; 0: never.
         smoothing: of the labels.
         regularise: RandAugment, mixup, cutmix, random erasing and drop path.
         precision: auto, fp32 or bf16 (see `TrainConfig`).
@@ -68,6 +69,7 @@ class FineTune:
     layer_decay: float = 0.75
     weight_decay: float = 0.05
     warmup: float = 0.1
+    clip: float = 0.0
     smoothing: float = 0.1
     regularise: Regularise = field(default_factory=Regularise)
     precision: str = "fp32"
@@ -89,6 +91,8 @@ class FineTune:
             raise InputError(f"learning rate {self.lr:g} of fine-tuning; expected a positive number, such as 0.001")
         if not 0 <= self.warmup < 1:
             raise InputError(f"warmup {self.warmup:g} of fine-tuning; expected a share of the steps in [0, 1)")
+        if not 0 <= self.clip < math.inf:
+            raise InputError(f"clip {self.clip:g} of fine-tuning; expected a norm, or 0 for none")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay {self.layer_decay:g}; expected a factor in (0, 1], such as 0.75")
 
@@ -159,7 +163,7 @@ def fine_tune(
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
         # What those from before there was a choice had.
-        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own"}
+        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own", "clip": 0.0}
         found["fine_tune"] = {**before, **found.get("fine_tune", {})}
         check_same(path, found, meta)
         tuning.load(tensors, int(found["step"]))
@@ -252,6 +256,8 @@ class _Tuning:
                 # Processes average their gradients; shares add up.
                 with self._group.working():
                     (self._group.count * share).backward()
+        if self._how.clip:
+            nn.utils.clip_grad_norm_(self.classifier.parameters(), self._how.clip)
         self._optimiser.step()
         self.step += 1
 
@@ -320,12 +326,13 @@ def predictions(
 def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:
     """The share of the learning rate of every parameter that is trained: decay to the power of blocks above it.
 
-    The patch embedding and the CLS token count as one block below the first; mask tokens and decoders are not trained.
+    The patch embedding and the CLS token count as one block below the first; relative positions, which every block
+    reads, have the whole. Mask tokens and decoders are not trained.
     """
     depth, scales = classifier.model.config.depth, {}
     for name, _ in classifier.named_parameters():
         part = name.split(".")
-        if part[0] in ("classify", "norm") or part[1] == "norm":
+        if part[0] in ("classify", "norm") or part[1] in ("norm", "relative"):
             scales[name] = 1.0
         elif part[1] == "blocks":
             scales[name] = decay ** (depth - int(part[2]))

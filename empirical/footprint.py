@@ -24,6 +24,12 @@ SAVED = 20
 """Numbers that autograd keeps of a token in a block, in units of the block's width: two norms, queries, keys, values,
 the mixed values, four and four of the MLP, and the inputs of each. A test holds it to autograd's own count."""
 
+SCALED = 2
+"""Further ones where LayerScale multiplies what the two branches add."""
+
+BIASED = 2
+"""Numbers for each head and pair of tokens that relative positions take: what scores get, and its gradient."""
+
 TRANSIENT = 1.4
 """What the backward pass holds beside them: the gradients of a block at a time, and what the allocator cannot reuse."""
 
@@ -38,11 +44,13 @@ def activation_bytes(shape: ModelConfig, kept: int, half: bool) -> float:
     """
     patches = shape.grid[0] * shape.grid[1]
     shown = 1 + (kept if shape.family == "mae" else patches)
-    numbers = shown * shape.depth * shape.dim
+    numbers = (SAVED + SCALED * (shape.layer_scale > 0)) * shown * shape.depth * shape.dim
+    if shape.relative:
+        numbers += BIASED * shape.heads * shown**2
     if shape.family == "mae":
         seen = 1 + (patches if shape.bottleneck is None else patches - kept)
-        numbers += seen * shape.decoder_depth * shape.decoder_dim
-    return SAVED * numbers * (3 if half else 4)
+        numbers += SAVED * seen * shape.decoder_depth * shape.decoder_dim
+    return numbers * (3 if half else 4)
 
 
 def flops(shape: ModelConfig, kept: int) -> int:

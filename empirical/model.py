@@ -7,6 +7,7 @@ ones, ranks, or none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskgraph.empirical.blocks import Block, sincos_positions
+from maskgraph.empirical.blocks import Block, RelativePositions, sincos_positions
 from maskgraph.graphs.errors import InputError
 
 Family = Literal["mae", "simmim"]
@@ -47,6 +48,9 @@ class ModelConfig:
         family: mae or simmim.
         bottleneck: k where the decoder sees nothing but a unit vector of dimension k; None: it sees every token.
         reads: the feature that the bottleneck is a linear map of, cls or mean.
+        relative: whether the encoder learns numbers for offsets between patches (`RelativePositions`) in place of the
+            fixed table of positions.
+        layer_scale: start of the factors of the encoder's branches (see `Block`); 0: none.
     """
 
     grid: tuple[int, int]
@@ -60,6 +64,8 @@ class ModelConfig:
     family: Family = "mae"
     bottleneck: int | None = None
     reads: FeatureKind = "cls"
+    relative: bool = False
+    layer_scale: float = 0.0
 
     def __post_init__(self) -> None:
         """See that the widths can be split over the heads and the bottleneck has a decoder behind it."""
@@ -75,6 +81,8 @@ class ModelConfig:
             )
         if self.bottleneck is not None and self.bottleneck < 1:
             raise InputError(f"bottleneck {self.bottleneck}; expected a dimension of at least 1")
+        if not 0 <= self.layer_scale < math.inf:
+            raise InputError(f"layer_scale {self.layer_scale:g}; expected 0, or a small positive number, such as 0.1")
 
 
 def model_config(size: str, grid: tuple[int, int], patch_dim: int, **changes: object) -> ModelConfig:
@@ -109,9 +117,13 @@ class MaskedModel(nn.Module):
         self.config = config
         self.embed = nn.Linear(config.patch_dim, config.dim)
         self.cls = nn.Parameter(torch.empty(config.dim))
-        self.blocks = nn.ModuleList(Block(config.dim, config.heads) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.layer_scale) for _ in range(config.depth))
         self.norm: nn.Module = nn.LayerNorm(config.dim, eps=1e-6)
-        self.register_buffer("encoder_positions", sincos_positions(config.grid, config.dim), persistent=False)
+        self.relative = RelativePositions(config.grid, config.heads) if config.relative else None
+        fixed = sincos_positions(config.grid, config.dim)
+        if config.relative:
+            fixed.zero_()
+        self.register_buffer("encoder_positions", fixed, persistent=False)
 
     @property
     def features(self) -> tuple[FeatureKind, ...]:
@@ -130,7 +142,7 @@ class MaskedModel(nn.Module):
         Returns:
             (B, 1 + T', dim), CLS first; T' = T for MAE, T + n2 for SimMIM.
         """
-        return self._encoded(self._embedded(patches, positions), branches)
+        return self._encoded(self._embedded(patches, positions), positions, branches)
 
     def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
         """Patches at the slots.
@@ -153,14 +165,17 @@ class MaskedModel(nn.Module):
             positions: (B, T).
         """
         x, found = self._embedded(patches, positions), []
+        bias = self.relative(positions) if self.relative else None
         for block in self.blocks:
-            x = block(x)
+            x = block(x, bias=bias)
             found.append(x)
         return [*found[:-1], self.norm(x)]
 
-    def forward(self, patches: Tensor, positions: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """(reconstruction (B, n2, s), tokens (B, 1 + T', dim))."""
-        tokens = self.encode(patches, positions, slots)
+    def forward(
+        self, patches: Tensor, positions: Tensor, slots: Tensor, branches: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(reconstruction (B, n2, s), tokens (B, 1 + T', dim)), of what `encode` takes."""
+        tokens = self.encode(patches, positions, slots, branches)
         return self.decode(tokens, positions, slots), tokens
 
     def feature(self, tokens: Tensor, kind: FeatureKind) -> Tensor:
@@ -182,9 +197,10 @@ class MaskedModel(nn.Module):
         x = self.embed(patches) + self.encoder_positions[positions]
         return torch.cat([self.cls.expand(len(x), 1, -1), x], dim=1)
 
-    def _encoded(self, x: Tensor, branches: Tensor | None) -> Tensor:
+    def _encoded(self, x: Tensor, positions: Tensor, branches: Tensor | None) -> Tensor:
+        bias = self.relative(positions) if self.relative else None
         for index, block in enumerate(self.blocks):
-            x = block(x, None if branches is None else branches[index])
+            x = block(x, None if branches is None else branches[index], bias)
         tokens: Tensor = self.norm(x)
         return tokens
 
@@ -234,10 +250,7 @@ class MaskedAutoencoder(MaskedModel):
 
 
 class SimMIM(MaskedModel):
-    """SimMIM: mask tokens go through the encoder in the places of the dropped patches, one linear layer answers.
-
-    Fixed sine-cosine positions, as MAE has them, where the published code learns relative ones.
-    """
+    """SimMIM: mask tokens go through the encoder in the places of the dropped patches, one linear layer answers."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -248,7 +261,9 @@ class SimMIM(MaskedModel):
     def encode(self, patches: Tensor, positions: Tensor, slots: Tensor, branches: Tensor | None = None) -> Tensor:
         """Tokens of a view, those of the dropped patches last (see `MaskedModel.encode`)."""
         masked = self.mask_token + self.encoder_positions[slots]
-        return self._encoded(torch.cat([self._embedded(patches, positions), masked], dim=1), branches)
+        x = torch.cat([self._embedded(patches, positions), masked], dim=1)
+        # Patches that are all there come in rows that share memory, and stay so.
+        return self._encoded(x, torch.cat([positions, slots], dim=1) if slots.shape[1] else positions, branches)
 
     def decode(self, tokens: Tensor, positions: Tensor, slots: Tensor) -> Tensor:
         """Patches at the slots (see `MaskedModel.decode`)."""

@@ -25,10 +25,15 @@ class Network(nn.Module):
         super().__init__()
         self.model, self._config, self._device = model, config, device
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32."""
+    def forward(self, batch: Batch, branches: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32.
+
+        Args:
+            batch: what is shown and asked for.
+            branches: (depth, 2, B), see `MaskedModel.encode`.
+        """
         with autocast(self._config.precision, self._device):
-            reconstruction, tokens = self.model(batch.visible, batch.positions, batch.slots)
+            reconstruction, tokens = self.model(batch.visible, batch.positions, batch.slots, branches)
             tokens = self.model.norm(tokens) if self._config.final_norm == "twice" else tokens
             return reconstruction.float(), unit(self.model.feature(tokens, self._config.feature))
 

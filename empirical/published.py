@@ -56,11 +56,15 @@ def published_tensors(model: MaskedAutoencoder) -> dict[str, Tensor]:
     """The parameters and position tables of a model under their published names and in their published shapes.
 
     Raises:
-        InputError: a bottleneck, a grid that is not square, or patches of neither one nor three channels.
+        InputError: a bottleneck, relative positions, LayerScale, a grid that is not square, or patches of neither one
+            nor three channels.
     """
     config = model.config
     if config.bottleneck is not None:
         raise InputError("a bottleneck has no place in the published layout; save a model without one")
+    if config.relative or config.layer_scale:
+        what = "relative_positions" if config.relative else "layer_scale"
+        raise InputError(f"{what} have no place in the published layout of MAE; save a model without")
     if config.grid[0] != config.grid[1]:
         raise InputError(f"a grid of {config.grid[0]}x{config.grid[1]} patches; the published layout has square ones")
     side, channels = _side(config.patch_dim)

@@ -129,9 +129,7 @@ class Regularise:
         noise = rng.integers(2**64, size=size, dtype=np.uint64)
         if not self.drop_path:
             return Chance(share, box, boxes, noise, None)
-        stays = 1 - np.linspace(0, self.drop_path, depth)[:, None, None]
-        branches = (rng.random((depth, 2, size)) < stays) / stays
-        return Chance(share, box, boxes, noise, branches.astype(np.float32))
+        return Chance(share, box, boxes, noise, branch_factors(rng, self.drop_path, depth, size))
 
     def _mixture(self, rng: np.random.Generator, side: int) -> tuple[float, Box | None]:
         if not self.mixes:
@@ -146,6 +144,19 @@ class Regularise:
         )
         height, width = int(bottom - top), int(right - left)
         return 1 - height * width / side**2, (int(top), int(left), height, width)
+
+
+def branch_factors(rng: np.random.Generator, drop_path: float, depth: int, size: int) -> NDArray[np.float32]:
+    """(depth, 2, size) factors of the branches of every block for every image: 0, or 1 over the probability to stay.
+
+    Args:
+        rng: chance.
+        drop_path: probability that a branch of the last block is left out, from 0 in the first.
+        depth: blocks.
+        size: images.
+    """
+    stays = 1 - np.linspace(0, drop_path, depth)[:, None, None]
+    return ((rng.random((depth, 2, size)) < stays) / stays).astype(np.float32)
 
 
 def neighbours(count: int) -> Tensor:

@@ -44,7 +44,8 @@ def check_stack(configs: Sequence[TrainConfig]) -> None:
         differing = [name for name in SHARED if getattr(config, name) != getattr(first, name)]
         if differing:
             raise InputError(f"a stack of models that differ in {differing[0]}; expected only {', '.join(OWN)} to")
-    for name, usual in (("queue", 0), ("accumulate", 1), ("clip", 0)):
+    alone = (("queue", 0), ("accumulate", 1), ("clip", 0), ("drop_path", 0), ("layer_scale", 0))
+    for name, usual in (*alone, ("relative_positions", False)):
         if getattr(first, name) != usual:
             raise InputError(f"{name} {getattr(first, name)} in a stack; models with it are trained alone: stack 1")
     if any(config.lam == "auto" for config in configs):
@@ -103,7 +104,7 @@ class Stack:
     def advance(self) -> None:
         """One step of every model."""
         start = time.process_time()
-        rate = self._config.lr * schedule(self.step, self.steps, self._config.warmup)
+        rate = self._config.lr * schedule(self.step, self.steps, self._config.warmup, self._config.lr_drop)
         for group in self._optimiser.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)

@@ -22,12 +22,16 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import build_model
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
+from maskgraph.empirical.regularise import branch_factors
 from maskgraph.empirical.shares import Part, cuts, own_parts, synchronised
 
 BETA1 = 0.9
 
 LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 """With lam auto: steps between two measurements of L, and the most images whose pairs it is measured on."""
+
+DROPPED = 15
+"""Of the stream of random numbers that branches are left out by, beside the seed."""
 
 RECONSTRUCTION, UNIFORMITY, LAM = range(3)
 """Columns of the losses."""
@@ -64,7 +68,7 @@ class State:
         start = time.process_time()
         config, draw = self.config, self._take()
         for group in self.optimiser.param_groups:
-            group["lr"] = config.lr * schedule(self.step, self.steps, config.warmup)
+            group["lr"] = config.lr * schedule(self.step, self.steps, config.warmup, config.lr_drop)
         lam = self._lam(draw)
         self.optimiser.zero_grad(set_to_none=True)
         shares, everyone = self._backward(draw, lam)
@@ -125,15 +129,17 @@ class State:
         config, size = self.config, len(draw[0])
         ends, mine = cuts(size, self.group.count), self._mine(size)
         batches = [self._batch(draw, part) for part in mine]
+        branches = self._branches(size, mine)
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
         if config.uniform and len(batches) > 1:
             # Features first, without gradient: a part's gradient hangs on the features of the others.
             with torch.no_grad():
-                everyone = self._everyone([self.alone(batch)[1] for batch in batches], batches, ends)
-        for part, batch in zip(mine, batches, strict=True):
+                seen = [self.alone(batch, left)[1] for batch, left in zip(batches, branches, strict=True)]
+                everyone = self._everyone(seen, batches, ends)
+        for part, batch, left in zip(mine, batches, branches, strict=True):
             with synchronised(self.network, part is mine[-1]):
                 with self.group.working():
-                    reconstruction, z = self.network(batch)
+                    reconstruction, z = self.network(batch, left)
                 first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:
@@ -157,6 +163,14 @@ class State:
         at = part.shown
         batch = self.data.batch(rows[at], kept[at], dropped[at], draws[at])
         return batch if part.count else replace(batch, weights=torch.zeros_like(batch.weights))
+
+    def _branches(self, size: int, mine: list[Part]) -> list[Tensor | None]:
+        """Which branches the images of each part go through in this step, drawn for the whole batch."""
+        if not self.config.drop_path:
+            return [None] * len(mine)
+        rng = np.random.default_rng([self.config.seed, DROPPED, self.step])
+        factors = branch_factors(rng, self.config.drop_path, self.model.config.depth, size)
+        return [torch.as_tensor(factors[:, :, part.shown], device=self.device) for part in mine]
 
     def _everyone(self, found: list[Tensor], batches: list[Batch], ends: list[int]) -> Everyone:
         lengths = np.diff(ends).tolist()
@@ -196,11 +210,13 @@ def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
 
 
-def schedule(step: int, steps: int, warmup: float) -> float:
-    """Share of the peak learning rate: linear warm-up, then a cosine to zero."""
+def schedule(step: int, steps: int, warmup: float, drop: float = 0.0) -> float:
+    """Share of the peak learning rate: linear warm-up, then a cosine to zero, or a tenth after a share `drop`."""
     rising = warmup * steps
     if step < rising:
         return (step + 1) / (rising + 1)
+    if drop:
+        return 1.0 if step < drop * steps else 0.1
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
 
 

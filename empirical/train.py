@@ -240,8 +240,10 @@ def completed(found: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
         meta: what it should be of.
     """
     train = {**dataclasses.asdict(TrainConfig()), **found["train"]}
+    later = {f.name: f.default for f in dataclasses.fields(ModelConfig) if f.default is not dataclasses.MISSING}
     said = train["precision"]
-    return {"precision": meta["precision"] if said == "auto" else said, **found, "train": train}
+    shared = {"precision": meta["precision"] if said == "auto" else said}
+    return {**shared, **found, "train": train, "model": {**later, **found["model"]}}
 
 
 def store(state: State, path: Path, meta: dict[str, Any]) -> None:

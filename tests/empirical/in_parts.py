@@ -1,8 +1,8 @@
 """What the processes of a group run in the tests that they train as one: `python -m tests.empirical.in_parts ...`.
 
-Arguments: METHOD, images a batch (4p: of pixels instead of codes; 4a: each process in two parts), the checkpoint, and
-optionally the step at which the last process kills itself. The gradients of the last step go to a file beside the
-checkpoint.
+Arguments: METHOD ("METHOD dropped": with drop path), images a batch (4p: of pixels instead of codes; 4a: each process
+in two parts), the checkpoint, and optionally the step at which the last process kills itself. The gradients of the last
+step go to a file beside the checkpoint.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if __name__ == "__main__":
     batch, kind = int(sys.argv[2].rstrip("pa")), sys.argv[2][-1]
     data = pixels(count=10) if kind == "p" else images()
     epochs, accumulate = 1 if batch == 10 else 6, 2 if kind == "a" else 1
-    config = with_(GROUPED, method=sys.argv[1], batch=batch, epochs=epochs, accumulate=accumulate)
+    method, _, dropped = sys.argv[1].partition(" ")
+    config = with_(GROUPED, method=method, batch=batch, epochs=epochs, accumulate=accumulate)
+    config = with_(config, drop_path=0.5) if dropped else config
     group = TorchGroup(torch.device("cpu"))
     if len(sys.argv) > 4 and group.rank == group.count - 1:
         calls: list[int] = []

@@ -26,24 +26,39 @@ def linear(x: Array, p: Parameters, name: str) -> Array:
     return np.asarray(x @ p[f"{name}.weight"].T + p[f"{name}.bias"])
 
 
-def attention(x: Array, p: Parameters, name: str, heads: int) -> Array:
-    """One image (T, dim): each head on its own, softmax(q kᵀ/√width) v."""
+def offset(one: int | None, other: int | None, grid: tuple[int, int]) -> int:
+    """The row of the table of relative positions for token `one` looking at the `other`; None is CLS."""
+    rows, columns = grid
+    known = (2 * rows - 1) * (2 * columns - 1)
+    if one is None:
+        return known + (1 if other is not None else 3)
+    if other is None:
+        return known + 2
+    if rows * columns in (one, other):
+        return known
+    down, right = one // columns - other // columns, one % columns - other % columns
+    return (down + rows - 1) * (2 * columns - 1) + right + columns - 1
+
+
+def attention(x: Array, p: Parameters, name: str, heads: int, added: Array | None = None) -> Array:
+    """One image (T, dim): each head on its own, softmax(q kᵀ/√width + added) v."""
     dim = x.shape[1]
     width = dim // heads
     q, k, v = np.split(linear(x, p, f"{name}.qkv"), 3, axis=1)
     mixed = []
     for head in range(heads):
         part = slice(head * width, (head + 1) * width)
-        score = np.exp(q[:, part] @ k[:, part].T / math.sqrt(width))
+        score = np.exp(q[:, part] @ k[:, part].T / math.sqrt(width) + (0 if added is None else added[head]))
         mixed.append(score / score.sum(axis=1, keepdims=True) @ v[:, part])
     return linear(np.concatenate(mixed, axis=1), p, f"{name}.proj")
 
 
-def block(x: Array, p: Parameters, name: str, heads: int) -> Array:
-    """Pre-norm: x + attention, then + MLP with the exact GELU t·Φ(t)."""
-    x = x + attention(layer_norm(x, p, f"{name}.norm1"), p, name, heads)
+def block(x: Array, p: Parameters, name: str, heads: int, added: Array | None = None) -> Array:
+    """Pre-norm: x + attention, then + MLP with the exact GELU t·Φ(t), each times its LayerScale where there is one."""
+    one = p.get(f"{name}.scale1", np.ones(1))
+    x = x + one * attention(layer_norm(x, p, f"{name}.norm1"), p, name, heads, added)
     t = linear(layer_norm(x, p, f"{name}.norm2"), p, f"{name}.fc1")
-    return x + linear(0.5 * t * (1 + erf(t / math.sqrt(2))), p, f"{name}.fc2")
+    return x + p.get(f"{name}.scale2", np.ones(1)) * linear(0.5 * t * (1 + erf(t / math.sqrt(2))), p, f"{name}.fc2")
 
 
 def encode(
@@ -53,14 +68,26 @@ def encode(
     patches: Array,
     positions: NDArray[np.int64],
     masked: NDArray[np.int64] | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> Array:
-    """Tokens (1 + T, dim) of one image's visible patches (T, s), and of SimMIM's mask tokens at `masked`."""
-    x = linear(patches, p, "embed") + p["encoder_positions"][positions]
-    x = np.concatenate([p["cls"][None], x])
+    """Tokens (1 + T, dim) of one image's visible patches (T, s), and of SimMIM's mask tokens at `masked`.
+
+    With a grid positions are relative: every head's score gets a number for the offset.
+    """
+    places, x = [*positions], linear(patches, p, "embed")
     if masked is not None:
-        x = np.concatenate([x, p["mask_token"] + p["encoder_positions"][masked]])
+        places += [*masked]
+        x = np.concatenate([x, np.tile(p["mask_token"], (len(masked), 1))])
+    added = None
+    if grid is None:
+        x = x + p["encoder_positions"][places]
+    else:
+        tokens = [None, *places]
+        rows = [[offset(one, other, grid) for other in tokens] for one in tokens]
+        added = p["relative.table"][rows].transpose(2, 0, 1)
+    x = np.concatenate([p["cls"][None], x])
     for index in range(depth):
-        x = block(x, p, f"blocks.{index}", heads)
+        x = block(x, p, f"blocks.{index}", heads, added)
     return layer_norm(x, p, "norm")
 
 

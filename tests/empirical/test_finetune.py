@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from maskgraph.empirical import finetune, readout
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
@@ -33,6 +34,23 @@ def test_learning_rates_decay_from_the_head_down() -> None:
     assert scales["model.blocks.0.fc1.weight"] == 0.25
     assert scales["model.embed.weight"] == scales["model.cls"] == 0.125
     assert not [name for name in scales if "decoder" in name or "mask_token" in name or "head" in name]
+    published = build_model(model_config("micro", (2, 2), 48, family="simmim", relative=True, layer_scale=0.1), 0)
+    scales = layer_scales(Classifier(published, 3, "mean"), 0.5)
+    assert scales["model.relative.table"] == 1
+    assert scales["model.blocks.0.scale1"] == scales["model.blocks.0.fc1.weight"] == 0.25
+
+
+def test_a_long_gradient_is_scaled_down_to_the_clip() -> None:
+    """Of all that is tuned together; what is not tuned has none."""
+
+    def gradient(clip: float) -> Tensor:
+        tuned = fine_tune(network(), pixels(), 3, FineTune(epochs=1, batch=12, clip=clip))
+        return torch.cat([p.grad.flatten() for p in tuned.parameters() if p.grad is not None])
+
+    free = gradient(0.0)
+    assert torch.equal(gradient(1e3), free)
+    # Less by the 1e-6 that torch adds to the norm before it divides by it.
+    torch.testing.assert_close(gradient(1e-3), free * (1e-3 / (free.norm() + 1e-6)), rtol=1e-5, atol=0)
 
 
 def test_a_first_step_moves_each_part_by_its_own_rate() -> None:

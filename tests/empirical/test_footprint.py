@@ -38,6 +38,10 @@ SHAPES = {
     "tiny at 28 pixels, half kept": (model_config("tiny", (7, 7), 16), 25),
     "base at 224 pixels": (model_config("base", (14, 14), 768), 49),
     "base with SimMIM": (model_config("base", (14, 14), 768, family="simmim"), 98),
+    "base with SimMIM as published": (
+        model_config("base", (14, 14), 768, family="simmim", relative=True, layer_scale=0.1),
+        98,
+    ),
     "base with a wide bottleneck": (model_config("base", (14, 14), 768, bottleneck=20_000), 49),
     "base with a bottleneck": (model_config("base", (14, 14), 768, bottleneck=64), 49),
 }
@@ -77,9 +81,12 @@ def saved_by(model: nn.Module, forward: Callable[[], Tensor]) -> int:
 def test_arithmetic_is_what_torch_counts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With attention written out: of the fused kernel torch counts the scores that its backward pass makes again."""
     shape, kept = SHAPES[name]
-    monkeypatch.setattr(
-        functional, "scaled_dot_product_attention", lambda q, k, v: (q @ k.transpose(-2, -1)).softmax(dim=-1) @ v
-    )
+
+    def written_out(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
+        score = q @ k.transpose(-2, -1)
+        return (score if attn_mask is None else score + attn_mask).softmax(dim=-1) @ v
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", written_out)
     patches = shape.grid[0] * shape.grid[1]
     with torch.device("meta"):
         model = MaskedAutoencoder(shape) if shape.family == "mae" else SimMIM(shape)

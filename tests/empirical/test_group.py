@@ -48,11 +48,17 @@ def gradients(accumulate: int, method: str, **changes: object) -> tuple[dict[str
     return {name: p.grad for name, p in state.model.named_parameters() if p.grad is not None}, state.losses[0]
 
 
-@pytest.mark.parametrize("method", ["mae", "u-mae", "simmim", "u-simmim"])
+AS_PUBLISHED = {"drop_path": 0.5, "layer_scale": 0.1, "relative_positions": True}
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [("mae", {}), ("u-mae", {}), ("simmim", {}), ("u-simmim", {}), ("u-simmim", AS_PUBLISHED)],
+)
 @pytest.mark.parametrize("accumulate", [2, 3, 10])
-def test_parts_of_a_batch_give_its_gradient(method: str, accumulate: int) -> None:
-    whole, loss = gradients(1, method)
-    parts, other = gradients(accumulate, method)
+def test_parts_of_a_batch_give_its_gradient(method: str, changes: dict[str, object], accumulate: int) -> None:
+    whole, loss = gradients(1, method, **changes)
+    parts, other = gradients(accumulate, method, **changes)
     assert whole.keys() == parts.keys()
     scale = max(float(value.abs().max()) for value in whole.values())
     for name, value in whole.items():
@@ -84,11 +90,12 @@ def processes(*arguments: str, count: int = 2, status: int = 0, module: str = "i
     return [out + err for out, err in ended]
 
 
-@pytest.mark.parametrize(("method", "count"), [("u-mae", 2), ("u-simmim", 3)])
+@pytest.mark.parametrize(("method", "count"), [("u-mae", 2), ("u-simmim", 3), ("u-simmim dropped", 2)])
 def test_processes_have_the_loss_and_the_gradient_of_one(method: str, count: int, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     assert processes(method, "10", str(path), count=count) == [f"{rank} of {count}: 1 steps\n" for rank in range(count)]
-    wanted, loss = gradients(1, method, epochs=1)
+    dropped = {"drop_path": 0.5} if method.endswith("dropped") else {}
+    wanted, loss = gradients(1, method.partition(" ")[0], epochs=1, **dropped)
     found = load_file(path.with_suffix(".gradients"))
     scale = max(float(value.abs().max()) for value in wanted.values())
     assert found.keys() == wanted.keys()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.blocks import attention, sincos_positions
+from maskgraph.empirical.blocks import RelativePositions, attention, sincos_positions
 from maskgraph.empirical.model import (
     SIZES,
     FeatureKind,
@@ -33,6 +33,8 @@ DROPPED = np.array([[1, 3, 4], [0, 4, 5], [2, 3, 5]])
 VARIANTS: dict[str, dict[str, object]] = {
     "mae": {},
     "simmim": {"family": "simmim"},
+    "simmim as published": {"family": "simmim", "relative": True, "layer_scale": 0.1},
+    "relative": {"relative": True},
     "bottleneck of cls": {"bottleneck": 5},
     "bottleneck of mean": {"bottleneck": 5, "reads": "mean"},
     "another decoder": {"decoder_dim": 24, "decoder_depth": 2, "decoder_heads": 3},
@@ -80,8 +82,9 @@ def literal_run(
     )
     answers, found = [], []
     for x, at, asked in zip(visible, KEPT, DROPPED, strict=True):
-        tokens = literal.encode(p, depth, heads, x, at, asked if variant == "simmim" else None)
-        if variant == "simmim":
+        masked = asked if "family" in changes else None
+        tokens = literal.encode(p, depth, heads, x, at, masked, GRID if "relative" in changes else None)
+        if masked is not None:
             answers.append(literal.linear(tokens[-len(asked) :], p, "head"))
         elif "bottleneck" in changes:
             f = literal_feature(p, tokens, "mean" if changes.get("reads") == "mean" else "cls", "")
@@ -137,8 +140,64 @@ def test_attention_written_out_is_the_fused_one() -> None:
     torch.testing.assert_close(half.double(), exact, rtol=0, atol=3 * 6 * 2**-8)
 
 
+def test_attention_adds_its_bias_to_the_scores() -> None:
+    """Fused and written out, for every image its own or one for all."""
+    q, k, v = (torch.randn(2, 3, 7, 8, generator=torch.Generator().manual_seed(seed)) for seed in range(3))
+    for images_of_it in (1, 2):
+        bias = torch.randn(images_of_it, 3, 7, 7, generator=torch.Generator().manual_seed(3))
+        exact = torch.softmax((q.double() @ k.double().mT) / math.sqrt(8) + bias, dim=-1) @ v.double()
+        torch.testing.assert_close(attention(q, k, v, bias).double(), exact, rtol=0, atol=1e-5)
+        half = attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), bias)
+        # As above, with a bias up to 3 rounded likewise.
+        torch.testing.assert_close(half.double(), exact, rtol=0, atol=3 * 9 * 2**-8)
+
+
+def test_relative_positions_are_offsets() -> None:
+    """Patches that are moved together attend as they did; those of which no position is known are all alike."""
+    positions = RelativePositions((3, 4), 2)
+    with torch.no_grad():
+        positions.table.copy_(torch.arange(positions.table.numel()).view(-1, 2))
+    found = positions(torch.tensor([[0, 1, 6], [5, 6, 11], [12, 12, 12]]))
+    assert found.shape == (3, 2, 4, 4)
+    assert torch.equal(found[0], found[1])
+    assert len(found[0, 0].unique()) == 1 + 6 + 3
+    assert len(found[2, 0, 1:, 1:].unique()) == 1
+    # One row for all images is one table for all of them.
+    row = torch.tensor([0, 1, 6])
+    assert torch.equal(positions(row.expand(5, -1)), found[:1])
+    assert positions(row.repeat(5, 1)).shape == (5, 2, 4, 4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_last_layer_is_what_is_encoded(variant: str) -> None:
+    model = double_model(VARIANTS[variant])
+    visible, _ = batch()
+    at = torch.tensor(KEPT)
+    with torch.no_grad():
+        layers = model.layers(visible, at)
+        tokens = model.encode(visible, at, at[:, :0])
+    assert len(layers) == model.config.depth
+    assert torch.equal(layers[-1], tokens)
+
+
+def test_patches_know_where_they_are_by_relative_positions_alone() -> None:
+    """Neither a place of its own nor the order of tokens: shuffled with their positions they give the same features."""
+    model = double_model({"relative": True, "family": "simmim"})
+    visible, _ = batch()
+    at, asked = torch.tensor(KEPT), torch.tensor(DROPPED)
+    order = [2, 0, 1]
+    with torch.no_grad():
+        tokens = model.encode(visible, at, asked)
+        shuffled = model.encode(visible[:, order], at[:, order], asked)
+        other = model.encode(visible, at[:, order], asked)
+    assert not model.encoder_positions.any()
+    torch.testing.assert_close(shuffled[:, 1:4], tokens[:, 1:4][:, order], rtol=0, atol=FORWARD)
+    torch.testing.assert_close(shuffled[:, 0], tokens[:, 0], rtol=0, atol=FORWARD)
+    assert float((other[:, 0] - tokens[:, 0]).abs().max()) > 1e-3
+
+
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("variant", ["mae", "simmim", "bottleneck of mean"])
+@pytest.mark.parametrize("variant", ["mae", "simmim", "simmim as published", "bottleneck of mean"])
 def test_views_with_the_same_kept_patches_get_the_same_answer(view: View, variant: str) -> None:
     """What was dropped reaches neither tokens nor reconstruction."""
     data, model = images(2), double_model(VARIANTS[variant])
@@ -157,7 +216,7 @@ def test_views_with_the_same_kept_patches_get_the_same_answer(view: View, varian
 
 
 @pytest.mark.parametrize("view", ["sequence", "bag"])
-@pytest.mark.parametrize("variant", ["mae", "simmim"])
+@pytest.mark.parametrize("variant", ["mae", "simmim", "simmim as published"])
 def test_without_positions_a_model_is_a_function_of_the_vertex(view: View, variant: str) -> None:
     """Two masks that leave the same vertex of two images get the same answer, position tables and all."""
     codes, codebook = np.array([[4, 1, 1, 0, 2, 3], [0, 4, 1, 3, 3, 1]]), np.random.default_rng(0).normal(size=(5, 3))
@@ -210,7 +269,7 @@ def test_shapes_and_one_gradient_for_every_parameter(variant: str) -> None:
     visible, hidden = (side.float() for side in batch())
     predicted, tokens = model(visible, torch.tensor(KEPT), torch.tensor(DROPPED))
     assert predicted.shape == hidden.shape
-    assert tokens.shape == (3, 1 + (6 if variant == "simmim" else 3), model.config.dim)
+    assert tokens.shape == (3, 1 + (6 if variant.startswith("simmim") else 3), model.config.dim)
     reconstruction_share(predicted, hidden, torch.ones(3), 3).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

@@ -309,6 +309,8 @@ def test_the_way_to_convert_a_pickled_file_works(tmp_path: Path) -> None:
 def test_models_that_the_layout_has_no_place_for_are_refused() -> None:
     for shape, message in (
         (model_config("micro", (2, 2), 4, bottleneck=3), r"a bottleneck has no place in the published layout"),
+        (model_config("micro", (2, 2), 4, relative=True), r"relative_positions have no place in the published layout"),
+        (model_config("micro", (2, 2), 4, layer_scale=0.1), r"layer_scale have no place in the published layout"),
         (model_config("micro", (2, 3), 4), r"a grid of 2x3 patches; the published layout has square ones"),
         (model_config("micro", (2, 2), 5), r"patches of 5 values; expected side² or 3·side²"),
     ):

@@ -170,7 +170,7 @@ def test_a_checkpoint_from_before_a_choice_was_there_goes_on(tmp_path: Path) -> 
     stack.advance()
     whole = [shared_identity(identity(stack.states[0].data, config)) for config in MIXED]
     for one in whole:
-        del one["precision"], one["train"]["beta2"]
+        del one["precision"], one["train"]["beta2"], one["model"]["relative"]
     write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
     train_stack(data, MIXED, paths, tmp_path / "stack.safetensors")
     for found, wanted in zip(paths, together(data, MIXED, tmp_path), strict=True):
@@ -287,7 +287,7 @@ def test_runs_are_parted_into_stacks_in_their_order() -> None:
 def test_what_makes_no_stack_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_stack([MIXED[0], with_(MIXED[1], **changes)])
-    for name in ("queue", "accumulate"):
+    for name in ("queue", "accumulate", "clip", "drop_path", "layer_scale", "relative_positions"):
         with pytest.raises(InputError, match=rf"{name} 2 in a stack; models with it are trained alone: stack 1"):
             check_stack([with_(config, **{name: 2}) for config in MIXED])
 

@@ -20,7 +20,7 @@ from maskgraph.empirical.checkpoint import read_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.model import MaskedAutoencoder
+from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State
@@ -254,6 +254,10 @@ def test_mae_does_not_depend_on_the_weight_of_uniformity() -> None:
         {"bottleneck": 8},
         {"bottleneck": 8, "feature": "bottleneck"},
         {"distance": "absolute"},
+        {"relative_positions": True},
+        {"layer_scale": 0.1},
+        {"drop_path": 0.5},
+        {"lr_drop": 0.5},
     ],
 )
 def test_what_the_configuration_says_changes_the_model(change: dict[str, object]) -> None:
@@ -326,6 +330,42 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine(monkeypatch: pytest.M
     wanted = [SHORT.lr * (step + 1) / (rising + 1) for step in range(rising)]
     wanted += [SHORT.lr * (1 + math.cos(math.pi * t / (steps - rising))) / 2 for t in range(steps - rising)]
     np.testing.assert_allclose(rates, wanted, rtol=1e-12)
+
+
+def test_the_learning_rate_drops_to_a_tenth_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After seven eighths of 40 steps; up to there the peak, and no cosine."""
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def noted(optimiser: torch.optim.AdamW) -> None:
+        rates.append(optimiser.param_groups[0]["lr"])
+        step(optimiser)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    train(images(), with_(SHORT, epochs=20, batch=5, warmup=0.05, lr_drop=0.875))
+    np.testing.assert_allclose(
+        rates, [SHORT.lr / 3, SHORT.lr * 2 / 3, *[SHORT.lr] * 33, *[SHORT.lr / 10] * 5], rtol=1e-12
+    )
+
+
+def test_branches_that_chance_leaves_out_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the step's own stream of random numbers, an image each, in training; whoever measures sees all."""
+    config = with_(SHORT, drop_path=0.5, epochs=1)
+    seen: list[Tensor | None] = []
+    encode = MaskedModel.encode
+
+    def noted(self: MaskedModel, *given: Tensor) -> Tensor:
+        seen.append(given[3] if len(given) > 3 else None)
+        return encode(self, *given)
+
+    monkeypatch.setattr(MaskedModel, "encode", noted)
+    train(images(), config)
+    assert len(seen) == 3
+    for step, (found, size) in enumerate(zip(seen, (4, 4, 2), strict=True)):
+        # Nothing is left out of the first of the two blocks; what stays of the second counts double.
+        stays = np.random.default_rng([config.seed, 15, step]).random((2, 2, size)) < [[[1.0]], [[0.5]]]
+        assert found is not None
+        np.testing.assert_array_equal(found.numpy(), stays * np.array([[[1.0]], [[2.0]]]))
 
 
 def test_only_weight_matrices_decay() -> None:
@@ -435,6 +475,10 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"lr": math.inf}, r"lr inf; expected"),
         ({"weight_decay": math.nan}, r"weight_decay nan; expected"),
         ({"warmup": 1.0}, r"warmup 1; expected a share of the steps in \[0, 1\)"),
+        ({"lr_drop": 1.0}, r"lr_drop 1; expected 0, or a share of the steps from warmup up, below 1"),
+        ({"lr_drop": 0.05, "warmup": 0.1}, r"lr_drop 0.05; expected 0, or a share of the steps from warmup up"),
+        ({"drop_path": 1.0}, r"drop_path 1; expected a probability in \[0, 1\)"),
+        ({"layer_scale": -0.1}, r"layer_scale -0.1; expected 0, or a small positive number, such as 0.1"),
     ],
 )
 def test_a_bad_configuration_is_refused_at_the_door(change: dict[str, object], message: str) -> None:
