@@ -161,6 +161,8 @@ def check_config(config: TrainConfig) -> None:
             raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")
     if config.accumulate > config.batch:
         raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")
+    if not isinstance(config.relative_positions, bool):
+        raise InputError(f"relative_positions {config.relative_positions!r}; expected true or false")
     for name in ("lam", "lr", "weight_decay", "clip"):
         value = getattr(config, name)
         if value != "auto" and not 0 <= value < math.inf:

@@ -28,7 +28,8 @@ SCALED = 2
 """Further ones where LayerScale multiplies what the two branches add."""
 
 BIASED = 2
-"""Numbers for each head and pair of tokens that relative positions take: what scores get, and its gradient."""
+"""Numbers for each head and pair of tokens that relative positions take: what scores get, and its gradient. What blocks
+keep of it in another precision is within `TRANSIENT`."""
 
 TRANSIENT = 1.4
 """What the backward pass holds beside them: the gradients of a block at a time, and what the allocator cannot reuse."""

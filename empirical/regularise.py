@@ -151,7 +151,7 @@ def branch_factors(rng: np.random.Generator, drop_path: float, depth: int, size:
 
     Args:
         rng: chance.
-        drop_path: probability that a branch of the last block is left out, from 0 in the first.
+        drop_path: probability that a branch of the last block is left out, from 0 in the first, and so in the only one.
         depth: blocks.
         size: images.
     """

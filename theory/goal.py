@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DENSELY = 4096
+"""Vertices up to which a component that does not settle is solved densely: a third of a gigabyte, five seconds."""
+
 SHARED = 2**18
 """Entries from which on a component is worth sharing with other processes; smaller ones are dealt out."""
 

@@ -27,7 +27,7 @@ from maskgraph.theory.certificate import (
     turn,
 )
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
-from maskgraph.theory.goal import SHARED, Goal
+from maskgraph.theory.goal import DENSELY, SHARED, Goal
 from maskgraph.theory.lanczos import (
     BLOCK,
     BUFFER,
@@ -41,11 +41,11 @@ from maskgraph.theory.lanczos import (
 )
 from maskgraph.theory.pair import Pair
 
-ROUNDS = 12
-"""Most times that a solve goes on in what is left."""
+TESTS = 12
+"""Most times that a solve is tested, and goes on in what is left."""
 
-DENSELY = 8192
-"""Vertices up to which a component that does not settle is solved densely: half a gigabyte, half a minute."""
+WIDER = 3
+"""By which factor a basis may grow beyond what is wanted, to hold a cluster there."""
 
 AT_ONCE = 800
 """Vertices up to which a dense solve for some eigenpairs is sooner done than the iteration, and …"""
@@ -123,7 +123,7 @@ def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eig
         fits = _fits_densely(gram, engine)
         if engine.ranks.agree(np.array([float(narrow or (clustered and not fits))]))[0]:
             return found
-        if fits and (dtype == np.float64 or _dense_is_due(small, gram)):
+        if fits:
             return _densely(gram, known, want, engine)
     if off > SETTLED:
         low, high = (math.fsum(bound[:want] ** 2) for bound in (found.bracket.lower, found.bracket.upper))
@@ -140,26 +140,38 @@ def _solve(
     U = engine.array(known[:, None], np.float64)
     theta = np.ones(1)
     want = need = goal.want
-    goal = replace(goal, failure=goal.failure / (2 * ROUNDS))
-    bar = math.inf
-    for at in range(ROUNDS):
+    goal = replace(goal, failure=goal.failure / (2 * TESTS))
+    most = max(WIDER * (want + BUFFER), TESTS * BLOCK)
+    bar, first, tests = math.inf, True, 0
+    while True:
         before = int((theta > bar).sum())
-        fresh = lanczos(small, U, need, goal, rng, engine, dtype)
-        U, AU, theta = _rayleigh_ritz(gram, U, fresh, engine)
+        U = lanczos(small, U, need, goal, rng, engine, dtype)
+        AU, theta = _rayleigh_ritz(gram, U, engine)
+        residuals, edge = _residuals(U, AU, theta, engine), float(theta[-1])
+        if not first:
+            # What is not wanted would be carried along, and where it has not converged its coupling to the rest widens
+            # the bracket; some help the test. Not so at first: the iteration went on until they do not matter.
+            place = np.arange(len(theta))
+            helps = (residuals <= SETTLED) & (theta > NEAR_ZERO) & (place <= want + BUFFER)
+            kept = engine.ranks.agree(np.where(helps | (theta > bar) | (place <= want), 1.0, 0.0)) > 0
+            if not kept.all():
+                edge, own = float(theta[~kept].max()), np.flatnonzero(kept).tolist()
+                U, AU, theta, residuals = U[:, own], AU[:, own], theta[kept], residuals[kept]
         more = int((theta > bar).sum()) >= before + BLOCK
-        bar, need = (1 - CLUSTER) * float(theta[want]), BUFFER
-        if more and at < ROUNDS - 1:
+        bar, need, first = (1 - CLUSTER) * float(theta[want]), BUFFER, False
+        if more and len(theta) + BLOCK <= most:
             # A block finds as many copies of an eigenvalue as it has columns. Where it found so many that are wanted,
             # or next to the last of these, there may be more, and to look for them costs less than a test that fails.
             continue
-        residuals = _residuals(U, AU, theta, engine)
-        least = degree_of_test(float(theta[want]), float(theta[-1]), gram.size, goal.failure)
+        tests += 1
+        least = degree_of_test(float(theta[want]), edge, gram.size, goal.failure)
         degree = int(engine.ranks.agree(np.array([float(least)]))[0])
-        degrees = [degree] if at == 0 else [degree, min(4 * degree, MAX_DEGREE)]
-        nu = _remainder(gram, U, theta, float(np.linalg.norm(residuals)), degrees, goal, rng, engine)
+        degrees = [degree] if tests == 1 else [degree, min(4 * degree, MAX_DEGREE)]
+        coupling = float(np.linalg.norm(residuals))
+        nu = _remainder(gram, U, float(theta[want]), edge, coupling, degrees, goal, rng, engine)
         # A norm above the last wanted value is that of what was missed, unless both are next to nothing. The first test
         # is cheap, and may say no more of what was missed than that it is at most 1.
-        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and at > 0):
+        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and tests > 1) or tests == TESTS:
             break
         if _fits_densely(gram, engine) and _dense_is_due(small, gram):
             break
@@ -173,7 +185,7 @@ def _fits_densely(gram: Gram, engine: Engine) -> bool:
 
 
 def _dense_is_due(small: Gram, gram: Gram) -> bool:
-    """Whether the products so far have cost what a dense solve does: 4 an entry and column against 4/3 of the cube."""
+    """Whether the products alone have cost what a dense solve does: 4 an entry and column against 4/3 of the cube."""
     columns = gram.columns + (small.columns if small is not gram else 0)
     return 3 * gram.entries * columns >= gram.size**3
 
@@ -181,7 +193,9 @@ def _dense_is_due(small: Gram, gram: Gram) -> bool:
 def _densely(gram: Gram, known: Floats, want: int, engine: Engine) -> Eigenpairs:
     """The same by a dense solve: a bracket is a value and LAPACK's backward error to either side."""
     # What is known goes to the other end of the spectrum: near 1 the solver would mix it with others.
-    values, vectors = largest(gram.dense() - 2 * np.outer(known, known), want + 1)
+    A = gram.dense()
+    A -= np.outer(2 * known, known)
+    values, vectors = largest(A, want + 1)
     error = rounding(gram.size) + gram.error
     lower, upper = np.clip(values - error, 0, 1), np.clip(values + error, 0, 1)
     U, theta = engine.array(vectors[:, :want], np.float64), values[:want]
@@ -199,50 +213,59 @@ def _residuals(U: Array, AU: Array, theta: Floats, engine: Engine) -> Floats:
     return np.sqrt(engine.ranks.sum(total))
 
 
-def _rayleigh_ritz(gram: Gram, U: Array, fresh: Array, engine: Engine) -> tuple[Array, Array, Floats]:
-    """U and the fresh columns, orthonormal and turned to Ritz vectors; their images and values, descending.
+def _rayleigh_ritz(gram: Gram, U: Array, engine: Engine) -> tuple[Array, Floats]:
+    """Make the columns of U orthonormal and turn them to Ritz vectors, in place; their images and values, descending.
 
     The known eigenvector, column 0, stays as it is: near another eigenvalue 1 a Ritz step would mix the two.
     """
-    held = int(U.shape[1])
-    basis = engine.empty(U.shape[0], held + fresh.shape[1], np.float64)
-    basis[:, :held], basis[:, held:] = U, fresh
-    rest = basis[:, 1:]
+    rest = U[:, 1:]
     project_out(rest, U[:, :1], engine)
     root = inverse_root(tall_product(rest, rest, engine), engine)
     if float(np.linalg.norm(root - np.eye(len(root)))) ** 2 > ORTHONORMAL:
         # A symmetric correction leaves about the square of what it takes away: here too much.
         project_out(turn(rest, root, engine), U[:, :1], engine)
         root = inverse_root(tall_product(rest, rest, engine), engine)
-    images = gram(basis)
+    images = gram(U)
     theta = root @ tall_product(rest, images[:, 1:], engine) @ root
     values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh((theta + theta.T) / 2))
     for x in (rest, images[:, 1:]):
         turn(x, root @ vectors[:, ::-1], engine)
-    return basis, images, np.concatenate([[1.0], values[::-1]])
+    return images, np.concatenate([[1.0], values[::-1]])
 
 
 def _remainder(
     gram: Gram,
     U: Array,
-    theta: Floats,
+    last: float,
+    edge: float,
     coupling: float,
     degrees: list[int],
     goal: Goal,
     rng: np.random.Generator,
     engine: Engine,
 ) -> float:
-    """ν of what U leaves out; a test of the next degree where one does not put it below the last wanted value."""
-    last = float(theta[goal.want])
+    """ν of what U leaves out; a test of the next degree where one does not put it below the last wanted value.
+
+    Args:
+        gram: A.
+        U: (m, p) nearly orthonormal float64.
+        last: the last wanted value.
+        edge: where ‖C‖ is believed to lie.
+        coupling: ‖AU − UΘ‖.
+        degrees: of the tests.
+        goal: how well.
+        rng: fresh.
+        engine: what U belongs to.
+    """
     cheap = gram.size <= CHOLESKY_SIDE and gram.size * gram.entries <= CHOLESKY_WORK and engine.ranks.count == 1
-    if cheap and theta[-1] < last:
-        nu = norm_beside_for_certain(gram, U, float(theta[-1] + last) / 2, engine)
+    if cheap and edge < last:
+        nu = norm_beside_for_certain(gram, U, (edge + last) / 2, engine)
         if nu <= last:
             return nu
     nu = 1.0
     for q in degrees:
-        found = norm_beside(gram, U, coupling, float(theta[-1]), q, goal.failure / 2, rng, engine)
+        found = norm_beside(gram, U, coupling, edge, q, goal.failure / 2, rng, engine)
         nu = float(engine.ranks.agree(np.array([min(nu, found)]))[0])
-        if nu <= last or q == MAX_DEGREE or theta[-1] >= last * (1 - EPS):
+        if nu <= last or q == MAX_DEGREE or edge >= last * (1 - EPS):
             break
     return nu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def lanczos(
         dtype: of the basis.
 
     Returns:
-        (m, p) float64 block, p >= need, not quite orthonormal.
+        (m, l + p) float64, what is locked and p >= need Ritz vectors, not quite orthonormal.
     """
     size = gram.size
     fixed = engine.cast(locked, dtype)
@@ -103,7 +104,7 @@ def lanczos(
     while True:
         at = basis.count
         basis.append(block)
-        image = step.apply(gram, fixed, block, engine)
+        image = step.apply(gram, block, engine)
         # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
         # what rounding does to it.
         own = tall_product(basis.columns(at), image, engine)
@@ -112,6 +113,8 @@ def lanczos(
             engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
         overlap = basis.transposed_times(image)
         basis.subtract(image, overlap)
+        # Last, as what the basis has of the fixed ones comes back with it, and grows as what is left is scaled up.
+        project_out(image, fixed, engine)
         overlap[at:] += own
         if at:
             overlap[at - BLOCK : at] += coupling.T
@@ -130,13 +133,15 @@ def lanczos(
         agreed = engine.ranks.agree(np.array([count, excess], float))
         count, excess = int(agreed[0]), float(agreed[1])
         if full or excess <= 1:
-            return basis.times(Y[:, :count])
+            return basis.times(Y[:, :count], locked)
         looks.add(looked, excess)
         looks.due = int(engine.ranks.agree(np.array([float(looks.due)]))[0])
         edge = float(theta[min(need + BUFFER, len(theta)) - 1])
         if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
             step = _filter(theta, edge)
-            mixed = basis.times(Y[:, :count] @ rng.standard_normal((count, BLOCK)))
+            # Of at least as many as a block has, which would otherwise have columns that are no more than rounding.
+            held = max(count, BLOCK)
+            mixed = basis.times(Y[:, :held] @ rng.standard_normal((held, BLOCK)))
             basis.clear()
             block = _orthonormal(engine.cast(mixed, dtype), basis, rng)[0]
             coupling = np.zeros((BLOCK, BLOCK))
@@ -147,10 +152,12 @@ def largest(symmetric: Floats, count: int) -> tuple[Floats, Floats]:
     """The `count` largest eigenvalues, or all, and eigenvectors; the largest first."""
     size = len(symmetric)
     if size > FEW * count:
-        few = (size - count, size - 1)
-        values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=few, check_finite=False)
-    else:
-        values, vectors = scipy.linalg.eigh(symmetric, driver="evd", check_finite=False)
+        with contextlib.suppress(np.linalg.LinAlgError):
+            few = (size - count, size - 1)
+            values, vectors = scipy.linalg.eigh(symmetric, subset_by_index=few, check_finite=False)
+            return values[::-1].copy(), vectors[:, ::-1].copy()
+        # Its inverse iteration gives up on some clusters; the driver for all knows none.
+    values, vectors = scipy.linalg.eigh(symmetric, driver="evd", check_finite=False)
     return values[::-1][:count].copy(), vectors[:, ::-1][:, :count].copy()
 
 
@@ -192,19 +199,19 @@ class _Filter:
     degree: int
     scale: float
 
-    def apply(self, gram: Gram, fixed: Array, x: Array, engine: Engine) -> Array:
-        """The polynomial times a block, on the complement of what is fixed."""
+    def apply(self, gram: Gram, x: Array, engine: Engine) -> Array:
+        """The polynomial times a block."""
         if self.degree == 1:
-            return project_out(gram.step(x), fixed, engine)
-        # What rounding leaves of the fixed ones grows little more than the wanted, and goes with one projection.
+            return gram.step(x)
         current = gram.step(x)
         current *= 2 / self.edge
         current -= x
         previous = x
         for _ in range(self.degree - 1):
             previous, current = current, engine.chebyshev_step(gram.step(current), current, previous, self.edge)
+        # What rounding has of the fixed ones has grown little more than the wanted.
         current *= 1 / self.scale
-        return project_out(current, fixed, engine)
+        return current
 
     def eigenvalues(self, values: Floats) -> Floats:
         """Those of A, for eigenvalues of the polynomial; `edge` for what is damped."""
@@ -315,12 +322,15 @@ class _Columns:
         for chunk, used, rows in self._filled():
             self.engine.subtract(x, chunk[:, :used], coefficients[rows])
 
-    def times(self, coefficients: Floats) -> Array:
-        """V·coefficients in float64."""
-        result = self.engine.empty(self._rows, coefficients.shape[1], np.float64)
+    def times(self, coefficients: Floats, beside: Array | None = None) -> Array:
+        """V·coefficients in float64, after the columns that are to stand beside it."""
+        before = 0 if beside is None else int(beside.shape[1])
+        result = self.engine.empty(self._rows, before + coefficients.shape[1], np.float64)
+        if beside is not None:
+            result[:, :before] = beside
         own = self.engine.array(coefficients, self.dtype)
         for low in range(0, self._rows, PANEL):
-            part = result[low : low + PANEL]
+            part = result[low : low + PANEL, before:]
             part[:] = 0
             for chunk, used, rows in self._filled():
                 part += chunk[low : low + PANEL, :used] @ own[rows]
@@ -350,8 +360,8 @@ def _orthonormal(x: Array, basis: _Columns, rng: np.random.Generator) -> tuple[A
         x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
     if basis.count and root[~poor].min(initial=1) < SHORT:
         # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
-        project_out(x, basis.fixed, engine)
         basis.subtract(x, basis.transposed_times(x))
+        project_out(x, basis.fixed, engine)
     back = inverse_root(tall_product(x, x, engine), engine)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
     return turn(x, back, engine), np.linalg.inv(back) @ coupling
@@ -361,9 +371,9 @@ def _beside(good: Array, count: int, basis: _Columns, rng: np.random.Generator) 
     """Random columns, orthonormal and orthogonal to good ones, to the basis and to what is fixed."""
     fresh = _random(count, basis, rng)
     for _ in range(2):
-        project_out(fresh, basis.fixed, basis.engine)
         if basis.count:
             basis.subtract(fresh, basis.transposed_times(fresh))
+        project_out(fresh, basis.fixed, basis.engine)
         if good.shape[1]:
             project_out(fresh, good, basis.engine)
         turn(fresh, inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine), basis.engine)

@@ -26,6 +26,9 @@ LONG = 8
 FULL = 1 / 32
 """Terms of S Sᵀ, of those of a full S, from which on BLAS, which has all of them, is sooner done."""
 
+DENSE = 1 / 8
+"""Entries of S, of those of a full one, from which on a dense S is five times the sparse one or less."""
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -69,7 +72,11 @@ class Half:
     @cached_property
     def tiles(self) -> Tiles:
         """It, cut into tiles."""
-        return Tiles(self)
+        return Tiles(self, TILE)
+
+    def layout(self, dtype: Any) -> Tiles:
+        """As it is multiplied in a dtype: few products are in float64, and the source itself needs no memory."""
+        return self.tiles if self.flipped or dtype == np.float32 else Tiles(self, self.shape[1])
 
 
 class Pair:
@@ -99,8 +106,10 @@ class Pair:
 
     @cached_property
     def is_full(self) -> bool:
-        """Whether S Sᵀ is multiplied out sooner from a dense S."""
-        return int((self.halves[1].lengths ** 2).sum()) > FULL * self.halves[0].shape[0] ** 2 * self.halves[1].shape[0]
+        """Whether S Sᵀ is multiplied out sooner from a dense S, which has to be no more than a few times S."""
+        (rows, columns), lengths = self.halves[0].shape, self.halves[1].lengths
+        terms = int((lengths**2).sum())
+        return bool(terms > FULL * rows**2 * columns and lengths.sum() > DENSE * rows * columns)
 
     def _whole(self) -> Whole:
         longest = sum(int(half.lengths.max()) for half in self.halves)
@@ -126,7 +135,7 @@ class Pair:
 class Tiles:
     """A CSR matrix by tiles of columns.
 
-    Where rows are long, columns are taken `TILE` at a time, whose part of a block stays in the second cache.
+    Where rows are long, columns are taken `width` at a time, whose part of a block stays in the second cache.
 
     Attributes:
         rows: of the matrix.
@@ -136,13 +145,13 @@ class Tiles:
         indptr: that of the matrix.
     """
 
-    def __init__(self, half: Half) -> None:
+    def __init__(self, half: Half, width: int) -> None:
         self.rows, columns = half.shape
         self.indptr = np.concatenate([[0], np.cumsum(half.lengths)])
-        count = -(-columns // TILE)
+        count = -(-columns // width)
         if self.indptr[-1] < LONG * self.rows * count:
             count = 1
-        self.width = TILE if count > 1 else columns
+        self.width = width if count > 1 else columns
         self._half = half
         if count == 1:
             self.starts, self.indices = self.indptr[None], unsigned(half.matrix.indices)

@@ -57,7 +57,7 @@ class Gram:
     def _factors(self) -> list[_Factor]:
         """Sᵀ and S, from the first product on: the second Gram operator of a solve can have the memory of its basis."""
         members = team(self._threads or cores())
-        return [_Factor(half.tiles, self._dtype, members) for half in self._pair.halves[::-1]]
+        return [_Factor(half.layout(self._dtype), self._dtype, members) for half in self._pair.halves[::-1]]
 
     def __call__(self, x: Array) -> Array:
         """S Sᵀ x for x (m, b), any b."""
@@ -200,7 +200,7 @@ def multiply_out(
 
 def transposed_times(pair: Pair, x: Array) -> Array:
     """(c, b) float64, Sᵀ x for x (m, b)."""
-    factor = _Factor(pair.halves[1].tiles, np.float64, team(cores()))
+    factor = _Factor(pair.halves[1].layout(np.float64), np.float64, team(cores()))
     width = lanes(np.float64)
     result = np.empty((factor.rows, x.shape[1]))
     for low in range(0, x.shape[1], width):

@@ -22,7 +22,7 @@ from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
-from maskgraph.theory.goal import SHARED, Goal
+from maskgraph.theory.goal import DENSELY, SHARED, Goal
 from maskgraph.theory.ranks import local_processes
 
 if TYPE_CHECKING:
@@ -208,9 +208,11 @@ class Search:
         return jobs[:1]
 
     def _need(self, component: int, want: int) -> float:
-        """Bytes that an iterative solve takes."""
+        """Bytes that a solve of one component takes."""
         size, entries = int(self._side[component]), int(self._entries[component])
-        return 4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * entries
+        iterated = 4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * entries
+        # A matrix and LAPACK's copy of it, where the solve ends so.
+        return max(iterated, 20.0 * size**2 if size <= DENSELY else 0.0)
 
     def _is_shared(self, component: int) -> bool:
         """Whether all processes take part in the solve."""

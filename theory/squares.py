@@ -6,7 +6,6 @@ import numpy as np
 
 from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
-from maskgraph.theory.engine import PANEL
 from maskgraph.theory.pair import Pair, unsigned
 from maskgraph.theory.team import team
 from maskgraph.theory.vectors import LINE, Array, prefetch
@@ -19,12 +18,15 @@ FETCHED = 24
 
 PER_LINE = LINE // 8
 
+PANEL = 1024
+"""Rows of a full S Sᵀ at a time."""
+
 
 def square_shares(pair: Pair, threads: int | None = None) -> Array:
     """(m,) float64, (S Sᵀ)_ii² + 2 Σ_{j<i} (S Sᵀ)_ij²: over a component they sum to its ‖S Sᵀ‖_F², in bounded memory.
 
-    The cost is at most half the sum of the squared degrees of the columns. Every sum is of non-negative terms, at most
-    max(m, longest row) of them.
+    The cost is half the sum of the squared degrees of the columns, or less where S is nearly full. Every sum is of
+    non-negative terms, at most max(m, longest row) of them.
     """
     threads = threads or cores()
     S = pair.S
@@ -56,7 +58,7 @@ def full_squares(S: Array) -> Array:
         part = S[low:high] @ S[:high].T
         own = part[:, low:]
         diagonal = np.diag(own).copy()
-        own[np.triu_indices(high - low)] = 0
+        own *= np.tri(high - low, k=-1)
         squares[low:high] = diagonal**2 + 2 * np.einsum("ij,ij->i", part, part)
     return squares
 

@@ -130,8 +130,13 @@ class TorchGram:
 
     def dense(self) -> Floats:
         """(size, size) S Sᵀ, multiplied out."""
-        identity = torch.eye(self.size, dtype=self._S.dtype, device=self._S.device)
-        return np.asarray(self(identity).to("cpu", torch.float64).numpy())
+        result = np.empty((self.size, self.size))
+        for low in range(0, self.size, ROWS):
+            high = min(low + ROWS, self.size)
+            part = torch.zeros(self.size, high - low, dtype=self._S.dtype, device=self._S.device)
+            part[low:high].fill_diagonal_(1)
+            result[:, low:high] = (self._S @ (self._T @ part)).to("cpu", torch.float64).numpy()
+        return result
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
         """The same: torch hands out memory that it had before."""

@@ -478,6 +478,7 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"lr_drop": 1.0}, r"lr_drop 1; expected 0, or a share of the steps from warmup up, below 1"),
         ({"lr_drop": 0.05, "warmup": 0.1}, r"lr_drop 0.05; expected 0, or a share of the steps from warmup up"),
         ({"drop_path": 1.0}, r"drop_path 1; expected a probability in \[0, 1\)"),
+        ({"relative_positions": 2}, r"relative_positions 2; expected true or false"),
         ({"layer_scale": -0.1}, r"layer_scale -0.1; expected 0, or a small positive number, such as 0.1"),
     ],
 )

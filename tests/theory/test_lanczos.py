@@ -15,7 +15,7 @@ from maskgraph.theory import lanczos
 from maskgraph.theory.engine import HOST
 from maskgraph.theory.goal import Goal
 from maskgraph.theory.pair import Pair
-from tests.theory.toys import Array
+from tests.theory.toys import Array, dense, hypercube, joint_augmentation
 
 ROUNDINGS = 16 / lanczos.SHORT
 """What orthogonality may lose, in roundings: some ten of a block before its norm, which may be as small as `SHORT`."""
@@ -60,12 +60,47 @@ def bases(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     kept: list[Array] = []
     real = lanczos._Columns.times
 
-    def times(self: Any, coefficients: Array) -> Any:
+    def times(self: Any, *given: Array) -> Any:
         kept.append(np.hstack([chunk[:, :used] for chunk, used, _ in self._filled()]).astype(np.float64))
-        return real(self, coefficients)
+        return real(self, *given)
 
     monkeypatch.setattr(lanczos._Columns, "times", times)
     return kept
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_basis_beside_many_known_vectors_stays_orthogonal_to_them(dtype: type, bases: list[Array]) -> None:
+    """Nineteen of nine independent bits, 1, 9 copies of the next value and 9 of 36 of the third, where 27 are left.
+
+    What a block leaves over is small, and what it has of the known grows as it is scaled up: tenfold a step, where it
+    is not the last that is taken away.
+    """
+    graph = joint_augmentation(hypercube(9, 0.02))
+    values, vectors = np.linalg.eigh(dense(graph))
+    known = vectors[:, ::-1][:, :19].copy()
+    goal = Goal(27, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(graph.B), dtype), np.random.default_rng(0)
+    found = lanczos.lanczos(gram, known, 27, goal, rng, HOST, dtype)
+    (basis,) = bases
+    assert basis.shape[1] >= 4 * lanczos.BLOCK
+    assert np.abs(known.T @ basis).max() <= ROUNDINGS * np.finfo(dtype).eps
+    assert np.array_equal(found[:, :19], known)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_basis_that_starts_again_for_few_vectors_is_orthonormal(dtype: type, bases: list[Array]) -> None:
+    """A ring, whose values crowd towards 1: it starts again with a filter, and one wanted makes a block of sixteen."""
+    ring = sum(np.roll(np.eye(1100), shift, axis=1) for shift in range(9))
+    S = sp.csr_array(np.asarray(ring) / 9)
+    known = np.full(1100, 1100**-0.5)
+    values = np.linalg.eigvalsh((S @ S.T).toarray())
+    goal = Goal(1, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(S), dtype), np.random.default_rng(0)
+    lanczos.lanczos(gram, known[:, None], 1, goal, rng, HOST, dtype)
+    assert len(bases) == 2
+    for basis in bases:
+        loss = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max()
+        assert loss <= ROUNDINGS * np.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -84,6 +119,7 @@ def test_a_basis_of_many_steps_stays_orthonormal(
     loss = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max()
     assert loss <= ROUNDINGS * np.finfo(dtype).eps
     # And what was wanted is in it: the Ritz values of what is answered, by a solver of its own.
-    Q, _ = np.linalg.qr(found)
+    assert np.array_equal(found[:, 0], known)
+    Q, _ = np.linalg.qr(found[:, 1:])
     ritz = np.linalg.eigvalsh(Q.T @ dense @ Q)[::-1][:want]
     np.testing.assert_allclose(ritz, values[::-1][1 : want + 1], rtol=0, atol=1e-8)

@@ -64,7 +64,8 @@ def test_transposed_product(shape: tuple[int, int]) -> None:
 @pytest.fixture(params=["sparse", "as it is", "full"])
 def fullness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loops over entries and BLAS by panels, whatever the density."""
-    monkeypatch.setattr(pair, "FULL", {"sparse": 1.0, "as it is": pair.FULL, "full": 0.0}[request.param])
+    for name in ("FULL", "DENSE"):
+        monkeypatch.setattr(pair, name, {"sparse": 1.0, "as it is": getattr(pair, name), "full": 0.0}[request.param])
     monkeypatch.setattr(squares, "PANEL", 16)
     monkeypatch.setattr(products, "PANEL", 16)
 
