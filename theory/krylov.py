@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskgraph.theory.certificate import (
     CHOLESKY_SIDE,
@@ -149,11 +150,7 @@ def _solve(
         AU, theta = _rayleigh_ritz(gram, U, engine)
         residuals, edge = _residuals(U, AU, theta, engine), float(theta[-1])
         if not first:
-            # What is not wanted would be carried along, and where it has not converged its coupling to the rest widens
-            # the bracket; some help the test. Not so at first: the iteration went on until they do not matter.
-            place = np.arange(len(theta))
-            helps = (residuals <= SETTLED) & (theta > NEAR_ZERO) & (place <= want + BUFFER)
-            kept = engine.ranks.agree(np.where(helps | (theta > bar) | (place <= want), 1.0, 0.0)) > 0
+            kept = _kept(theta, residuals, want, bar, engine)
             if not kept.all():
                 edge, own = float(theta[~kept].max()), np.flatnonzero(kept).tolist()
                 U, AU, theta, residuals = U[:, own], AU[:, own], theta[kept], residuals[kept]
@@ -178,6 +175,18 @@ def _solve(
     found = bracket(U, AU, nu, gram, engine)
     vectors, images = (engine.ranks.whole(engine.host(x[:, 1 : want + 1])) for x in (U, AU))
     return Eigenpairs(theta[1 : want + 1], found, vectors, images, residuals[1 : want + 1])
+
+
+def _kept(theta: Floats, residuals: Floats, want: int, bar: float, engine: Engine) -> NDArray[np.bool_]:
+    """Which Ritz vectors of a solve that goes on are worth their place.
+
+    What is not wanted would be carried along, and where it has not converged its coupling to the rest widens the
+    bracket; some beyond those wanted help the test. At first all do: the iteration went on until they do not matter.
+    """
+    place = np.arange(len(theta))
+    helps = (residuals <= SETTLED) & (theta > NEAR_ZERO) & (place <= want + BUFFER)
+    kept = engine.ranks.agree(np.where(helps | (theta > bar) | (place <= want), 1.0, 0.0)) > 0
+    return np.asarray(kept)
 
 
 def _fits_densely(gram: Gram, engine: Engine) -> bool:
