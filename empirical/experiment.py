@@ -103,7 +103,9 @@ def run_recipe(
             check_fits(parts.train, config, device, processes, beside)
             if (how := fine_tuning(recipe.judge, config)) is not None:
                 shape, batch = architecture(parts.train, config), min(how.batch, len(parts.train.labels))
-                check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside)
+                check_tuning(
+                    shape, batch, how.accumulate, how.precision, device, processes, beside, how.regularise.mixes
+                )
         for config in recipe.runs():
             check_checkpoint(_checkpoint(directory, config), parts.train, config)
         if left and (group is None or group.rank == 0):

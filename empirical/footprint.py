@@ -154,6 +154,7 @@ def check_tuning(
     device: torch.device,
     processes: int = 1,
     beside: int = 1,
+    pairs: bool = False,
 ) -> None:
     """Refuse a batch of fine-tuning whose step cannot fit: all patches of its images go through the encoder.
 
@@ -165,6 +166,7 @@ def check_tuning(
         device: where.
         processes: that share every batch.
         beside: trainings that go on on this machine, this one among them.
+        pairs: whether images stay together in pairs (see `own_parts`).
 
     Raises:
         InputError: naming the need, what there is, and the batch that would fit.
@@ -174,8 +176,10 @@ def check_tuning(
     image = TRANSIENT * activation_bytes(encoder, shape.grid[0] * shape.grid[1], half)
     # What is tuned is a copy, decoder and all; the network itself is judged otherwise, too.
     frozen = FROZEN * (2 * parameter_count(shape) - parameter_count(encoder))
-    need = _Need(STATE * parameter_count(encoder) + frozen, image, "fine-tuning: ", "fine_tune_batch")
-    need.check(-(-batch // (processes * accumulate)), -(-batch // processes), free_bytes(device) // beside, beside)
+    unit = 2 if pairs else 1
+    need = _Need(STATE * parameter_count(encoder) + frozen, image, "fine-tuning: ", "fine_tune_batch", unit)
+    here, own = (unit * -(-batch // (unit * parts)) for parts in (processes * accumulate, processes))
+    need.check(here, own, free_bytes(device) // beside, beside)
 
 
 @dataclass(frozen=True)
@@ -187,12 +191,14 @@ class _Need:
         image: bytes an image.
         title: how a refusal begins.
         batch: what the images of a step are called in a recipe.
+        unit: how many images stay together.
     """
 
     fixed: float
     image: float
     title: str = ""
     batch: str = "batch"
+    unit: int = 1
 
     def check(self, here: int, own: int, free: int, beside: int) -> None:
         """Refuse what does not fit.
@@ -212,10 +218,11 @@ class _Need:
         need = f"{self.title}{here} images at a time need about {gib(whole)} of memory and {gib(free)} are free"
         if beside > 1:
             need += f" for each of {beside} trainings at once"
-        if self.fixed + self.image > free:
+        fit = int((free - self.fixed) // (self.unit * self.image)) * self.unit
+        if fit < self.unit:
             few = ", or fewer --workers" if beside > 1 else ""
-            raise InputError(f"{need}; not even one would fit: choose a smaller size{few}")
-        fit = int((free - self.fixed) // self.image)
+            one = "one" if self.unit == 1 else "a pair"
+            raise InputError(f"{need}; not even {one} would fit: choose a smaller size{few}")
         fewer = ", or with fewer --workers" if beside > 1 else ""
         parts = -(-own // fit)
         raise InputError(

@@ -25,7 +25,9 @@ from maskgraph.empirical.footprint import (
     flops,
     parameter_count,
 )
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, build_model, model_config
+from maskgraph.empirical.shares import own_parts
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import train
@@ -133,6 +135,32 @@ def test_tuning_keeps_what_an_encoder_of_all_patches_does(monkeypatch: pytest.Mo
     with pytest.raises(InputError, match=r"for each of 2 trainings at once; \d+ would fit.*, or with fewer --workers"):
         check_tuning(shape, fit, 1, "fp32", cpu, beside=2)
     check_tuning(shape, fit + fit // 5, 1, "bf16", cpu)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("accumulate", [1, 3, 8, 16, 40])
+def test_tuning_needs_room_for_the_largest_part(pairs: bool, accumulate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 32 images in two processes: pairs of mixed images stay together, however many parts are asked for."""
+    shape, cpu = SHAPES["tiny at 32 pixels"][0], torch.device("cpu")
+    groups = [Group(), Group()]
+    for rank, group in enumerate(groups):
+        vars(group).update(count=2, rank=rank)
+    largest = max(part.count for group in groups for part in own_parts(32, group, accumulate, pairs))
+    unit = 2 if pairs else 1
+
+    def refused(free: int) -> bool:
+        monkeypatch.setattr(footprint, "available_bytes", lambda: free)
+        try:
+            check_tuning(shape, 32, accumulate, "fp32", cpu, processes=2, pairs=pairs)
+        except InputError:
+            return True
+        return False
+
+    image = TRANSIENT * activation_bytes(model_config("tiny", (8, 8), 48, family="simmim"), 64, half=False)
+    encoder = parameter_count(model_config("tiny", (8, 8), 48, family="simmim"))
+    fixed = STATE * encoder + 4 * (2 * parameter_count(shape) - encoder)
+    assert not refused(int(fixed + largest * image) + 1)
+    assert refused(int(fixed + (largest - unit / 2) * image))
 
 
 @pytest.mark.parametrize("name", SHAPES)
