@@ -316,7 +316,8 @@ def test_a_seed_is_a_run_and_the_callers_randomness_stays() -> None:
     assert numpys == repr(np.random.get_state())  # noqa: NPY002
 
 
-def test_the_learning_rate_rises_then_falls_along_a_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+def rates_of(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of each step of a training."""
     rates: list[float] = []
     step = torch.optim.AdamW.step
 
@@ -325,7 +326,12 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine(monkeypatch: pytest.M
         step(optimiser)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    train(images(), with_(SHORT, epochs=20, warmup=0.1))
+    train(images(), config)
+    return rates
+
+
+def test_the_learning_rate_rises_then_falls_along_a_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = rates_of(with_(SHORT, epochs=20, warmup=0.1), monkeypatch)
     rising, steps = 6, 60
     wanted = [SHORT.lr * (step + 1) / (rising + 1) for step in range(rising)]
     wanted += [SHORT.lr * (1 + math.cos(math.pi * t / (steps - rising))) / 2 for t in range(steps - rising)]
@@ -334,18 +340,9 @@ def test_the_learning_rate_rises_then_falls_along_a_cosine(monkeypatch: pytest.M
 
 def test_the_learning_rate_drops_to_a_tenth_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """After seven eighths of 40 steps; up to there the peak, and no cosine."""
-    rates: list[float] = []
-    step = torch.optim.AdamW.step
-
-    def noted(optimiser: torch.optim.AdamW) -> None:
-        rates.append(optimiser.param_groups[0]["lr"])
-        step(optimiser)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    train(images(), with_(SHORT, epochs=20, batch=5, warmup=0.05, lr_drop=0.875))
-    np.testing.assert_allclose(
-        rates, [SHORT.lr / 3, SHORT.lr * 2 / 3, *[SHORT.lr] * 33, *[SHORT.lr / 10] * 5], rtol=1e-12
-    )
+    rates = rates_of(with_(SHORT, epochs=20, batch=5, warmup=0.05, lr_drop=0.875), monkeypatch)
+    wanted = [SHORT.lr / 3, SHORT.lr * 2 / 3, *[SHORT.lr] * 33, *[SHORT.lr / 10] * 5]
+    np.testing.assert_allclose(rates, wanted, rtol=1e-12)
 
 
 def test_branches_that_chance_leaves_out_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
