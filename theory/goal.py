@@ -7,6 +7,9 @@ from dataclasses import dataclass
 DENSELY = 4096
 """Vertices up to which a component that does not settle is solved densely: a third of a gigabyte, five seconds."""
 
+CLUSTERED = 96
+"""Columns that a solve may hold, whatever few are wanted, to find a cluster whole."""
+
 SHARED = 2**18
 """Entries from which on a component is worth sharing with other processes; smaller ones are dealt out."""
 
@@ -28,3 +31,8 @@ class Goal:
     width: float
     failure: float
     seed: int
+
+
+def most_columns(want: int) -> int:
+    """How many float64 vectors a solve may hold at most: a cluster at the last wanted value is to have room."""
+    return max(4 * (want + 8), CLUSTERED)

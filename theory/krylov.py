@@ -28,7 +28,7 @@ from maskgraph.theory.certificate import (
     turn,
 )
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
-from maskgraph.theory.goal import DENSELY, SHARED, Goal
+from maskgraph.theory.goal import DENSELY, SHARED, Goal, most_columns
 from maskgraph.theory.lanczos import (
     BLOCK,
     BUFFER,
@@ -44,9 +44,6 @@ from maskgraph.theory.pair import Pair
 
 TESTS = 12
 """Most times that a solve is tested, and goes on in what is left."""
-
-WIDER = 3
-"""By which factor a basis may grow beyond what is wanted, to hold a cluster there."""
 
 AT_ONCE = 800
 """Vertices up to which a dense solve for some eigenpairs is sooner done than the iteration, and …"""
@@ -105,34 +102,41 @@ def top_eigenpairs(pair: Pair, known: Floats, goal: Goal, engine: Engine) -> Eig
     gram = engine.gram(pair, np.float64)
     if _fits_densely(gram, engine) and gram.size <= AT_ONCE + EACH * want:
         return _densely(gram, known, want, engine)
+    fits = _fits_densely(gram, engine)
     best: tuple[float, Eigenpairs] | None = None
     for dtype in (np.float32, np.float64):
         small = engine.gram(pair, np.float32) if dtype == np.float32 else gram
-        found = _solve(small, gram, known, goal, rng, engine, dtype)
+        try:
+            found = _solve(small, gram, known, goal, rng, engine, dtype)
+        except np.linalg.LinAlgError:
+            # Numbers that are none: another precision, or another way.
+            if fits:
+                return _densely(gram, known, want, engine)
+            continue
         uncertain = math.fsum(found.bracket.upper[:want] ** 2) - math.fsum(found.bracket.lower[:want] ** 2)
         uncertain = float(engine.ranks.agree(np.array([uncertain]))[0])
-        if best is not None and best[0] <= uncertain:
-            # The second solve met with more than the first.
-            uncertain, found = best
-        best = uncertain, found
+        if best is None or uncertain < best[0]:
+            # A second solve may meet with more than the first.
+            best = uncertain, found
+        uncertain, found = best
         rest = max(goal.frobenius - 1 - math.fsum(found.values**2), EPS)
-        off = float(found.residuals.max())
         # A cluster at the last wanted value that goes on beyond what was found leaves the interval wide, and right.
-        clustered = found.bracket.nu >= found.values[want - 1] and off <= SETTLED
+        clustered = found.bracket.nu >= found.values[want - 1] and float(found.residuals.max()) <= SETTLED
         allowed = 4 * float(found.values.sum()) * found.bracket.slack
         narrow = uncertain <= 4 * goal.width * rest + allowed + NEGLIGIBLE
-        fits = _fits_densely(gram, engine)
         if engine.ranks.agree(np.array([float(narrow or (clustered and not fits))]))[0]:
             return found
         if fits:
             return _densely(gram, known, want, engine)
-    if off > SETTLED:
-        low, high = (math.fsum(bound[:want] ** 2) for bound in (found.bracket.lower, found.bracket.upper))
-        raise ConvergenceError(
-            f"the {want} largest eigenvalues of a component of {gram.size} views did not converge; "
-            f"the sum of their squares lies in [{low:.9g}, {high:.9g}]"
-        )
-    return found
+    if best is not None and float(best[1].residuals.max()) <= SETTLED:
+        return best[1]
+    low, high = 0.0, min(goal.frobenius - 1, float(want))
+    if best is not None:
+        low, high = (math.fsum(bound[:want] ** 2) for bound in (best[1].bracket.lower, best[1].bracket.upper))
+    raise ConvergenceError(
+        f"the {want} largest eigenvalues of a component of {gram.size} views did not converge; "
+        f"the sum of their squares lies in [{low:.9g}, {high:.9g}]"
+    )
 
 
 def _solve(
@@ -142,10 +146,12 @@ def _solve(
     theta = np.ones(1)
     want = need = goal.want
     goal = replace(goal, failure=goal.failure / (2 * TESTS))
-    most = max(WIDER * (want + BUFFER), TESTS * BLOCK)
+    # And a block and its image have to find room beside them.
+    most = min(most_columns(want), gram.size - 2 * BLOCK)
     bar, first, tests = math.inf, True, 0
     while True:
         before = int((theta > bar).sum())
+        AU = None
         U = lanczos(small, U, need, goal, rng, engine, dtype)
         AU, theta = _rayleigh_ritz(gram, U, engine)
         residuals, edge = _residuals(U, AU, theta, engine), float(theta[-1])
@@ -168,7 +174,7 @@ def _solve(
         nu = _remainder(gram, U, float(theta[want]), edge, coupling, degrees, goal, rng, engine)
         # A norm above the last wanted value is that of what was missed, unless both are next to nothing. The first test
         # is cheap, and may say no more of what was missed than that it is at most 1.
-        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and tests > 1) or tests == TESTS:
+        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and tests > 1) or tests == TESTS or len(theta) > most:
             break
         if _fits_densely(gram, engine) and _dense_is_due(small, gram):
             break

@@ -31,6 +31,9 @@ CHUNK = 128
 DEGREE = 8
 """Highest degree of a polynomial filter."""
 
+ALONG = 1 / 8
+"""How large what rounding has of the known eigenvector may become in a filter, beside the largest of what is wanted."""
+
 SPREAD = 1e3
 """How much larger a filter may be at the first eigenvalue than at its edge: float32 keeps four digits of the least."""
 
@@ -137,8 +140,9 @@ def lanczos(
         looks.add(looked, excess)
         looks.due = int(engine.ranks.agree(np.array([float(looks.due)]))[0])
         edge = float(theta[min(need + BUFFER, len(theta)) - 1])
-        if step.degree == 1 and basis.count * size > PAYS * gram.entries and edge > NEAR_ZERO:
-            step = _filter(theta, edge)
+        dear = step.degree == 1 and basis.count * size > PAYS * gram.entries
+        if dear and edge > NEAR_ZERO and (faster := _filter(theta, edge, dtype)):
+            step = faster
             # Of at least as many as a block has, which would otherwise have columns that are no more than rounding.
             held = max(count, BLOCK)
             mixed = basis.times(Y[:, :held] @ rng.standard_normal((held, BLOCK)))
@@ -209,7 +213,7 @@ class _Filter:
         previous = x
         for _ in range(self.degree - 1):
             previous, current = current, engine.chebyshev_step(gram.step(current), current, previous, self.edge)
-        # What rounding has of the fixed ones has grown little more than the wanted.
+        # What rounding has of the fixed ones has grown more than the wanted, but no further than `_filter` lets it.
         current *= 1 / self.scale
         return current
 
@@ -231,11 +235,19 @@ class _Filter:
         return np.asarray(left * (self.eigenvalues(values) / away))
 
 
-def _filter(theta: Floats, edge: float) -> _Filter:
-    """The highest degree up to `DEGREE` whose growth over the wanted values float32 can still tell apart."""
+def _filter(theta: Floats, edge: float, dtype: type) -> _Filter | None:
+    """The highest degree up to `DEGREE` whose growth over the wanted values float32 can still tell apart.
+
+    Where those are far below the known eigenvalue 1, what a block has of its vector by rounding would outgrow them:
+    then a lower degree, or none.
+    """
     reach = math.acosh(max(2 * float(theta[0]) / edge - 1, 1.0))
+    beyond = math.acosh(max(2 / edge - 1, 1.0))
     degree = int(min(max(math.acosh(SPREAD) / max(reach, EPS), 2), DEGREE))
-    return _Filter(edge, degree, math.cosh(degree * reach))
+    # cosh(dx)/cosh(dy) < 2 exp(d(x − y)), which cannot overflow.
+    while degree > 1 and degree * (beyond - reach) > math.log(ALONG / (2 * float(np.finfo(dtype).eps))):
+        degree -= 1
+    return _Filter(edge, degree, math.cosh(degree * reach)) if degree > 1 else None
 
 
 def _excess(theta: Floats, left: Floats, need: int, width: float, dtype: type) -> float:

@@ -22,7 +22,7 @@ from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
-from maskgraph.theory.goal import DENSELY, SHARED, Goal
+from maskgraph.theory.goal import DENSELY, SHARED, Goal, most_columns
 from maskgraph.theory.ranks import local_processes
 
 if TYPE_CHECKING:
@@ -210,7 +210,8 @@ class Search:
     def _need(self, component: int, want: int) -> float:
         """Bytes that a solve of one component takes."""
         size, entries = int(self._side[component]), int(self._entries[component])
-        iterated = 4.0 * size * (10 * want + 300) + 8.0 * size * 12 * (want + 8) + 40.0 * entries
+        # The basis; vectors, their images and those of the round before.
+        iterated = 4.0 * size * (10 * want + 300) + 24.0 * size * most_columns(want) + 40.0 * entries
         # A matrix and LAPACK's copy of it, where the solve ends so.
         return max(iterated, 20.0 * size**2 if size <= DENSELY else 0.0)
 

@@ -285,6 +285,64 @@ def test_low_rank_on_the_iterative_path(rank: int, shape: tuple[int, int]) -> No
         check_iterative(joint_augmentation(M), k)
 
 
+@pytest.mark.usefixtures("iterative")
+@pytest.mark.parametrize("hair", [0.1, 1e-2, 1e-3])
+def test_a_hub_that_leaves_little_beside_the_known_eigenvalue(hair: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All views share one thing, few another: values down to 3e-3, which no filter may drown in the known 1."""
+    few = scipy.sparse.random_array((700, 700), density=2 / 700, rng=np.random.default_rng(1)).toarray()
+    M = np.hstack([np.ones((700, 1)), hair * (few + 0.1 * np.eye(700))])
+    kinds: list[type] = []
+    real = lanczos.lanczos
+
+    def noted(*given: Any) -> Array:
+        kinds.append(given[6])
+        found: Array = real(*given)
+        return found
+
+    monkeypatch.setattr(krylov, "lanczos", noted)
+    check_iterative(joint_augmentation(M), 21)
+    assert set(kinds) == {np.float32}
+
+
+@pytest.mark.usefixtures("iterative")
+def test_numbers_that_are_none_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of float32 where float64 has one, nor of both where a dense solve has; else an error with what is known."""
+    graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
+    real = lanczos.lanczos
+
+    def lost(*given: Any) -> Array:
+        if given[6] in kinds:
+            raise np.linalg.LinAlgError
+        found: Array = real(*given)
+        return found
+
+    kinds: list[type] = [np.float32]
+    monkeypatch.setattr(krylov, "lanczos", lost)
+    check_iterative(graph, 9)
+    kinds.append(np.float64)
+    with pytest.raises(krylov.ConvergenceError, match=r"the 8 largest .* did not converge; .* lies in \[0, ") as raised:
+        spectrum.spectrum(graph, 9)
+    high = float(str(raised.value).rpartition(", ")[2].rstrip("]"))
+    assert high >= float((everything(graph)[1:9] ** 2).sum())
+    monkeypatch.setattr(krylov, "DENSELY", 400)
+    check_iterative(graph, 9)
+
+
+@pytest.mark.usefixtures("iterative")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cluster_that_is_nearly_all_of_a_component_ends(seed: int) -> None:
+    """Every view is nearly alone: 160 values next to 1 leave a basis no room beside those that were found."""
+    rng = np.random.default_rng(seed)
+    graph = joint_augmentation(np.eye(160) + 1e-6 * (random_joint(rng, 160, 160, 0.05) + 1e-6))
+    exact = everything(graph)
+    for k in (5, 9):
+        try:
+            low, high = spectrum.spectrum(graph, k, seed).head_sq_interval
+        except krylov.ConvergenceError as error:
+            low, high = (1 + float(part) for part in str(error).partition("[")[2].rstrip("]").split(", "))
+        assert low - SUM <= float((exact[:k] ** 2).sum()) <= high + SUM
+
+
 def forgetful(dropped: int, calls: list[int], every: bool) -> Any:
     """A block Lanczos that silently leaves out the largest of what it finds, the first time or every time."""
     real = lanczos.lanczos
