@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.ranks import local_processes, local_rank
-from maskgraph.theory.torch_group import join_group, others
+from maskgraph.theory.torch_group import join_group, leave_group, others
 
 
 class Group:
@@ -108,4 +108,4 @@ class TorchGroup(Group):
 
     def leave(self) -> None:
         """End the group."""
-        dist.destroy_process_group()
+        leave_group()

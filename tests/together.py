@@ -39,10 +39,10 @@ class Started:
             TimeoutError: it did not end; it is killed.
         """
         self._process.join(timeout)
-        if self._process.exitcode is None:
-            self._process.kill()
-            raise TimeoutError(f"still there after {timeout} s; its errors: {Path(self._paths[1]).read_text()}")
         with self._said:
+            if self._process.exitcode is None:
+                self._process.kill()
+                raise TimeoutError(f"still there after {timeout} s; its errors: {Path(self._paths[1]).read_text()}")
             out, error = (Path(path).read_text() for path in self._paths)
         return out, error
 

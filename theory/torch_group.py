@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -29,6 +31,10 @@ OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
 
 LOST = ("gloo", "NCCL", "onnection", "ocket", "peer", "imed out", "imeout", "roken pipe")
 """What those of a lost one say, which come from gloo, NCCL or the store."""
+
+
+SETTLE = 0.5
+"""Seconds that gloo's threads have to let go of what was broken off: they need less than a thousandth."""
 
 
 class RankLostError(ArithmeticError):
@@ -61,6 +67,17 @@ def join_group(device: str, command: str) -> tuple[int, int]:
             f"torchrun --nproc-per-node P {command}, on every node with the same --rdzv-endpoint"
         ) from error
     return rank, count
+
+
+def leave_group() -> None:
+    """End the group, after an error too.
+
+    Work that was broken off is let go of by a thread of gloo's, which takes Python's lock for it; the end of the group
+    waits for that thread and keeps the lock. So the thread goes first.
+    """
+    if sys.exc_info()[0] is not None:
+        time.sleep(SETTLE)
+    dist.destroy_process_group()
 
 
 @contextmanager

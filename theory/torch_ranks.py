@@ -26,7 +26,7 @@ from maskgraph.theory.goal import Goal
 from maskgraph.theory.krylov import ConvergenceError, Eigenpairs, top_eigenpairs
 from maskgraph.theory.pair import Pair, Whole
 from maskgraph.theory.ranks import Solve, eigh
-from maskgraph.theory.torch_group import RankLostError, join_group, others
+from maskgraph.theory.torch_group import RankLostError, join_group, leave_group, others
 
 DEALT = 1e8
 """Sum of the cubes of the orders of matrices, a tenth of a second or so, from which on they are dealt out."""
@@ -187,7 +187,7 @@ class TorchRanks:
             # Whoever has ended needs no dismissal.
             with suppress(RankLostError):
                 self._tell(None)
-        dist.destroy_process_group()
+        leave_group()
 
     def _start(self, task: dict[str, Any]) -> None:
         """Have the others begin with something."""
