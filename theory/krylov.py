@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.theory.basis import BLOCK, inverse_root
 from maskgraph.theory.certificate import (
     CHOLESKY_SIDE,
     CHOLESKY_WORK,
@@ -30,13 +31,11 @@ from maskgraph.theory.certificate import (
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats, Gram
 from maskgraph.theory.goal import DENSELY, SHARED, Goal, most_columns
 from maskgraph.theory.lanczos import (
-    BLOCK,
     BUFFER,
     CLUSTER,
     NEAR_ZERO,
     NEGLIGIBLE,
     degree_of_test,
-    inverse_root,
     lanczos,
     largest,
 )

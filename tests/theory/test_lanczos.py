@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from scipy.stats import ortho_group
 
 from maskgraph.theory import lanczos
+from maskgraph.theory.basis import BLOCK, SHORT, Basis
 from maskgraph.theory.engine import HOST
 from maskgraph.theory.goal import Goal
 from maskgraph.theory.pair import Pair
 from tests.theory.toys import Array, dense, hypercube, joint_augmentation
 
-ROUNDINGS = 16 / lanczos.SHORT
+ROUNDINGS = 16 / SHORT
 """What orthogonality may lose, in roundings: some ten of a block before its norm, which may be as small as `SHORT`."""
 
 Factor = tuple[sp.csr_array, Array]
@@ -58,13 +59,13 @@ def gapped(views: int = 600) -> Factor:
 def bases(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
     """The basis at the end of every run."""
     kept: list[Array] = []
-    real = lanczos._Columns.times
+    real = Basis.times
 
     def times(self: Any, *given: Array) -> Any:
         kept.append(np.hstack([chunk[:, :used] for chunk, used, _ in self._filled()]).astype(np.float64))
         return real(self, *given)
 
-    monkeypatch.setattr(lanczos._Columns, "times", times)
+    monkeypatch.setattr(Basis, "times", times)
     return kept
 
 
@@ -82,7 +83,7 @@ def test_a_basis_beside_many_known_vectors_stays_orthogonal_to_them(dtype: type,
     gram, rng = HOST.gram(Pair(graph.B), dtype), np.random.default_rng(0)
     found = lanczos.lanczos(gram, known, 27, goal, rng, HOST, dtype)
     (basis,) = bases
-    assert basis.shape[1] >= 4 * lanczos.BLOCK
+    assert basis.shape[1] >= 4 * BLOCK
     assert np.abs(known.T @ basis).max() <= ROUNDINGS * np.finfo(dtype).eps
     assert np.array_equal(found[:, :19], known)
 
@@ -115,7 +116,7 @@ def test_a_basis_of_many_steps_stays_orthonormal(
     gram, rng = HOST.gram(Pair(S), dtype), np.random.default_rng(0)
     found = lanczos.lanczos(gram, known[:, None], want, goal, rng, HOST, dtype)
     (basis,) = bases
-    assert basis.shape[1] >= 12 * lanczos.BLOCK
+    assert basis.shape[1] >= 12 * BLOCK
     loss = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max()
     assert loss <= ROUNDINGS * np.finfo(dtype).eps
     # And what was wanted is in it: the Ritz values of what is answered, by a solver of its own.
