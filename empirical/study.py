@@ -220,8 +220,8 @@ def _bounds(plan: Plan, name: str) -> dict[str, Any]:
     )
     images = _split(plan).train
     graph = study_graph(images, plan, ratio, view)
-    # Beyond the smaller side all eigenvalues are zero: a larger dimension would add nothing to the head.
-    dim = min(_dim(plan, graph), len(graph.p1), len(graph.p2))
+    # Features of so many views span no more dimensions.
+    dim = min(_dim(plan, graph), len(graph.p1))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
     return {"dataset": images.name, "view": view, "hop": hop, "dim": dim, "seed": plan.source.seed, **found}
 

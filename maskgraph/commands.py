@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OK, VIOLATED = 0, 1
 
 DIM = 64
-"""Dimension of a bound where the user names none, unless the graph's smaller side is less."""
+"""Dimension of a bound where the user names none, unless a graph has fewer visible views."""
 
 
 def bound(options: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     steps = (2 + resamples) * len(options.mask_ratio)
     # Building is a small part of the work, but the first sign of life.
     total = (1.25 + resamples) * len(options.mask_ratio)
-    sides = []
+    views = []
     kept: dict[float, MaskGraph] = {}
     room = available_bytes() // 8
     for done, ratio in enumerate(options.mask_ratio, start=1):
@@ -70,18 +70,18 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         graph = _graph(images, options, ratio, options.scheduler)
         if options.dim is not None:
             check_dim(graph, options.dim)
-        sides.append(min(graph.M.shape))
+        views.append(len(graph.p1))
         room -= graph.nbytes
         if room > 0:
             kept[ratio] = graph
         progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
     if options.dim is None:
-        options.dim = min(DIM, *sides)
+        options.dim = min(DIM, *views)
     finished = count(1)
 
     def tick(label: str) -> None:
         done = next(finished)
-        progress(len(sides) + done, steps, label, (0.25 * len(sides) + done) / total)
+        progress(len(views) + done, steps, label, (0.25 * len(views) + done) / total)
 
     answers: list[RatioAnswer] = []
     for ratio in options.mask_ratio:

@@ -49,7 +49,7 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         "--dim",
         type=int,
         metavar="K",
-        help="dimension of the encoder's feature (64, or the graph's smaller side if less)",
+        help="dimension of the encoder's feature (64, or the number of visible views if less)",
     )
     parser.add_argument(
         "--hop",

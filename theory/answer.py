@@ -114,7 +114,7 @@ def answer(
         engine: where large components are solved.
 
     Raises:
-        InputError: K above min(N1, N2).
+        InputError: K beyond N1.
     """
     constants = constants or Constants()
     check_dim(graph, dim)
@@ -163,10 +163,10 @@ def answer(
 
 
 def check_dim(graph: MaskGraph, dim: int) -> None:
-    """Raise InputError unless 1 <= K <= min(N1, N2)."""
-    most = min(len(graph.p1), len(graph.p2))
+    """Raise InputError unless 1 <= K <= N1: features of N1 views span no more."""
+    most = len(graph.p1)
     if not 1 <= dim <= most:
         raise InputError(
-            f"dimension {dim} for a graph of {len(graph.p1)} visible and {len(graph.p2)} target views; "
-            f"expected 1 to {most}, the smaller side: lower --dim, or refine the views (--codes, --view)"
+            f"dimension {dim} for a graph of {most} visible views; "
+            f"expected 1 to {most}: lower --dim, or refine the views (--codes, --view)"
         )

@@ -18,7 +18,6 @@ from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import bounds
 from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
 
 LEVEL = 0.95
@@ -137,9 +136,5 @@ def percentile_interval(values: Array) -> tuple[float, float]:
 
 def _answer(graph: MaskGraph, dim: int, hop: Hop, constants: Constants, seed: int) -> RatioAnswer:
     ratio = graph.masks.dropped.shape[1] / graph.images.patches
-    # A resample may have fewer views than K: all further eigenvalues are 0, which only S2 must be told of.
-    found = answer(graph, ratio, min(dim, *graph.M.shape), hop, constants, seed)
-    values = np.zeros(min(dim, graph.M.shape[0]))
-    values[: len(found["eigenvalues"])] = found["eigenvalues"]
-    found["bounds"]["water_filling"] = bounds.water_filling(values, found["lipschitz"], found["lambda"])
-    return found
+    # A resample may have fewer visible views than K, which then no feature can span.
+    return answer(graph, ratio, min(dim, graph.M.shape[0]), hop, constants, seed)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
@@ -100,17 +100,18 @@ def test_intervals_by_hand() -> None:
     assert basic_interval(150.0, values) == pytest.approx((105, 295))
 
 
-def test_a_resample_of_fewer_views_than_the_dimension() -> None:
-    """Its eigenvalues end in zeros, which the feature may use as directions of no alignment."""
+@pytest.mark.parametrize("hop", ["target", "image"])
+def test_a_resample_of_fewer_views_than_the_dimension(hop: Hop) -> None:
+    """On the target hop its eigenvalues end in zeros, which the feature may use as directions of no alignment."""
     images = make_coded_images("w", np.array([[0, 1], [1, 2], [2, 0], [0, 0]]), np.zeros(4, dtype=int))
     graph = mask_graph(images, make_mask_set(np.array([[0]]), 2), "positional")
     constants = Constants(lam=2.0)
-    ours = resampled(graph, 3, "target", constants, 30, 0)
+    ours = resampled(graph, 3, hop, constants, 30, 0)
     rng = np.random.default_rng(0)
     fewer = 0
     for at in range(30):
         again = mask_graph(resample(images, rng), graph.masks, "positional")
-        values = np.linalg.eigvalsh(dense(augmentation_graph(again)))[::-1]
+        values = np.linalg.eigvalsh(dense(augmentation_graph(again, hop)))[::-1]
         fewer += min(again.M.shape) < min(3, len(values))
         assert ours["head_sq"][at] == pytest.approx(float((values[:3] ** 2).sum()), abs=ROUNDING)
         expected = oracle.simplex_minimum(np.maximum(values[:3], 0).tolist(), 1.0, 2.0)

@@ -64,7 +64,7 @@ def check_answer(
     distribution = mask_distribution(kind, (1, world.patches), ratio)
     masks = mask_set(distribution)
     graph = mask_graph(world.images(), masks, view)
-    dim = min(dim, *graph.M.shape)
+    dim = min(dim, graph.M.shape[0])
     found = json.loads(json.dumps(answer(graph, ratio, dim, hop, constants), allow_nan=False))
     kept = oracle.kept_patches(world.patches, ratio)
     listed = world.masks(kept) if kind == "uniform" else [tuple(mask) for mask in masks.kept.tolist()]
