@@ -40,7 +40,8 @@ def tightness_text(rows: Sequence[Mapping[str, Any]], dim: int, lipschitz: float
     worlds = list(rows[0]["worlds"])
     cells = [[row["statement"], *(_tightness(row["worlds"][world]) for world in worlds)] for row in rows]
     return (
-        f"bound over the least left side found (upper bounds: the other way round), dim {dim}, L = {lipschitz:g}\n"
+        f"bound over the least left side found (upper bounds: the other way round), dim {dim}, "
+        f"L = {lipschitz:g}, lambda = 1/(4L)\n"
         f"{table(('statement', *worlds), cells)}\n\n"
         "1: attained. v: the bound is vacuous there. –: no model has an L there, or both sides are 0.\n"
         "BROKEN: a model that violates the statement."

@@ -6,8 +6,10 @@ model, and counts as a violation only if that says so. torch is imported here, a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,8 @@ class Found:
         check: the statement's own verdict on it; where assumptions were dropped, "assumption not met".
         outputs: the model.
         embedding: (N1, k) what stood in the place of the exact eigenvectors, where that assumption was dropped.
-        tightness: the smaller side over the larger: 1 where the bound is attained, above 1 where it is broken.
+        tightness: the smaller side over the larger: 1 where the bound is attained, above 1 where it is broken,
+            infinite where the larger one is then not even positive; NaN where it is not positive and nothing is broken.
     """
 
     check: Check
@@ -59,6 +62,7 @@ def falsify(
     *,
     dropped: Collection[str] = (),
     lipschitz: float | None = None,
+    lam: float | None = None,
     starts: int = 12,
     steps: int = 500,
     seed: int = 0,
@@ -74,6 +78,8 @@ def falsify(
         dim: k of the feature.
         dropped: names of needed assumptions that the model need not meet.
         lipschitz: search among models whose least L is this one alone, by scaling their outputs; None: among all.
+        lam: the weight λ of uniformity; None: each λ > 0 where the statement is about any or λ >= 1/(4L) is dropped,
+            else 1/(4L).
         starts: how many models are searched at once.
         steps: of Adam, its rate falling to zero.
         seed: of the random starts.
@@ -86,7 +92,7 @@ def falsify(
         raise InputError(f"{statement.number} does not need {sorted(unknown)}; it needs {sorted(needed) or 'nothing'}")
     if max(graph.M.shape) > LARGEST or graph.images.codebook is None:
         raise InputError(f"a graph of {graph.M.shape} views; expected at most {LARGEST} a side, with patch values")
-    model = _Model(statement, graph, dim, frozenset(dropped), lipschitz, starts, seed)
+    model = _Model(statement, graph, dim, frozenset(dropped), lipschitz, lam, starts, seed)
     best, kept = np.full(starts, np.inf), model.detached()
     optimiser = torch.optim.Adam(model.parameters, lr=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -110,7 +116,10 @@ def falsify(
 
 
 def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -> dict[str, Any]:
-    """How near a search comes to breaking a statement on each of the small worlds.
+    """How near a search comes to breaking a statement on each of the small worlds, at λ = 1/(4L) where λ enters.
+
+    What is said of any λ is searched at all others as well: there a model can only break it, as S2 is attained in the
+    limit of a large λ, where it says no more than U.
 
     Args:
         statement: what to break.
@@ -131,7 +140,12 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
     has_lipschitz = any(one.name == assumptions.LIPSCHITZ.name for one in statement.assumptions)
     worlds = {}
     for name, world in SMALL_WORLDS.items():
-        found = falsify(statement, world.graph(), dim, lipschitz=lipschitz if has_lipschitz else None, seed=seed)
+        search = partial(
+            falsify, statement, world.graph(), dim, lipschitz=lipschitz if has_lipschitz else None, seed=seed
+        )
+        found = search(lam=1 / (4 * lipschitz))
+        if statement.any_lambda and (anywhere := search()).broken:
+            found = anywhere
         check = found.check
         worlds[name] = {
             "tightness": found.tightness,
@@ -163,10 +177,10 @@ def _tightest(statement: Statement, graph: MaskGraph, model: _Model) -> Found:
         outputs, embedding = model.outputs(start)
         check = statement.measure(Terms(graph, outputs, embedding=embedding))
         small, large = (check.rhs, check.lhs) if statement.sense == ">=" else (check.lhs, check.rhs)
-        tightness = small / large if large > 0 else float("nan")
-        found.append(Found(check, outputs, embedding, tightness))
+        one = Found(check, outputs, embedding, small / large if large > 0 else math.nan)
+        found.append(replace(one, tightness=math.inf) if one.broken and math.isnan(one.tightness) else one)
     broken = [one for one in found if one.broken]
-    known = [one for one in broken or found if not np.isnan(one.tightness)]
+    known = [one for one in broken or found if not math.isnan(one.tightness)]
     return max(known or found, key=lambda one: one.tightness)
 
 
@@ -180,17 +194,18 @@ class _Model:
         dim: int,
         dropped: frozenset[str],
         lipschitz: float | None,
+        lam: float | None,
         starts: int,
         seed: int,
     ) -> None:
-        self.small, self.starts, self.lipschitz = SmallGraph(graph, dim), starts, lipschitz
+        self.small, self.starts, self.lipschitz, self.lam = SmallGraph(graph, dim), starts, lipschitz, lam
         asked = {one.name for one in statement.assumptions if one.needed} - dropped
         self.unit_f = assumptions.UNIT_F.name in asked
         self.unit_h = assumptions.UNIT_H.name in asked
         self.linear = assumptions.RANK.name in asked
         self.constant = not dropped & {assumptions.CONSTANT.name, assumptions.CONSTANT_GIVEN_MASK.name}
         self.claims_lipschitz = assumptions.LIPSCHITZ.name in dropped
-        self.free_lambda = assumptions.LARGE_LAMBDA.name in dropped
+        self.free_lambda = statement.any_lambda or assumptions.LARGE_LAMBDA.name in dropped
         self.claims_epsilon = assumptions.EPSILON.name in dropped
         self.embeds = assumptions.EIGENVECTORS.name in dropped
         views, targets, d = len(graph.p1), len(graph.p2), graph.X2.shape[1]
@@ -228,11 +243,10 @@ class _Model:
         return f, h, pseudo, collapsed
 
     def _claims(self) -> tuple[float | None, float | None, torch.Tensor | None]:
-        return (
-            1.0 if self.claims_lipschitz else None,
-            0.0 if self.claims_epsilon else None,
-            self.parameters[-1].exp() if self.free_lambda else None,
-        )
+        weight = None if self.lam is None else torch.full((self.starts,), self.lam, dtype=torch.float64)
+        if weight is None and self.free_lambda:
+            weight = self.parameters[-1].exp()
+        return 1.0 if self.claims_lipschitz else None, 0.0 if self.claims_epsilon else None, weight
 
     def terms(self) -> TracedTerms:
         """Everything, with a gradient."""

@@ -42,6 +42,7 @@ class Statement:
         trivial: the bound that needs no theorem.
         leeway: what the limits of its assumptions may cost beyond rounding.
         reported: names of the terms that explain a check.
+        any_lambda: whether it is about λ and says something at every λ > 0.
     """
 
     number: str
@@ -54,6 +55,7 @@ class Statement:
     trivial: Value = lambda t: 0.0
     leeway: Value = lambda t: 0.0
     reported: tuple[str, ...] = ()
+    any_lambda: bool = False
 
     def lhs(self, terms: Any) -> Any:
         """The left side."""

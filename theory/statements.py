@@ -365,6 +365,7 @@ STATEMENTS = (
         trivial=lambda t: t.lam / t.k,
         leeway=_any_lambda_leeway,
         reported=("mae", "unif", "L", "lam", "head_sq", "epsilon"),
+        any_lambda=True,
     ),
     Statement(
         "S2",
@@ -383,6 +384,7 @@ STATEMENTS = (
         trivial=lambda t: t.lam / t.k,
         leeway=lambda t: t.value_error / t.L,
         reported=("mae", "unif", "L", "lam", "head_sq"),
+        any_lambda=True,
     ),
 )
 """In the order in which docs/theory.md proves them."""

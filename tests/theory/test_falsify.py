@@ -141,6 +141,19 @@ PLANTED: dict[str, tuple[str, Callable[[], MaskGraph], int, Callable[[Any], Any]
         2,
         lambda t: bounds.thm_4_2_any_lambda(t.head_sq, t.L, t.lam, t.epsilon) + 0.01 / (2 * t.L),
     ),
+    # These two are right at lambda = 1/(4L).
+    "Thm 4.2 any lambda, 1/lambda": (
+        "Thm 4.2 any lambda",
+        SMALL_WORLDS["two views"].graph,
+        2,
+        lambda t: 1 / (2 * t.L) - t.lam * t.head_sq - t.epsilon,
+    ),
+    "S2, lambda": (
+        "S2",
+        lambda: two_views((1.0,)),
+        2,
+        lambda t: t.water_filling + 0.01 * (t.lam - 1 / (4 * t.L)) / t.k,
+    ),
     "S2, floor": ("S2", lambda: two_views((1.0,)), 2, lambda t: 1.01 * t.water_filling),
 }
 
@@ -186,6 +199,21 @@ def test_models_of_one_lipschitz_constant() -> None:
     found = search(statement("S2"), two_views((1.0,)), 2, 0, lipschitz=0.5)
     assert found.check.terms["L"] == pytest.approx(0.5, rel=1e-9)
     assert 0 < found.tightness <= 1
+
+
+def test_models_of_one_weight_of_uniformity() -> None:
+    found = falsify(statement("S2"), two_views((1.0,)), starts=STARTS, steps=STEPS, lam=0.125)
+    assert found.check.terms["lam"] == 0.125
+    assert 0 < found.tightness <= 1
+
+
+def test_a_broken_bound_of_no_positive_number_is_not_lost() -> None:
+    """Where the right side of an upper bound is negative the ratio of the sides says nothing."""
+    false = planted("Thm 4.1", lambda t: 2 * t.alpha + 8 * t.phi + 8 * t.p_max * t.scl)
+    for seed in range(6):
+        found = falsify(false, SMALL_WORLDS["one target"].graph(), steps=60, seed=seed)
+        assert found.broken
+        assert found.tightness == np.inf
 
 
 @pytest.mark.parametrize("number", ["Thm 3.6", "Thm 4.2"])
