@@ -26,7 +26,7 @@ class Readout:
         error: Pr[argmax ≠ y(x̄)] over (image, view) of the best linear readout. With orthonormal eigenvectors that is
             the mean classifier of Thm 4.1 too.
         square: E‖onehot(y(x1)) − best linear‖² of the majority class of a view.
-        vote: `labels.vote_error`, the error of the majority vote over the views of an image.
+        vote: `labels.vote_error`, the error of the majority vote of these answers over the views of an image.
     """
 
     k: int
@@ -88,7 +88,7 @@ def readouts(A: AugmentationGraph, ks: Sequence[int]) -> list[Readout]:
         # Scores that differ by rounding alone are a tie, and a tie goes to the lowest class as everywhere.
         answer = np.argmax(np.round(U @ W / root, 9), axis=1)
         error = labels.misread(graph.class_mass1, answer)
-        found.append(Readout(k, error, round(1 - float((W**2).sum()), 12), labels.vote_error(graph, U / root)))
+        found.append(Readout(k, error, round(1 - float((W**2).sum()), 12), labels.vote_error(graph, answer)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.theory.assumptions import EPS
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,29 @@ def misread(class_mass: sp.csr_array, answer: NDArray[np.int64]) -> float:
 def mean_classifier(graph: MaskGraph, f: NDArray[np.float64]) -> NDArray[np.int64]:
     """(N1,) int64, argmax_c (Wᵀf(x1))_c with W = E[f(x1) onehot(y(x1))ᵀ], the lowest class at a tie (Thm 4.1).
 
+    Scores that rounding alone may tell apart are a tie, so that the order of the views decides nothing.
+
     Args:
         graph: the mask graph.
         f: (N1, k) features of the visible views.
     """
-    W = (f * graph.p1[:, None]).T @ _onehot(majority_class(graph.class_mass1), graph.class_mass1.shape[1])
-    return np.asarray(np.argmax(f @ W, axis=1), dtype=np.int64)
+    onehot = _onehot(majority_class(graph.class_mass1), graph.class_mass1.shape[1])
+    weighted = f * graph.p1[:, None]
+    scores, sizes = f @ (weighted.T @ onehot), np.abs(f) @ (np.abs(weighted).T @ onehot)
+    rounding = EPS * (64 + math.sqrt(len(f))) * sizes.max(axis=1, keepdims=True)
+    return np.asarray(np.argmax(scores >= scores.max(axis=1, keepdims=True) - rounding, axis=1), dtype=np.int64)
 
 
-def vote_error(graph: MaskGraph, f: NDArray[np.float64]) -> float:
-    """Pr[ȳ ≠ p_f(x̄)]: the error of the mean classifier's majority vote over the views of an image (Thm 4.1).
+def vote_error(graph: MaskGraph, answer: NDArray[np.int64]) -> float:
+    """Pr[ȳ ≠ p_f(x̄)]: the error of the majority vote over the views of an image (Thm 4.1).
 
     A view votes with its mass under the image, the lowest class winning a tie.
 
     Args:
         graph: the mask graph.
-        f: (N1, k) features of the visible views.
+        answer: (N1,) what each visible view votes for: in Thm 4.1 what `mean_classifier` says.
     """
-    votes = sp.csr_array(graph.R1.T @ _onehot(mean_classifier(graph, f), graph.class_mass1.shape[1]))
+    votes = sp.csr_array(graph.R1.T @ _onehot(answer, graph.class_mass1.shape[1]))
     votes.sort_indices()
     return float(graph.images.weights[majority_class(votes) != graph.images.labels].sum())
 

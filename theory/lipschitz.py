@@ -14,6 +14,9 @@ from maskgraph.graphs.augmentation import AugmentationGraph
 PAIRS = 250_000
 """About how many pairs are compared at a time: their differences take PAIRS·(k + d) doubles."""
 
+SAME = 8 * float(np.finfo(np.float64).eps)
+"""Features that differ by so little of their norm are equal: division by the norm tells parallel ones apart by it."""
+
 HEAVIEST = 2048
 """How many views are compared each with each: HEAVIEST²·(k + d) differences, about a second."""
 
@@ -44,7 +47,7 @@ def one_sided_lipschitz(graph: AugmentationGraph, f: NDArray[np.float64], h: NDA
         upper = np.flatnonzero(i < j)
         for at in range(0, len(upper), PAIRS):
             part = upper[at : at + PAIRS]
-            largest = max(largest, _largest_ratio(f[i[part]] - f[j[part]], h[i[part]] - h[j[part]]))
+            largest = max(largest, _largest_ratio(f[i[part]], f[j[part]], h[i[part]] - h[j[part]]))
     return largest
 
 
@@ -63,9 +66,10 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
     """
     views = np.argsort(-mass, kind="stable")[:HEAVIEST]
     f, h = f[views], h[views]
+    size = np.einsum("ij,ij->i", f, f)
     largest = 0.0
     for start in range(0, len(views), 256):
-        feature = cdist(f[start : start + 256], f, "sqeuclidean")
+        feature = _apart(cdist(f[start : start + 256], f, "sqeuclidean"), size[start : start + 256, None] + size)
         output = cdist(h[start : start + 256], h, "sqeuclidean")
         differs = (feature > 0) | (output > 0)
         if differs.any():
@@ -75,8 +79,15 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
     return largest
 
 
-def _largest_ratio(df: NDArray[np.float64], dh: NDArray[np.float64]) -> float:
-    feature, output = np.einsum("ij,ij->i", df, df), np.einsum("ij,ij->i", dh, dh)
+def _apart(square: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distances of features, 0 where rounding may have made them; `size` is the sum of both squared norms."""
+    return np.where(square > SAME**2 * size, square, 0.0)
+
+
+def _largest_ratio(f: NDArray[np.float64], other: NDArray[np.float64], dh: NDArray[np.float64]) -> float:
+    size = np.einsum("ij,ij->i", f, f) + np.einsum("ij,ij->i", other, other)
+    df = f - other
+    feature, output = _apart(np.einsum("ij,ij->i", df, df), size), np.einsum("ij,ij->i", dh, dh)
     differs = feature > 0
     if not differs.any():
         return 0.0

@@ -9,6 +9,7 @@ import math
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import majority_class
 from maskgraph.theory import bounds, labels, losses, risk
@@ -204,21 +205,23 @@ class Terms(OutputTerms):
         return np.asarray(self.scale_sq * (self.F @ (self.F.T @ self._Y)))
 
     @cached_property
+    def _answer(self) -> NDArray[np.int64]:
+        return labels.mean_classifier(self.graph, self.f)
+
+    @cached_property
     def vote_error(self) -> float:
         """Pr[ȳ ≠ p_f(x̄)]."""
-        return labels.vote_error(self.graph, self.f)
+        return labels.vote_error(self.graph, self._answer)
 
     @cached_property
     def joint_error(self) -> float:
         """Pr over image and view that the mean classifier's answer is not the image's class."""
-        answer = labels.mean_classifier(self.graph, self.f)
-        return labels.misread(self.graph.class_mass1, answer)
+        return labels.misread(self.graph.class_mass1, self._answer)
 
     @cached_property
     def view_error(self) -> float:
         """Pr over views that the mean classifier's answer is not the view's majority class."""
-        answer = labels.mean_classifier(self.graph, self.f)
-        return float(self.graph.p1[answer != majority_class(self.graph.class_mass1)].sum())
+        return float(self.graph.p1[self._answer != majority_class(self.graph.class_mass1)].sum())
 
     @cached_property
     def mean_square(self) -> float:

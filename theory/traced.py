@@ -5,6 +5,7 @@ Only what the sides of statements are made of; a test holds each to `terms.Terms
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from maskgraph.graphs.augmentation import TIE, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.theory import bounds
+from maskgraph.theory.assumptions import EPS
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.terms import ZERO, Terms
 
@@ -204,9 +206,12 @@ class TracedTerms:
     @cached_property
     def vote_error(self) -> Tensor:
         """Piecewise constant: no gradient."""
-        # The first of equal classes wins, as it does in `labels.vote_error`.
-        scores = self._scores.detach()
-        answers = torch.nn.functional.one_hot(scores.argmax(2), scores.shape[2]).double()
+        # The first of equal classes wins, as it does in `labels.vote_error`, which measures what a search finds.
+        scores, f = self._scores.detach(), self.f.detach().abs()
+        sizes = f @ torch.einsum("i,sia,ic->sac", self.small.p1, f, self.small.onehot)
+        rounding = EPS * (64 + math.sqrt(f.shape[1])) * sizes.amax(2, keepdim=True)
+        first = (scores >= scores.amax(2, keepdim=True) - rounding).double().argmax(2)
+        answers = torch.nn.functional.one_hot(first, scores.shape[2]).double()
         votes = torch.einsum("im,sic->smc", self.small.R1, answers)
         tied = votes >= votes.amax(2, keepdim=True) * (1 - TIE)
         return (tied.double().argmax(2) != self.small.labels).double() @ self.small.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 
@@ -10,6 +11,9 @@ import pytest
 from hypothesis import given
 
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
@@ -91,7 +95,27 @@ def test_vote_error(case: Case) -> None:
             for image, vote in votes.items()
         }
         wrong = math.fsum(mass[image] for image in chosen if chosen[image] != label[image])
-        assert labels.vote_error(graph, f) == pytest.approx(wrong, abs=ROUNDING)
+        found = labels.vote_error(graph, labels.mean_classifier(graph, f))
+        assert found == pytest.approx(wrong, abs=ROUNDING)
+
+
+def test_what_codes_are_called_decides_no_vote() -> None:
+    """Renamed codes put the views in another order, and with it the rounding of scores that are equal."""
+    rng = np.random.default_rng(0)
+    masks = mask_set(mask_distribution("uniform", (1, 4), 0.5))
+    ties = 0
+    for _ in range(100):
+        count = int(rng.integers(3, 9))
+        codes, classes = rng.integers(0, 3, (count, 4)), rng.integers(0, 2, count)
+        found = set()
+        for names in itertools.permutations(range(3)):
+            graph = mask_graph(make_coded_images("w", np.array(names)[codes], classes), masks, "positional")
+            f = np.where(graph.codes1[:, :1] == names[0], 1.0, -1.0)
+            found.add(round(labels.vote_error(graph, labels.mean_classifier(graph, f)), 9))
+            score = f @ (f.T @ (graph.p1[:, None] * np.eye(2)[majority_class(graph.class_mass1), :]))
+            ties += bool((np.abs(score[:, 0] - score[:, 1]) < ROUNDING).any()) if len(set(classes)) == 2 else 0
+        assert len(found) == 1
+    assert ties > 30
 
 
 @pytest.mark.parametrize("view", VIEWS)

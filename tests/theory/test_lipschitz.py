@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.theory import lipschitz
-from maskgraph.theory.lipschitz import one_sided_lipschitz
+from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from tests.strategies import searched
 from tests.theory.toys import Array, Case, cases, disjoint, joint_augmentation, random_joint, two_states
 
@@ -73,6 +73,20 @@ def test_features_that_never_differ() -> None:
     assert one_sided_lipschitz(A, np.ones((2, 2)), np.zeros((2, 2))) == 0
     isolated = joint_augmentation(np.eye(3))
     assert one_sided_lipschitz(isolated, np.eye(3), np.zeros((3, 1))) == 0
+
+
+def test_parallel_features_are_equal_ones() -> None:
+    """Divided by their norms they differ in the last bit; their outputs may well be the same."""
+    A = joint_augmentation(np.array([[4.0, 1, 0], [1, 4, 1], [1, 1, 4]]))
+    parallel = np.array([[0.1, 0.2, 0.3], [0.7, 1.4, 2.1], [1, -1, 0]])
+    f = parallel / np.linalg.norm(parallel, axis=1, keepdims=True)
+    assert 0 < np.abs(f[0] - f[1]).max() < 1e-15
+    h = np.array([[1.0], [1.0], [-1.0]])
+    equal = f[[0, 0, 2]]
+    assert one_sided_lipschitz(A, f, h) == pytest.approx(one_sided_lipschitz(A, equal, h), rel=RELATIVE)
+    assert two_sided_lipschitz(f, h, A.p1) == pytest.approx(two_sided_lipschitz(equal, h, A.p1), rel=RELATIVE)
+    # But what is told apart by more than rounding is not.
+    assert one_sided_lipschitz(A, f + np.array([[1e-13], [0], [0]]), h) == math.inf
 
 
 def test_scaling_is_on_squares() -> None:
