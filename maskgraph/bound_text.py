@@ -12,6 +12,9 @@ from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_printed_lambda
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
+ROUNDING = 1e-12
+"""Relative rounding of a bound over at most some thousand eigenvalues."""
+
 
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
@@ -39,8 +42,21 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
 
 def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
     first, notes = answers[0], []
-    if any(found["bounds"]["thm_4_2_any_lambda"] <= 0 for found in answers):
-        notes.append("thm_4_2 <= 0 is vacuous: a loss is never negative. S2 (water-filling) is the sharper bound.")
+    trivial = first["lambda"] / options.dim
+    silent = [
+        {key for key, value in found["bounds"].items() if value is not None and value <= trivial * (1 + ROUNDING)}
+        for found in answers
+    ]
+    if any("thm_4_2_any_lambda" in found for found in silent):
+        notes.append(
+            f"thm_4_2 <= lambda/dim = {trivial:.4g} is vacuous: lambda L_unif alone is never below it. "
+            "S2 (water-filling) is the sharper bound."
+        )
+    if any("water_filling" in found for found in silent):
+        ratios = (
+            f"{one['mask_ratio']:g}" for one, found in zip(answers, silent, strict=True) if "water_filling" in found
+        )
+        notes.append(f"S2 is no more than that at rho {', '.join(ratios)}, and as vacuous.")
     if any(options.dim <= found["components"] for found in answers):
         notes.append(
             "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."

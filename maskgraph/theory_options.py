@@ -28,7 +28,8 @@ label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothin
 The columns:
   N1, N2, comps     visible views, target views, connected components (= eigenvalues 1) of the hop's graph A
   head, tail        sum of the dim largest squared eigenvalues of A, and of all others
-  thm_4_2           (1/4L)(2 - head) - epsilon: negative, and so vacuous, once the head exceeds 2
+  thm_4_2           (1/4L)(2 - head) - epsilon: below 0 once the head exceeds 2, and vacuous up to lambda/dim, which
+                    lambda L_unif alone is never below: unless the head is less than 2 - 1/dim
   S2                the sharper bound by water-filling over the eigenvalues: never negative, needs no epsilon
   alpha, alpha2     Bayes error of reading the class off the visible view, off the target view
   phi               probability that the majority classes of a positive pair differ

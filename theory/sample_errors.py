@@ -129,8 +129,8 @@ def rate(images: Sequence[int], size: Sequence[float], error: Sequence[float]) -
 
 def truths(world: MixtureWorld, k: int) -> dict[str, float]:
     """The closed form: λ₂ and α of n1 visible patches, and Thm 4.2 at K = k, L = 1, ε = 0; k <= 2 a block."""
-    hidden = round(world.patches * world.ratio)
-    visible = world.patches - hidden
+    masks = world.graph.masks
+    visible, hidden = masks.kept.shape[1], masks.dropped.shape[1]
     second = binary_lambda_2(visible, hidden, world.flip)
     blocks = world.shape[0]
     head = min(k, blocks) + max(k - blocks, 0) * second**2

@@ -90,7 +90,8 @@ def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", "6"]) == 0
     out = capsys.readouterr().out
     assert "12 images of 4 patches" in out
-    assert "vacuous" in out
+    assert "thm_4_2 <= lambda/dim = 0.04167 is vacuous" in out
+    assert "S2 is no more than that at rho 0.5, and as vacuous." in out
     assert "comps >= dim" in out
     assert "masks, " not in out
     assert "masks in" not in out
@@ -274,3 +275,14 @@ def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytes
     assert main(["verify", *options]) == 0
     assert "untrained" in capsys.readouterr().out
     assert_refused(capsys, "say with --image-size", "bound", str(tmp_path), "--patch", "4", "--mask-ratio", "0.5")
+
+
+def test_bounds_that_say_something_are_not_called_vacuous(capsys: pytest.CaptureFixture[str]) -> None:
+    """λ L_unif alone is λ/dim or more: at dim 1 both are that, at dim 2 of a connected graph both are more."""
+    world = ("bound", "mixture:n=8,eta=0.3", "--mask-ratio", "0.5", "--view", "sequence", "--dim")
+    assert main([*world, "2"]) == 0
+    assert "vacuous" not in capsys.readouterr().out
+    assert main([*world, "1"]) == 0
+    out = capsys.readouterr().out
+    assert "thm_4_2 <= lambda/dim = 0.25 is vacuous" in out
+    assert "S2 is no more than that at rho 0.5" in out
