@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.ranks import local_processes, local_rank
-from maskgraph.theory.torch_group import join_group, leave_group, others
+from maskgraph.theory.torch_group import join_group, others
 
 
 class Group:
@@ -71,7 +71,8 @@ class TorchGroup(Group):
                     f"torchrun --nproc-per-node {there}, or --device cpu"
                 )
             torch.cuda.set_device(local_rank())
-        self.rank, self.count = join_group(device.type, "-m maskgraph recipe ...")
+        self._member = join_group(device.type, "-m maskgraph recipe ...")
+        self.rank, self.count = self._member.rank, self._member.count
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """The model in `DistributedDataParallel`."""
@@ -108,4 +109,4 @@ class TorchGroup(Group):
 
     def leave(self) -> None:
         """End the group."""
-        leave_group()
+        self._member.leave()

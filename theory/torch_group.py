@@ -19,17 +19,19 @@ import torch.distributed.nn.functional
 from torch.distributed.rendezvous import rendezvous
 
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory.heartbeat import Heartbeat
 
 JOIN = timedelta(seconds=60)
 """How long a process waits for the others to start."""
 
 IDLE = timedelta(days=7)
-"""How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once."""
+"""How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once, and
+one that falls silent is noticed by `theory.heartbeat`."""
 
 OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
 """What errors of this process's own work say, whatever else they do."""
 
-LOST = ("gloo", "NCCL", "onnection", "ocket", "peer", "imed out", "imeout", "roken pipe")
+OF_ANOTHER = ("gloo", "NCCL", "onnection", "ocket", "peer", "imed out", "imeout", "roken pipe")
 """What those of a lost one say, which come from gloo, NCCL or the store."""
 
 
@@ -41,15 +43,36 @@ class RankLostError(ArithmeticError):
     """Another process of the group ended in the middle of common work."""
 
 
-def join_group(device: str, command: str) -> tuple[int, int]:
+class Member:
+    """This process of a group.
+
+    Attributes:
+        rank: its number.
+        count: how many there are.
+    """
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+        self._heartbeat = Heartbeat(rank, count)
+
+    def leave(self) -> None:
+        """End the group, after an error too.
+
+        Work that was broken off is let go of by a thread of gloo's, which takes Python's lock for it; the end of the
+        group waits for that thread and keeps the lock. So the thread goes first.
+        """
+        self._heartbeat.stop()
+        if sys.exc_info()[0] is not None:
+            time.sleep(SETTLE)
+        dist.destroy_process_group()
+
+
+def join_group(device: str, command: str) -> Member:
     """Join the processes that the environment (RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT) describes.
 
     Args:
         device: where their tensors are.
         command: what torchrun was to start, for the message.
-
-    Returns:
-        this process's rank, and how many there are.
 
     Raises:
         InputError: the variables are wrong, or the others did not come.
@@ -66,18 +89,7 @@ def join_group(device: str, command: str) -> tuple[int, int]:
             f"the processes of this run did not come together within {JOIN.seconds} s ({reason}); start them with "
             f"torchrun --nproc-per-node P {command}, on every node with the same --rdzv-endpoint"
         ) from error
-    return rank, count
-
-
-def leave_group() -> None:
-    """End the group, after an error too.
-
-    Work that was broken off is let go of by a thread of gloo's, which takes Python's lock for it; the end of the group
-    waits for that thread and keeps the lock. So the thread goes first.
-    """
-    if sys.exc_info()[0] is not None:
-        time.sleep(SETTLE)
-    dist.destroy_process_group()
+    return Member(rank, count)
 
 
 @contextmanager
@@ -88,10 +100,10 @@ def others() -> Iterator[None]:
     except RuntimeError as error:
         # What went wrong here is nobody else's fault.
         own = isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in OWN)
-        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in LOST)
+        lost = isinstance(error, dist.DistError) or any(word in str(error) for word in OF_ANOTHER)
         if own or not lost:
             raise
+        reason = str(error).splitlines()[0].split(". ")[0]
         raise RankLostError(
-            f"another process of this run has ended ({str(error).splitlines()[0][:120]}); run it again, or let "
-            "torchrun do so: --max-restarts 1"
+            f"another process of this run has ended ({reason}); run it again, or let torchrun do so: --max-restarts 1"
         ) from error

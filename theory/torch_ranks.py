@@ -26,7 +26,7 @@ from maskgraph.theory.goal import Goal
 from maskgraph.theory.krylov import ConvergenceError, Eigenpairs, top_eigenpairs
 from maskgraph.theory.pair import Pair, Whole
 from maskgraph.theory.ranks import Solve, eigh
-from maskgraph.theory.torch_group import RankLostError, join_group, leave_group, others
+from maskgraph.theory.torch_group import RankLostError, join_group, others
 
 DEALT = 1e8
 """Sum of the cubes of the orders of matrices, a tenth of a second or so, from which on they are dealt out."""
@@ -51,9 +51,9 @@ class TorchRanks:
         Raises:
             InputError: the variables are wrong, or the others did not come.
         """
-        rank, self.count = join_group(device, "-m maskgraph bound ...")
-        self.first = rank == 0
-        self._rank, self._busy = rank, False
+        self._member = join_group(device, "-m maskgraph bound ...")
+        self._rank, self.count = self._member.rank, self._member.count
+        self.first, self._busy = self._rank == 0, False
         self._cuts = [0] * (self.count + 1)
 
     def share(self, pair: Pair, known: Floats, goal: Goal) -> tuple[Pair, Floats]:
@@ -187,7 +187,7 @@ class TorchRanks:
             # Whoever has ended needs no dismissal.
             with suppress(RankLostError):
                 self._tell(None)
-        leave_group()
+        self._member.leave()
 
     def _start(self, task: dict[str, Any]) -> None:
         """Have the others begin with something."""

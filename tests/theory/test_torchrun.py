@@ -142,6 +142,29 @@ def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_falls_silent_is_a_clear_error(rank: int) -> None:
+    """Stopped, it closes no connection, as a machine without power does not, and others would wait for days."""
+    both = start("tests.theory.silent", "stopped", str(rank), count=2)
+    out, error = both[1 - rank].communicate(timeout=PATIENCE)
+    with pytest.raises(TimeoutError, match="still there"):
+        both[rank].communicate(timeout=0)
+    assert (both[1 - rank].returncode, out) == (3, "")
+    assert error.startswith(
+        f"maskgraph: process {rank} of this run was not heard of for 1 s: its machine or the network"
+    )
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("what", "total"), [("busy", "4.0\n"), ("gone", "2.0\n")])
+def test_one_that_is_busy_or_has_left_is_not_silent(what: str, total: str, rank: int) -> None:
+    for one in start("tests.theory.silent", what, str(rank), count=2):
+        out, error = one.communicate(timeout=PATIENCE)
+        assert (one.returncode, out) == (0, total)
+        # PyTorch has its own word for a store that the first process kept and has taken along.
+        assert "maskgraph:" not in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,0 +1,85 @@
+"""Noticing that a process has fallen silent: a machine without power and a cut network close no connection.
+
+What waits for such a process waits in C, for as long as the longest common work may take, and cannot be interrupted:
+so this process is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from datetime import timedelta
+
+import torch.distributed as dist
+
+BEAT = 10.0
+"""Seconds from one beat to the next."""
+
+SILENCE = 30
+"""Beats of its own that a process waits for one of another: five minutes, in which something may hold Python's lock."""
+
+LEFT = 2**40
+"""What is added to the beats of a process that has left, after which its silence means nothing."""
+
+LOST = 3
+"""Exit code, that of any other failure in the middle of common work."""
+
+
+class Heartbeat:
+    """This process's beats in the store of the group, and an ear for those of others.
+
+    The first process listens to all and the others to the first: where it ends, so do they, as its connections close.
+    """
+
+    def __init__(self, rank: int, count: int) -> None:
+        """Begin; the environment says where the store is (MASTER_ADDR, MASTER_PORT), as `join_group` has found it."""
+        self._rank = rank
+        # Beats of this process since the last one heard.
+        self._missed = dict.fromkeys(range(1, count) if rank == 0 else range(1), 0)
+        self._left = threading.Event()
+        # Two, as a store beyond a cut network does not answer either.
+        self._beating = threading.Thread(target=self._beat, daemon=True)
+        self._beating.start()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def stop(self) -> None:
+        """End, and let others know, if the store still answers."""
+        self._left.set()
+        self._beating.join(1)
+
+    def _beat(self) -> None:
+        restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        # Longer than the other thread waits, so that no answer is silence, and an error a connection that was closed.
+        patience = timedelta(seconds=2 * BEAT * SILENCE)
+        try:
+            # A connection of its own: on the group's a wait for a key would keep beats back.
+            store = dist.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
+            beats = dist.PrefixStore(f"beats {restart}", store)  # type: ignore[attr-defined]
+            heard = dict.fromkeys(self._missed, 0)
+            while not self._left.wait(BEAT):
+                beats.add(str(self._rank), 1)
+                for rank, before in heard.items():
+                    heard[rank] = beats.add(str(rank), 0)
+                    if heard[rank] > before or heard[rank] >= LEFT:
+                        self._missed[rank] = 0
+            beats.add(str(self._rank), LEFT)
+        except RuntimeError:
+            # The process that kept the store has ended, and with it its connections to this one: that is no silence.
+            self._left.set()
+
+    def _listen(self) -> None:
+        while not self._left.wait(BEAT):
+            for rank in self._missed:
+                # Counted and not clocked, so that all may be stopped and go on.
+                self._missed[rank] += 1
+                if self._missed[rank] > SILENCE:
+                    print(
+                        f"maskgraph: process {rank} of this run was not heard of for {BEAT * SILENCE:.0f} s: its "
+                        "machine or the network between has failed; run it again, or let torchrun do so: "
+                        "--max-restarts 1",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+                    os._exit(LOST)
