@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.memory import check_memory
 
 MAX_ENUMERATED = 200_000
 """Most (class, image) pairs that are enumerated with their exact weights."""
@@ -31,7 +33,7 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
         seed: of the draw.
 
     Raises:
-        InputError: a parameter out of range, or a world too large to enumerate.
+        InputError: a parameter out of range, a world too large to enumerate, or images beyond memory.
     """
     if patches < 2 or classes < 2 or not 0 <= flip <= 1:
         raise InputError(
@@ -39,22 +41,29 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
             "0 <= eta <= 1"
         )
     name = f"mixture:n={patches},eta={flip:g},classes={classes}"
-    likelihood = np.full((classes, classes), flip / (classes - 1))
-    np.fill_diagonal(likelihood, 1 - flip)
+    if images is None:
+        # As logarithms: the number itself can have more digits than Python prints.
+        if (patches + 1) * math.log(classes) > math.log(MAX_ENUMERATED):
+            raise InputError(
+                f"{name} has {classes}^{patches + 1} (class, image) pairs, more than the {MAX_ENUMERATED} that are "
+                "enumerated; draw some of its images (see --images)"
+            )
+    elif images < 1:
+        raise InputError(f"images={images}; expected at least 1")
+    else:
+        # Codes, what they are drawn from, and a one-hot patch value of every code.
+        check_memory(
+            8.0 * (5 * images * patches + classes**2), f"{images} images of {name}", "lower --images, n or classes"
+        )
     codebook = np.arange(2.0)[:, None] if classes == 2 else np.eye(classes)
     if images is not None:
-        if images < 1:
-            raise InputError(f"images={images}; expected at least 1")
         rng = np.random.default_rng(seed)
         labels = rng.integers(classes, size=images)
         other = (labels[:, None] + rng.integers(1, classes, size=(images, patches))) % classes
         codes = np.where(rng.random((images, patches)) < flip, other, labels[:, None])
         return make_coded_images(name, codes, labels, codebook=codebook)
-    if classes ** (patches + 1) > MAX_ENUMERATED:
-        raise InputError(
-            f"{name} has {classes ** (patches + 1)} (class, image) pairs, more than the {MAX_ENUMERATED} that are "
-            "enumerated; draw some of its images (see --images)"
-        )
+    likelihood = np.full((classes, classes), flip / (classes - 1))
+    np.fill_diagonal(likelihood, 1 - flip)
     every = np.array(list(itertools.product(range(classes), repeat=patches)))
     codes = np.tile(every, (classes, 1))
     labels = np.repeat(np.arange(classes), len(every))
@@ -66,13 +75,17 @@ def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedIm
     """Read `mixture` or `mixture:n=8,eta=0.3,classes=2` (the values shown are the defaults).
 
     Raises:
-        InputError: an unknown key or a value of the wrong type.
+        InputError: an unknown key, one that is set twice, or a value of the wrong type.
     """
     values: dict[str, float] = {"n": 8, "eta": 0.3, "classes": 2}
+    given: set[str] = set()
     for item in filter(None, spec.partition(":")[2].split(",")):
         key, _, text = item.partition("=")
         if key not in values:
             raise InputError(f"{spec!r} sets {key!r}; a mixture has the keys {', '.join(values)}: mixture:n=8,eta=0.3")
+        if key in given:
+            raise InputError(f"{spec!r} sets {key} twice; set it once")
+        given.add(key)
         try:
             values[key] = float(text) if key == "eta" else int(text)
         except ValueError as error:

@@ -92,9 +92,23 @@ def test_parameters_out_of_range(patches: int, flip: float, classes: int) -> Non
 
 
 def test_too_large_to_enumerate() -> None:
-    with pytest.raises(InputError, match=r"262144 \(class, image\) pairs, more than the 200000.*--images"):
+    with pytest.raises(InputError, match=r"2\^18 \(class, image\) pairs, more than the 200000.*--images"):
         class_mixture(17, 0.3)
     assert len(class_mixture(17, 0.3, images=3).codes) == 3
+
+
+@pytest.mark.parametrize(
+    ("patches", "classes", "images", "message"),
+    [
+        (2, 10**6, None, r"has 1000000\^3 \(class, image\) pairs, more than the 200000"),
+        (10**5, 2, None, r"has 2\^100001 \(class, image\) pairs, more than the 200000"),
+        (2, 10**6, 10, r"10 images of mixture:n=2,.* needs about .*; lower --images, n or classes"),
+        (10**9, 2, 40, r"40 images of mixture:n=1000000000,.* needs about .*; lower --images, n or classes"),
+    ],
+)
+def test_what_memory_cannot_hold_is_refused(patches: int, classes: int, images: int | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        class_mixture(patches, 0.3, classes, images)
 
 
 def test_at_least_one_image() -> None:
@@ -120,6 +134,7 @@ def test_names() -> None:
         ("mixture:eta=", "sets eta to ''; expected a number"),
         ("mixture:eta=x", "sets eta to 'x'; expected a number"),
         ("mixture:n", "sets n to ''; expected an integer"),
+        ("mixture:n=8,n=9", "sets n twice; set it once"),
         ("mixture:eta=nan", "expected n >= 2"),
     ],
 )
