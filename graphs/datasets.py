@@ -16,6 +16,9 @@ from maskgraph.graphs.stored import STORED, Stored, load_stored
 SMALLEST_WEIGHT = 1e-100
 """Least positive weight relative to the largest: masses are divided by square roots and squared further on."""
 
+LARGEST_VALUE = 1e15
+"""Largest size of a pixel or of a patch value: models square and sum them in float32, which ends at 3e38."""
+
 DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7, "cifar10": 4, "cifar100": 4}
 """Patch side in pixels where the user names none: 16 patches an image, 64 for CIFAR."""
 
@@ -78,7 +81,7 @@ def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: 
 
     Args:
         name: shown in results.
-        pixels: (N, H, W) or (N, H, W, C), finite numbers in any range.
+        pixels: (N, H, W) or (N, H, W, C), numbers of a size of at most `LARGEST_VALUE`.
         labels: (N,) integers of any value.
         weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
 
@@ -89,7 +92,7 @@ def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: 
         pixels = pixels[..., None]
     if pixels.ndim != 4 or 0 in pixels.shape:
         raise InputError(f"pixels has shape {pixels.shape}; expected a non-empty (N, H, W) or (N, H, W, C) array")
-    pixels = _finite(pixels, "pixels")
+    pixels = _values(pixels, "pixels")
     classes, classed = _labels(labels, len(pixels))
     kept, weighted = _weights(weights, len(pixels))
     return Images(name, pixels[kept], classed[kept], weighted[kept], classes, weights is None)
@@ -110,7 +113,7 @@ def make_coded_images(
         codes: (N, n) non-negative integers, n >= 2.
         labels: (N,) integers of any value.
         weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
-        codebook: (V, s) finite numbers with V > codes.max(), or None.
+        codebook: (V, s) numbers of a size of at most `LARGEST_VALUE` with V > codes.max(), or None.
         grid: (rows, columns) of the patches; one row when None.
 
     Raises:
@@ -126,7 +129,7 @@ def make_coded_images(
         raise InputError(f"codes contains {codes.max()}, beyond the 64-bit integers; renumber the codes from 0")
     grid = grid or (1, codes.shape[1])
     if codebook is not None:
-        codebook = _finite(codebook, "codebook")
+        codebook = _values(codebook, "codebook")
         if codebook.ndim != 2 or codebook.shape[1] == 0 or len(codebook) <= codes.max():
             raise InputError(
                 f"codebook has shape {codebook.shape} while the largest code is {codes.max()}; "
@@ -228,6 +231,19 @@ def read_images(path: Path) -> dict[str, NDArray[Any]]:
     if "pixels" in arrays and "codebook" in arrays:
         raise InputError(f"{path} holds pixels and a codebook; a codebook goes with codes only: remove it")
     return arrays
+
+
+def _values(array: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """An array as float64 of finite numbers that can be squared and summed."""
+    array = _finite(array, name)
+    size = np.maximum(array.max(initial=0), -array.min(initial=0))
+    if size > LARGEST_VALUE:
+        where = tuple(int(i) for i in np.argwhere(np.abs(array) == size)[0])
+        raise InputError(
+            f"{name} contains {array[where]:g} at {where}; expected numbers of a size of at most {LARGEST_VALUE:g}: "
+            "scale them, such as to 0 to 1"
+        )
+    return array
 
 
 def _finite(array: NDArray[Any], name: str) -> NDArray[np.float64]:

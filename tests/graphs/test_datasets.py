@@ -117,6 +117,11 @@ BAD_ARRAYS: list[tuple[dict[str, NDArray[Any]], str]] = [
     (GOOD_CODES | {"labels": np.array(["a", "b", "a"])}, "labels has dtype <U1; expected integers"),
     (GOOD_PIXELS | {"pixels": NAN}, r"pixels contains nan at \(1, 1, 1, 0\); every value must be finite"),
     (GOOD_PIXELS | {"pixels": np.where(PIXELS == 3, -np.inf, PIXELS)}, r"pixels contains -inf at \(0, 0, 3, 0\)"),
+    (
+        GOOD_PIXELS | {"pixels": np.where(PIXELS == 3, -1e300, PIXELS)},
+        r"pixels contains -1e\+300 at \(0, 0, 3, 0\); .*1e\+15",
+    ),
+    (GOOD_CODES | {"codebook": np.array([[1.0], [2e15]])}, r"codebook contains 2e\+15 at \(1, 0\); .* scale them"),
     (GOOD_PIXELS | {"pixels": PIXELS.astype(complex)}, "pixels has dtype complex128; expected real numbers"),
     (GOOD_PIXELS | {"pixels": PIXELS.astype(str)}, "pixels has dtype <U.*; expected real numbers"),
     (GOOD_PIXELS | {"pixels": PIXELS[0]}, r"pixels has shape \(2, 4\); expected a non-empty \(N, H, W\)"),
