@@ -12,6 +12,7 @@ from maskgraph.empirical.model import Family, FeatureKind, ModelConfig, check_fe
 from maskgraph.empirical.objective import Distance, Target
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, check_mask, mask_distribution
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.graphs.views import View, check_view
 
 Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
@@ -156,9 +157,10 @@ def check_config(config: TrainConfig) -> None:
     config.model((1, 2), 2)
     check_mask(config.mask_kind, config.mask_ratio, config.mask_unit)
     resolve_device(config.device)
-    for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0), ("seed", 0)):
+    for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0)):
         if getattr(config, name) < least:
             raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")
+    check_seed(config.seed)
     if config.accumulate > config.batch:
         raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")
     if not isinstance(config.relative_positions, bool):

@@ -15,7 +15,7 @@ from maskgraph.empirical.stream import FolderReader, Stream, take
 from maskgraph.graphs.datasets import make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, list_folder
-from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
+from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 
 FOLDER = "folder"
 """The dataset that is a folder of images, train/CLASS/ and val/CLASS/, as ImageNet is kept."""
@@ -116,6 +116,7 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
 
 
 def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
+    check_data_dir(data.dataset, data_dir)
     stored = _npz(data.dataset) if data.dataset.endswith(".npz") else load_stored(data.dataset, data_dir)
     rows = _some(data, len(stored.labels), seed)
     if data.dataset in HAS_TEST:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.datasets import CodedImages, Images
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
 
@@ -82,7 +83,8 @@ def fit_codebook(
         seed: of k-means.
 
     Raises:
-        InputError: fewer than two codes, an unknown kind, or more k-means codes than distinct patches.
+        InputError: fewer than two codes, an unknown kind, more k-means codes than distinct patches, or a seed that
+            k-means does not take.
     """
     if kind not in get_args(CodebookKind):
         raise InputError(f"unknown codebook {kind!r}; expected one of {', '.join(get_args(CodebookKind))}")
@@ -102,8 +104,13 @@ def fit_codebook(
         sums = np.stack([np.bincount(code, mass * column) for column in flat.T], axis=1)
         return Codebook(kind, sums / total[:, None], cuts[used[1:] - 1])
     if codes > len(distinct):
-        mend = f"use --codes {len(distinct)} or fewer, or --codebook exact" if len(distinct) > 1 else "all are alike"
-        raise InputError(f"{codes} k-means codes for {len(distinct)} distinct patches; {mend}")
+        if len(distinct) == 1:
+            raise InputError(f"{codes} k-means codes for 1 distinct patch; use --codebook exact, or images that differ")
+        raise InputError(
+            f"{codes} k-means codes for {len(distinct)} distinct patches; use --codes {len(distinct)} or fewer, or "
+            "--codebook exact"
+        )
+    check_seed(seed)
     from sklearn.cluster import KMeans  # slow to import, and wanted here only
 
     fitted = KMeans(codes, n_init=4, random_state=seed).fit(distinct, sample_weight=np.bincount(inverse.ravel(), mass))

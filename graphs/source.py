@@ -22,7 +22,8 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Part, list_folder, read_images
 from maskgraph.graphs.memory import check_memory
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
-from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
+from maskgraph.graphs.seeds import check_seed
+from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 from maskgraph.graphs.synthetic import load_mixture
 
 
@@ -123,14 +124,14 @@ def load_split(source: Source, held_out: float) -> Split:
 
 
 def _load(source: Source) -> Images | CodedImages:
-    if source.seed < 0:
-        raise InputError(f"seed {source.seed}; expected an integer of at least 0 (see --seed)")
+    check_seed(source.seed)
     if source.images is not None and source.images < 1:
         raise InputError(f"images {source.images}; expected at least 1 (see --images)")
     if source.size is not None and not _is_folder(source):
         raise InputError(
             f"size {source.size} of {source.dataset}, which is no folder of images; leave out --image-size"
         )
+    check_data_dir(source.dataset, _directory(source))
     if source.dataset.partition(":")[0] == "mixture":
         data: Images | CodedImages = load_mixture(source.dataset, source.images, source.seed)
     else:
@@ -160,10 +161,12 @@ def _is_folder(source: Source) -> bool:
 def _folder(source: Source, part: Part) -> Images:
     """The images of a part, of the training part those that are drawn."""
     listed = list_folder(Path(source.dataset), part)
-    if source.size is None or source.size < 1:
+    if source.size is None:
         raise InputError(
             f"{source.dataset} holds images of any size; say with --image-size at how many pixels a side they are read"
         )
+    if source.size < 1:
+        raise InputError(f"size {source.size}; expected at least 1 pixel a side (see --image-size)")
     rows = _rows(source, len(listed.labels)) if part == "train" else None
     if rows is None:
         rows = np.arange(len(listed.labels))

@@ -19,6 +19,9 @@ STORED = ("digits", "fashion-mnist", "cifar10", "cifar100")
 HAS_TEST = ("fashion-mnist", "cifar10", "cifar100")
 """Those of them that come with a test part of their own."""
 
+NEEDS_FILES = ("fashion-mnist", "cifar10", "cifar100")
+"""Those of them whose files a directory may be named for; digits come with scikit-learn."""
+
 FASHION_MNIST_DIRS = (Path("/usr/share/datasets/fashion-mnist"), Path("data/fashion-mnist"))
 """Where Fashion-MNIST's IDX files are looked for when no directory is given (the first is Debian's)."""
 
@@ -54,7 +57,8 @@ def load_stored(name: str, data_dir: Path | None = None, held_out: bool = False)
         held_out: the dataset's own test part (`HAS_TEST`) instead of its training part.
 
     Raises:
-        InputError: another name, a test part of a dataset without one, or missing, truncated or malformed files.
+        InputError: another name, a test part of a dataset without one, a directory for a dataset without files, or
+            missing, truncated or malformed files.
     """
     if name not in STORED:
         raise InputError(f"unknown dataset {name!r}; expected one of {', '.join(STORED)}")
@@ -62,11 +66,18 @@ def load_stored(name: str, data_dir: Path | None = None, held_out: bool = False)
         raise InputError(
             f"{name} has no test part of its own, only {', '.join(HAS_TEST)} have; hold images out instead"
         )
+    check_data_dir(name, data_dir)
     if name == "digits":
         return _digits()
     if name == "fashion-mnist":
         return _fashion_mnist(data_dir, "t10k" if held_out else "train")
     return _stored(name, *read_cifar(name, data_dir, held_out))
+
+
+def check_data_dir(name: str, data_dir: Path | None) -> None:
+    """Raise InputError for a directory that nothing of this dataset is read from."""
+    if data_dir is not None and name not in NEEDS_FILES:
+        raise InputError(f"data_dir {data_dir} of {name}, which reads nothing there; leave out --data-dir")
 
 
 def _digits() -> Stored:

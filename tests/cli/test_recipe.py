@@ -165,6 +165,7 @@ def said_by_two(*arguments: str) -> str:
         (["digits", "--workers", "0"], r"workers 0; expected at least 1"),
         (["digits", "--precision", "fp8"], r"unknown precision 'fp8'; expected auto, fp32 or bf16"),
         (["cifar10-tiny", "--data-dir", "/nowhere"], r"/nowhere"),
+        (["digits", "--data-dir", "/nowhere"], r"data_dir /nowhere of digits, which reads nothing there"),
         (["imagenet100-base"], r"say where it is with --data-dir"),
     ],
 )

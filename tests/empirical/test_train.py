@@ -467,7 +467,7 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"decoder_dim": 33}, r"decoder width 33 over 2 heads"),
         ({"diagonal": False, "batch": 1}, r"batches of one image have no pairs without the diagonal"),
         ({"lam": "often"}, r"lam 'often'; expected a number or auto"),
-        ({"seed": -1}, r"seed -1; expected at least 0"),
+        ({"seed": -1}, r"seed -1; expected an integer from 0 to 4294967295"),
         ({"lam": -0.5}, r"lam -0.5; expected a number of at least 0"),
         ({"lr": math.inf}, r"lr inf; expected"),
         ({"weight_decay": math.nan}, r"weight_decay nan; expected"),

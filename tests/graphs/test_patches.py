@@ -211,6 +211,16 @@ def test_more_codes_than_patches() -> None:
         fit_codebook(np.array([[[0.0], [1.0], [2.0], [1.0]]]), uniform(1), "kmeans", 4)
 
 
+def test_patches_that_are_all_alike() -> None:
+    with pytest.raises(InputError, match="4 k-means codes for 1 distinct patch; use --codebook exact"):
+        fit_codebook(np.zeros((2, 4, 1)), uniform(2), "kmeans", 4)
+
+
+def test_a_seed_that_k_means_does_not_take() -> None:
+    with pytest.raises(InputError, match=f"seed {2**32}; expected an integer from 0 to {2**32 - 1}"):
+        fit_codebook(np.array([[[0.0], [1.0]]]), uniform(1), "kmeans", 2, seed=2**32)
+
+
 def test_unknown_codebook() -> None:
     with pytest.raises(InputError, match="unknown codebook 'vq'; expected one of exact, threshold, kmeans"):
         fit_codebook(np.zeros((1, 2, 1)), uniform(1), "vq")  # type: ignore[arg-type]
