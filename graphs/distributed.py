@@ -7,6 +7,7 @@ nothing. Dask moves what it is given as pickles between machines that trust each
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -22,6 +23,9 @@ from maskgraph.graphs.merging import Counts, merged
 TIMEOUT = 10.0
 """Seconds that a scheduler has to answer, and to find a worker."""
 
+ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?([^\s:/\[\]]+|\[[\da-fA-F:.]+\]):(?P<port>\d{1,5})")
+"""Of a scheduler. Dask reads other things as addresses too, and is long in finding that nobody is there."""
+
 BLOCK = 2**22
 """Edges of a task: a second of work or less, so that little is lost with a worker."""
 
@@ -30,6 +34,13 @@ ATTEMPTS = 5
 """Times that what was lost with a worker is counted again."""
 
 LOST = "the scheduler at {!r} has lost all its workers; start some and run it again"
+
+
+def check_address(address: str) -> None:
+    """Raise InputError for what is no address of a scheduler."""
+    read = ADDRESS.fullmatch(address)
+    if read is None or not 0 < int(read["port"]) < 2**16:
+        raise InputError(f"scheduler {address!r}; expected its address, tcp://HOST:PORT (see --scheduler)")
 
 
 class WorkersLostError(ArithmeticError):
@@ -46,9 +57,10 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
         done: told how many tasks of how many are finished.
 
     Raises:
-        InputError: dask is not installed, the scheduler does not answer, or its workers do not fit.
+        InputError: no address, dask is not installed, the scheduler does not answer, or its workers do not fit.
         WorkersLostError: the workers died and none came back.
     """
+    check_address(address)
     try:
         from distributed import Client
     except ImportError as error:

@@ -1,7 +1,7 @@
 """The command line: parse, run one command, turn bad input into one sentence and an exit code.
 
-Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input; 3 training diverged
-or the system refused to write; 130 interrupted.
+Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input, or nowhere to write; 3 training diverged;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from maskgraph.theory.ranks import local_rank, processes, rank
 
 OK, VIOLATED, FAILED, INTERRUPTED = 0, 1, 3, 130
 
+STDOUT, STDERR = 1, 2
+"""Numbers of the streams."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
@@ -28,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: of the command; those of the process when None.
     """
+    _reopen()
     options = _parse(arguments)
     try:
         # Slow to import, and only when there is something to do: --help answers at once.
@@ -50,9 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as failure:
-        print(f"maskgraph: {failure}; free some space or write elsewhere, then repeat", file=sys.stderr)
+        print(f"maskgraph: error: {failure}; free some space or write elsewhere, then repeat", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return BAD_INPUT
+
+
+def _reopen() -> None:
+    """Give a process that was started with closed streams some that swallow what it says."""
+    # The next file that is opened would get the number of what is closed, and hear what is written there.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(handle)
+    for number, name in ((STDOUT, "stdout"), (STDERR, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w"))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -20,7 +20,7 @@ from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
-from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim
+from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim, check_positive
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.engine import Engine, Host
 from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
@@ -55,6 +55,12 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     progress = Progress("bound")
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
+    if options.dim is not None:
+        check_positive(options.dim)
+    if options.scheduler is not None:
+        from maskgraph.graphs.distributed import check_address
+
+        check_address(options.scheduler)
     images = _coded(options, options.mask_ratio)
     if options.bootstrap is not None:
         check_bootstrap(images, options.bootstrap)

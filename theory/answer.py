@@ -162,6 +162,12 @@ def answer(
     }
 
 
+def check_positive(dim: int) -> None:
+    """Raise InputError for a K that is too small for any graph."""
+    if dim < 1:
+        raise InputError(f"dimension {dim}; expected at least 1 (see --dim)")
+
+
 def check_dim(graph: MaskGraph, dim: int) -> None:
     """Raise InputError unless 1 <= K <= N1: features of N1 views span no more."""
     most = len(graph.p1)

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory import assumptions, bounds
+from maskgraph.theory.answer import check_positive
 from maskgraph.theory.check import Check
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.small_worlds import SMALL_WORLDS
@@ -85,8 +87,10 @@ def falsify(
         seed: of the random starts.
 
     Raises:
-        InputError: a graph too large or without values, a name that is no needed assumption of the statement.
+        InputError: a graph too large or without values, a name that is no needed assumption of the statement, or a
+            seed out of range.
     """
+    check_seed(seed)
     needed = {one.name for one in statement.assumptions if one.needed}
     if unknown := set(dropped) - needed:
         raise InputError(f"{statement.number} does not need {sorted(unknown)}; it needs {sorted(needed) or 'nothing'}")
@@ -134,8 +138,7 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
     Raises:
         InputError: a dimension or an L that is not positive.
     """
-    if dim < 1:
-        raise InputError(f"dimension {dim}; expected at least 1 (see --dim)")
+    check_positive(dim)
     bounds.check_constants(lipschitz, None, 0.0)
     has_lipschitz = any(one.name == assumptions.LIPSCHITZ.name for one in statement.assumptions)
     worlds = {}

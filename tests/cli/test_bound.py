@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from PIL import Image
 
 from maskgraph.cli import main
 from tests.cli.refusal import assert_refused
+
+ROOT = Path(__file__).parents[2]
 
 KEYS = {
     *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
@@ -190,7 +194,7 @@ BAD = [
     (("digits",), r"required: --mask-ratio"),
     (("digits", "--mask-ratio", "0.5", "--patch", "3"), r"patch size 3 does not divide the 8x8 image; choose one of"),
     (("digits", "--mask-ratio", "0.5", "--max-masks", "2", "--dim", "99999"), r"dimension 99999 for a graph of"),
-    (("digits", "--mask-ratio", "0.5", "--dim", "0"), r"dimension 0"),
+    (("digits", "--mask-ratio", "0.5", "--dim", "0"), r"dimension 0; expected at least 1"),
     (("digits", "--mask-ratio", "0.5", "--max-masks", "0"), r"max_masks 0; at least 1"),
     (("digits", "--mask-ratio", "0.5", "--view", "up"), r"unknown view 'up'; expected one of positional"),
     (("digits", "--mask-ratio", "0.5", "--hop", "up"), r"unknown hop 'up'; expected one of target, image"),
@@ -204,6 +208,10 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--lambda", "-1"), r"lambda -1; expected a positive"),
     (("digits", "--mask-ratio", "0.5", "--epsilon", "-1"), r"epsilon -1; expected a number of at least 0"),
     (("digits", "--mask-ratio", "0.5", "--seed", "-1"), r"seed -1; expected"),
+    (
+        ("digits", "--mask-ratio", "0.5", "--seed", str(2**32)),
+        r"seed 4294967296; expected an integer from 0 to 4294967295",
+    ),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "0"), r"bootstrap 0; expected a number of resamples"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "-3"), r"bootstrap -3; expected"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"invalid int value: '2.5'"),
@@ -215,6 +223,9 @@ BAD = [
     (("mixture:n=x", "--mask-ratio", "0.5"), r"sets n to 'x'; expected an integer"),
     (("mixture:n=40", "--mask-ratio", "0.5"), r"more than the 200000 that are enumerated"),
     (("mixture", "--mask-ratio", "0.5", "--codes", "3"), r"made of codes already"),
+    (("digits", "--mask-ratio", "0.5", "--data-dir", "no"), r"data_dir no of digits, which reads nothing there; leave"),
+    (("mixture", "--mask-ratio", "0.5", "--data-dir", "no"), r"data_dir no of mixture, which reads nothing there"),
+    ((".", "--mask-ratio", "0.5", "--image-size", "8", "--data-dir", "no"), r"data_dir no of \., which reads nothing"),
     (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", "nowhere"), r"looked for in nowhere"),
 ]
 
@@ -224,6 +235,16 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert_refused(capsys, message, "bound", *arguments)
+
+
+def test_a_dimension_below_1_stops_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError("images were loaded")
+
+    monkeypatch.setattr("maskgraph.commands.load_coded", load)
+    assert_refused(capsys, "dimension -1; expected at least 1", "bound", "digits", "--mask-ratio", "0.5", "--dim", "-1")
 
 
 def test_a_dimension_too_large_for_one_ratio_stops_before_any_solve(
@@ -259,6 +280,28 @@ def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.Cap
     assert "the tail is trivially |A|_F^2 - 1" in told
 
 
+def redirected(how: str) -> subprocess.CompletedProcess[str]:
+    """A small bound whose streams a shell redirects."""
+    command = [sys.executable, "-m", "maskgraph", "bound", "mixture:n=4", "--mask-ratio", "0.5", "--dim", "2"]
+    shell = ["sh", "-c", f'exec "$@" {how}', "sh", *command]
+    return subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("how", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_hear_nothing_and_stop_nothing(how: str) -> None:
+    done = redirected(how)
+    assert done.returncode == 0, done.stderr
+    assert ("alpha" in done.stdout) == (how == "2>&-")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_cannot_be_written_is_one_sentence_and_exit_code_2() -> None:
+    done = redirected("> /dev/full")
+    assert done.returncode == 2, done.stderr
+    assert "maskgraph: error: [Errno 28] No space left on device; free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for label in ("ant", "cat"):
@@ -274,6 +317,9 @@ def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytes
     assert all(6 <= count <= 60 for count in found["ratios"][0]["vertices"])
     assert main(["verify", *options]) == 0
     assert "untrained" in capsys.readouterr().out
+    assert_refused(
+        capsys, "size 0; expected at least 1 pixel", "bound", str(tmp_path), "--image-size", "0", "--mask-ratio", "0.5"
+    )
     assert_refused(capsys, "say with --image-size", "bound", str(tmp_path), "--patch", "4", "--mask-ratio", "0.5")
 
 

@@ -21,6 +21,7 @@ from maskgraph.graphs.edges import edges
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View
+from tests.cli.refusal import assert_refused
 from tests.graphs.test_counting import clustered, same
 from tests.strategies import VIEWS
 
@@ -134,7 +135,19 @@ def test_a_killed_worker_changes_nothing_and_none_left_is_an_error(
         distributed.count_on(cluster.address, found)
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere:1:2"])
+@pytest.mark.parametrize("address", ["foo", "nowhere:1:2", "foo://a:1", "tcp://a", "tcp://:9", "tcp://a:x", "a:65536"])
+def test_what_is_no_address_is_refused_before_anything_is_loaded(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*_: object) -> None:
+        raise AssertionError("images were loaded")
+
+    monkeypatch.setattr("maskgraph.commands.load_coded", load)
+    message = f"scheduler '{address}'; expected its address, tcp://HOST:PORT"
+    assert_refused(capsys, message, "bound", "mixture:n=4", "--mask-ratio", "0.5", "--scheduler", address)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "tcp://[::1]:9"])
 def test_a_scheduler_that_does_not_answer(
     address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -247,6 +247,8 @@ def test_what_cannot_be_searched() -> None:
         falsify(statement("S1"), mask_graph(big, mask_set(mask_distribution("uniform", big.grid, 0.25)), "positional"))
     with pytest.raises(InputError, match="dimension 0; expected at least 1"):
         tightness(statement("S1"), 0, 1.0)
+    with pytest.raises(InputError, match="seed -1; expected an integer from 0 to 4294967295"):
+        tightness(statement("S1"), 2, 1.0, seed=-1)
     with pytest.raises(InputError, match="Lipschitz constant 0; expected a positive number"):
         tightness(statement("S1"), 2, 0.0)
 
