@@ -84,12 +84,14 @@ def check_usable(graph: MaskGraph, outputs: Outputs, context: str = "") -> None:
     for fault in outputs.faults(graph).values():
         raise InputError(context + fault)
     if outputs.f is not None:
-        norm = np.linalg.norm(np.asarray(outputs.f, dtype=np.float64), axis=1)
+        with np.errstate(over="ignore"):
+            norm = np.linalg.norm(np.asarray(outputs.f, dtype=np.float64), axis=1)
         bad = np.flatnonzero(~(np.isfinite(norm) & (norm > 0)))
         if len(bad):
+            mend = "look for dead units, or add a bias" if norm[bad[0]] == 0 else "scale f down"
             raise InputError(
                 f"{context}f has norm {norm[bad[0]]:g} at view {bad[0]} ({len(bad)} of {len(norm)} views in all); "
-                "expected a norm above 0, as the theorems take f at unit norm: look for dead units, or add a bias"
+                f"expected a finite norm above 0, as the theorems take f at unit norm: {mend}"
             )
 
 

@@ -272,9 +272,13 @@ ENCODERS: list[tuple[str, Any, str]] = [
     (
         "zero",
         lambda x: np.eye(len(x))[:, 1:],
-        r"f has norm 0 at view 0 \(1 of 30 .*expected a norm above 0.*dead units",
+        r"f has norm 0 at view 0 \(1 of 30 .*expected a finite norm above 0.*dead units",
     ),
-    ("huge", lambda x: np.full((len(x), 2), 1e300), r"f has norm inf at view 0"),
+    (
+        "huge",
+        lambda x: np.full((len(x), 2), 1e300),
+        r"f has norm inf at view 0 .*expected a finite norm above 0.*: scale f down$",
+    ),
     ("none", lambda x: None, r"the encoder returned None; return one array, one row a view"),
     ("tuple", lambda x: (x, x), r"the encoder returned a tuple; return one array"),
     ("ragged", lambda x: [[1.0], [1.0, 2.0]], r"the encoder returned a list that is no array \(setting .*; return one"),
@@ -286,6 +290,11 @@ ENCODERS: list[tuple[str, Any, str]] = [
     ("complex", lambda x: np.ones((len(x), 2)) * 1j, r"the encoder returned a ndarray of dtype complex128"),
     ("number", 3, r"the encoder is an int; expected a function or a torch module, or Outputs"),
 ]
+
+
+def test_a_norm_that_overflows_is_refused_without_a_warning_beside_it() -> None:
+    with pytest.raises(InputError, match="f has norm inf at view 0"):
+        assert_holds(a_world(), lambda x: np.full((len(x), 2), 1e300))
 
 
 @pytest.mark.parametrize(("encoder", "message"), [case[1:] for case in ENCODERS], ids=[case[0] for case in ENCODERS])
