@@ -35,7 +35,7 @@ from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import MaskDistribution, mask_distribution, mask_set
+from maskgraph.graphs.masks import check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.source import Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
@@ -79,7 +79,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     if split.train.codebook is None:
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     device = resolve_device(plan.train.device)
-    _check_ratios(plan, split.train)
+    check_ratios(plan.graph.mask, split.train.grid, plan.graph.mask_ratios, plan.graph.mask_unit)
 
     def check() -> None:
         for config in plan.runs():
@@ -117,12 +117,9 @@ def _rounds(plan: Plan, directory: Path, jobs: list[Job]) -> list[list[Job]]:
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
     """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
-    graph = mask_graph(images, mask_set(_masks(images, plan, ratio), plan.graph.max_masks, plan.source.seed), view)
+    distribution = mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
+    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
     return dataclasses.replace(graph, targets=_normalised(images)) if plan.train.target == "normalised" else graph
-
-
-def _masks(images: CodedImages, plan: Plan, ratio: float) -> MaskDistribution:
-    return mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
 
 
 def _normalised(images: CodedImages) -> NDArray[np.float64]:
@@ -170,18 +167,6 @@ def _outputs(plan: Plan, directory: Path, job: Job) -> list[Path]:
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
     return directory / "models" / f"{run_name(config)}.safetensors"
-
-
-def _check_ratios(plan: Plan, images: CodedImages) -> None:
-    """Refuse two ratios that keep the same number of patches: one model under two names."""
-    kept: dict[int, float] = {}
-    for ratio in plan.graph.mask_ratios:
-        count = _masks(images, plan, ratio).kept
-        if count in kept:
-            raise InputError(
-                f"mask ratios {kept[count]:g} and {ratio:g} both keep {count} of {images.patches} patches; drop one"
-            )
-        kept[count] = ratio
 
 
 def _do(table: dict[str, Any], directory: Path, job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
@@ -148,6 +149,35 @@ def check_mask(kind: str, mask_ratio: float, unit: int = 1) -> None:
     if unit < 1:
         raise InputError(f"mask unit {unit}; expected the side of a square in patches, at least 1")
     kept_patches(2, mask_ratio)
+
+
+def check_ratios(kind: MaskKind, grid: tuple[int, int], mask_ratios: Sequence[float], unit: int = 1) -> None:
+    """Refuse two ratios that keep the same number of patches: one graph under two names.
+
+    Raises:
+        InputError: naming them; or whatever makes no mask distribution of one of them.
+    """
+    found: dict[int, float] = {}
+    for ratio in mask_ratios:
+        masks = mask_distribution(kind, grid, ratio, unit)
+        if masks.kept in found:
+            raise InputError(
+                f"mask ratios {found[masks.kept]:g} and {ratio:g} both keep {masks.kept} of {masks.patches} patches; "
+                "drop one"
+            )
+        found[masks.kept] = ratio
+
+
+def check_ratio_of(masks: MaskSet, mask_ratio: float) -> None:
+    """Raise InputError for a ratio at which no distribution, in units of any side, keeps as many patches as these."""
+    kept, dropped = masks.kept.shape[1], masks.dropped.shape[1]
+    n = kept + dropped
+    squares = [side**2 for side in range(1, math.isqrt(n // 2) + 1) if n % side**2 == 0]
+    if kept not in {square * kept_patches(n // square, mask_ratio) for square in squares}:
+        raise InputError(
+            f"mask ratio {mask_ratio:g} for masks that keep {kept} of {n} patches; expected the one that they were "
+            f"made at, such as {dropped / n:g}"
+        )
 
 
 def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 0) -> MaskSet:

@@ -10,6 +10,7 @@ import numpy as np
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.engine import HOST, Engine
 from maskgraph.theory.spectrum import Told, spectrum
@@ -104,7 +105,7 @@ def answer(
 
     Args:
         graph: the mask graph at this ratio.
-        mask_ratio: ρ, repeated in the answer.
+        mask_ratio: ρ that the graph's masks were made at, repeated in the answer.
         dim: K, the dimension of the encoder's feature.
         hop: which positive pairs A, φ, intra and inter are over. The bounds are evaluated on that A; only for
             `target` do they bound L_U-MAE, for `image` they bound the same expression in that hop's alignment.
@@ -114,8 +115,9 @@ def answer(
         engine: where large components are solved.
 
     Raises:
-        InputError: K beyond N1.
+        InputError: a ratio that keeps another number of patches than the graph's masks, or K beyond N1.
     """
+    check_ratio_of(graph.masks, mask_ratio)
     constants = constants or Constants()
     check_dim(graph, dim)
     A = augmentation_graph(graph, hop)

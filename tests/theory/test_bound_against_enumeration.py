@@ -248,6 +248,16 @@ def test_risks_do_not_depend_on_where_zero_is(offset: float) -> None:
     assert risks(offset) == pytest.approx(risks(0.0), abs=CONTRACT)
 
 
+@pytest.mark.parametrize("ratio", [0.25, 0.9])
+def test_a_ratio_of_other_masks(ratio: float) -> None:
+    graph = FIXED_WORLDS["four classes"].graph(2, "sequence")
+    message = f"mask ratio {ratio} for masks that keep 2 of 5 patches; expected the one .* made at, such as 0.6"
+    with pytest.raises(InputError, match=message):
+        answer(graph, ratio, 1)
+    with pytest.raises(InputError, match=r"mask ratio 2 is outside \(0, 1\)"):
+        answer(graph, 2, 1)
+
+
 @pytest.mark.parametrize("dim", [0, -1, 4, 100])
 def test_dimension_out_of_range(dim: int) -> None:
     graph = FIXED_WORLDS["equal values under two codes"].graph(1, "sequence")
