@@ -72,19 +72,19 @@ def claim(
     directory, precision = path.parent, resolve_precision(plan["train"]["precision"], device)
     first = group is None or group.rank == 0
     with ExitStack() as stack:
-        held, stored = False, None
+        has, stored = False, None
 
         def look() -> None:
-            nonlocal held, stored
+            nonlocal has, stored
             if first and directory.is_dir():
-                stack.enter_context(_held(directory))
-                held = True
+                stack.enter_context(held(directory))
+                has = True
             stored = _stored(path, plan, canonical, resume, precision, grows)
             check()
 
         def begin() -> None:
-            if first and not held:
-                stack.enter_context(_held(directory))
+            if first and not has:
+                stack.enter_context(held(directory))
                 if path.exists():
                     raise InputError(f"another command has just begun in {directory}; choose another --out")
             if first:
@@ -174,7 +174,7 @@ def _write(
 
 
 @contextmanager
-def _held(directory: Path) -> Iterator[None]:
+def held(directory: Path) -> Iterator[None]:
     """Keep a directory, made where it is not there, for this command; the end of the process, however, lets go of it.
 
     Raises:
@@ -194,7 +194,7 @@ def _held(directory: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
-                    f"another command is at work in {directory}; wait for its end, or choose another --out"
+                    f"another command is at work in {directory}; wait for its end, or choose another directory"
                 ) from None
         yield
     finally:

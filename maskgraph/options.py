@@ -23,6 +23,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+def path(text: str) -> str:
+    """A type of options: a path, which is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is no path; expected that of a directory or of a file")
+    return text
+
+
 def command(commands: argparse._SubParsersAction[Parser], module: str, name: str, summary: str, text: str) -> Parser:
     """A parser of a command that the function `name` of `module` runs."""
     parser = commands.add_parser(
@@ -59,7 +66,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--image-size", type=int, metavar="S", help="side in pixels that the images of a folder are read at"
     )
     group.add_argument(
-        "--data-dir", metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
+        "--data-dir", type=path, metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
     )
     group.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
 
@@ -95,7 +102,7 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Where a run is written, and how it is worked on."""
-    parser.add_argument("--out", metavar="DIR", help="where the run is written (runs/NAME)")
+    parser.add_argument("--out", type=path, metavar="DIR", help="where the run is written (runs/NAME)")
     parser.add_argument(
         "--resume", action="store_true", help="finish the run that is in --out, or add seeds and methods to it"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command
+from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command, path
 
 MODULE = "maskgraph.commands"
 
@@ -141,7 +141,9 @@ How near it comes is the statement's achieved tightness; a model that breaks one
         "--lipschitz", type=float, default=1.0, metavar="L", help="the models' least L, on squared distances (1)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the starts (0)")
-    parser.add_argument("--counterexamples", metavar="FILE", help="write a counterexample for each dropped assumption")
+    parser.add_argument(
+        "--counterexamples", type=path, metavar="FILE", help="write a counterexample for each dropped assumption"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
@@ -167,4 +169,6 @@ by any of it.
         help="positional-views, rho-symmetry, head-not-tail, target-side-label-error, inter-class-mass, image-hop, "
         "uniformity-is-rank, finite-samples, bootstrap-coverage (all)",
     )
-    parser.add_argument("--out", default="findings", metavar="DIR", help="where the pages are written (findings)")
+    parser.add_argument(
+        "--out", type=path, default="findings", metavar="DIR", help="where the pages are written (findings)"
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskgraph.commands import OK, print_json, source_of
+from maskgraph.empirical.claim import held
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group, TorchGroup
@@ -85,18 +86,23 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _report(run: Path) -> list[Path]:
-    """The figures and the page of a study or of a recipe."""
+    """The figures and the page of a study or of a recipe.
+
+    Raises:
+        InputError: another command is at work in the directory, or it holds nothing to draw.
+    """
     # Slow to import, and wanted here only: what is refused, or trained by others, draws nothing.
     from maskgraph.figures.recipe_report import write_recipe_report
     from maskgraph.figures.report import write_report
 
-    return write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run)
+    with held(run):
+        return write_recipe_report(run) if (run / "recipe.json").exists() else write_report(run)
 
 
 def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -> int:
     name = f"recipe-{Path(options.recipe).stem}"
     directory = _directory(options, name)
-    data_dir = Path(options.data_dir) if options.data_dir else None
+    data_dir = None if options.data_dir is None else Path(options.data_dir)
     first = group is None or group.rank == 0
     progress = Progress(name) if first else _silent
     with _resumable(directory):
@@ -123,7 +129,7 @@ def _silent(done: int, total: int, label: str, share: float) -> None:
 def _directory(options: argparse.Namespace, name: str) -> Path:
     if options.workers < 1:
         raise InputError(f"workers {options.workers}; expected at least 1")
-    return Path(options.out) if options.out else Path("runs") / name
+    return Path("runs") / name if options.out is None else Path(options.out)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import Parser, add_data, add_graph, add_run, command
+from maskgraph.options import Parser, add_data, add_graph, add_run, command, path
 
 MODULE = "maskgraph.training_commands"
 
@@ -141,7 +141,9 @@ what pixels, random networks and features of nothing score. Interrupted, it goes
 A folder of images holds train/CLASS/ and val/CLASS/.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="NAME|FILE.toml", help="the recipe; none: list them")
-    parser.add_argument("--data-dir", metavar="DIR", help="where the dataset's files lie, or the folder of images")
+    parser.add_argument(
+        "--data-dir", type=path, metavar="DIR", help="where the dataset's files lie, or the folder of images"
+    )
     parser.add_argument(
         "--methods", nargs="+", metavar="M", help="some of mae, u-mae, simmim, u-simmim (the recipe's own)"
     )

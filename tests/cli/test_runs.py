@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from maskgraph.cli import main
+from maskgraph.empirical.claim import held
 from maskgraph.theory.statements import STATEMENTS
 from tests.cli.refusal import assert_refused
 
@@ -214,6 +215,7 @@ BAD = [
     (("train", "digits", "--mask-ratio", "0.5", "--seeds", "0"), "seeds 0; expected at least 1"),
     (("train", "digits", "--mask-ratio", "0.5", "--workers", "0"), "workers 0; expected at least 1"),
     (("train", "digits", "--mask-ratio", "0.5", "--out", "/dev/null/x"), "cannot be written .*; choose another"),
+    (("train", "digits", "--mask-ratio", "0.5", "--out", ""), "argument --out: '' is no path; expected"),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("verify", "nothing"), "unknown dataset 'nothing'"),
     (("report", "nothing"), "nothing is no directory; expected that of a run"),
@@ -231,6 +233,13 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     assert_refused(capsys, message, *arguments)
     assert not list(tmp_path.iterdir()), "nothing is written before the input is known to be good"
+
+
+def test_no_report_is_written_where_another_command_is_at_work(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, written = run / "report.html", (run / "report.html").stat().st_mtime_ns
+    with held(run):
+        assert_refused(capsys, "another command is at work in .*; wait for its end", "report", str(run))
+    assert page.stat().st_mtime_ns == written
 
 
 def test_a_directory_of_something_else_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
