@@ -14,7 +14,7 @@ from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import check_mask, mask_distribution, mask_set
+from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import check_view
@@ -62,6 +62,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
 
         check_address(options.scheduler)
     images = _coded(options, options.mask_ratio)
+    check_ratios(options.mask, images.grid, options.mask_ratio, options.mask_unit)
     if options.bootstrap is not None:
         check_bootstrap(images, options.bootstrap)
     resamples = options.bootstrap or 0

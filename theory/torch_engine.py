@@ -21,6 +21,10 @@ SLAB = 2**24
 KINDS: dict[Any, torch.dtype] = {np.float32: torch.float32, np.float64: torch.float64}
 
 
+DEVICES = ("cpu", "cuda")
+"""Kinds of device; torch knows others, which have not all that a solve needs."""
+
+
 class TorchEngine:
     """Torch tensors on one device and torch's sparse products."""
 
@@ -34,6 +38,8 @@ class TorchEngine:
         Raises:
             InputError: a device that this machine, or this torch, does not have.
         """
+        if device.partition(":")[0] not in DEVICES:
+            raise InputError(f"unknown device {device!r}; expected {' or '.join(DEVICES)}")
         try:
             self._device = torch.device(device)
             torch.empty(1, device=self._device)

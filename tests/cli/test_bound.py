@@ -195,6 +195,8 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--patch", "3"), r"patch size 3 does not divide the 8x8 image; choose one of"),
     (("digits", "--mask-ratio", "0.5", "--max-masks", "2", "--dim", "99999"), r"dimension 99999 for a graph of"),
     (("digits", "--mask-ratio", "0.5", "--dim", "0"), r"dimension 0; expected at least 1"),
+    (("digits", "--mask-ratio", "0.5", "0.5"), r"mask ratios 0.5 and 0.5 both keep 8 of 16 patches; drop one"),
+    (("digits", "--mask-ratio", "0.5", "0.51"), r"mask ratios 0.5 and 0.51 both keep 8 of 16 patches; drop one"),
     (("digits", "--mask-ratio", "0.5", "--max-masks", "0"), r"max_masks 0; at least 1"),
     (("digits", "--mask-ratio", "0.5", "--view", "up"), r"unknown view 'up'; expected one of positional"),
     (("digits", "--mask-ratio", "0.5", "--hop", "up"), r"unknown hop 'up'; expected one of target, image"),
@@ -226,6 +228,7 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--data-dir", "no"), r"data_dir no of digits, which reads nothing there; leave"),
     (("mixture", "--mask-ratio", "0.5", "--data-dir", "no"), r"data_dir no of mixture, which reads nothing there"),
     ((".", "--mask-ratio", "0.5", "--image-size", "8", "--data-dir", "no"), r"data_dir no of \., which reads nothing"),
+    (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", ""), r"argument --data-dir: '' is no path; expected"),
     (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", "nowhere"), r"looked for in nowhere"),
 ]
 
@@ -271,6 +274,9 @@ def test_a_device_that_is_not_there_is_refused(coded: str, capsys: pytest.Captur
     error = capsys.readouterr().err
     assert "device 'cuda:99' cannot be used" in error
     assert "Traceback" not in error
+    for device in ("foo", "meta"):
+        message = f"unknown device '{device}'; expected cpu or cuda$"
+        assert_refused(capsys, message, "bound", coded, "--mask-ratio", "0.5", "--device", device)
 
 
 def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
