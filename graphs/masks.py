@@ -184,10 +184,10 @@ def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 
     """Every mask if there are at most `max_masks`, else that many distinct ones drawn from the seed.
 
     Raises:
-        InputError: `max_masks` below 1.
+        InputError: `max_masks` below 1, or no integer.
     """
-    if max_masks < 1:
-        raise InputError(f"max_masks {max_masks}; at least 1 mask is needed (see --max-masks)")
+    if max_masks < 1 or max_masks != int(max_masks):
+        raise InputError(f"max_masks {max_masks}; expected an integer of at least 1 (see --max-masks)")
     total = distribution.total
     if total <= max_masks:
         return make_mask_set(distribution.enumerate(), distribution.patches, total)

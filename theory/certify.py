@@ -61,11 +61,17 @@ def certify(
         engine: where to compute.
 
     Raises:
-        InputError: k out of range, or vectors of another length.
+        InputError: k out of range, or vectors of another length or not finite.
     """
     vertices = graph.B.shape[0]
     if vectors.ndim != 2 or len(vectors) != vertices:
         raise InputError(f"vectors of shape {vectors.shape} for a graph of {vertices} views; expected ({vertices}, p)")
+    if not np.isfinite(vectors).all():
+        row, column = np.argwhere(~np.isfinite(vectors))[0]
+        raise InputError(
+            f"vectors contains {vectors[row, column]} at ({row}, {column}); expected finite numbers: look for a solve "
+            "that failed"
+        )
     if not 1 <= k <= vertices:
         raise InputError(f"dimension {k} for a graph of {vertices} views; expected 1 to {vertices} (see --dim)")
     factor = Factor(graph.B)

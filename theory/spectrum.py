@@ -76,12 +76,14 @@ def spectrum(
         tell: told, before any solve, how many components there are and for which k the answer is trivial.
 
     Raises:
-        InputError: k out of range, or a basis beyond memory.
+        InputError: k out of range or no integer, or a basis beyond memory.
         ConvergenceError: an iterative solve did not converge; the message has the interval that it reached.
     """
     vertices = graph.B.shape[0]
-    if not 1 <= k <= vertices:
-        raise InputError(f"dimension {k} for a graph of {vertices} views; expected 1 to {vertices} (see --dim)")
+    if not 1 <= k <= vertices or k != int(k):
+        raise InputError(
+            f"dimension {k} for a graph of {vertices} views; expected an integer from 1 to {vertices} (see --dim)"
+        )
     split = components(graph.B)
     if tell:
         tell(told(split, k))

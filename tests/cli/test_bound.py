@@ -197,7 +197,7 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--dim", "0"), r"dimension 0; expected at least 1"),
     (("digits", "--mask-ratio", "0.5", "0.5"), r"mask ratios 0.5 and 0.5 both keep 8 of 16 patches; drop one"),
     (("digits", "--mask-ratio", "0.5", "0.51"), r"mask ratios 0.5 and 0.51 both keep 8 of 16 patches; drop one"),
-    (("digits", "--mask-ratio", "0.5", "--max-masks", "0"), r"max_masks 0; at least 1"),
+    (("digits", "--mask-ratio", "0.5", "--max-masks", "0"), r"max_masks 0; expected an integer of at least 1"),
     (("digits", "--mask-ratio", "0.5", "--view", "up"), r"unknown view 'up'; expected one of positional"),
     (("digits", "--mask-ratio", "0.5", "--hop", "up"), r"unknown hop 'up'; expected one of target, image"),
     (("digits", "--mask-ratio", "0.5", "--mask", "up"), r"unknown mask distribution 'up'"),

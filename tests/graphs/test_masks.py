@@ -134,8 +134,9 @@ def test_enumerated_up_to_the_limit(limit: int, exhaustive: bool) -> None:
 
 
 def test_at_least_one_mask() -> None:
-    with pytest.raises(InputError, match="max_masks 0; at least 1 mask is needed"):
-        mask_set(MaskDistribution("uniform", (2, 2), 2), max_masks=0)
+    for limit in (0, 2.5):
+        with pytest.raises(InputError, match=f"max_masks {limit}; expected an integer of at least 1"):
+            mask_set(MaskDistribution("uniform", (2, 2), 2), max_masks=limit)  # type: ignore[arg-type]
 
 
 def test_sample_of_a_huge_distribution() -> None:

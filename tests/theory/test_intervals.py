@@ -106,6 +106,14 @@ def test_a_solver_that_lost_copies_is_told_from_one_that_did_not() -> None:
     assert bad.nu >= 1 - 1e-9
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_vectors_that_are_not_finite(value: float) -> None:
+    vectors = np.ones((5, 2))
+    vectors[3, 1] = value
+    with pytest.raises(InputError, match=rf"vectors contains {value} at \(3, 1\); expected finite numbers"):
+        certify(joint_augmentation(random_joint(np.random.default_rng(1), 5, 7)), vectors, 2)
+
+
 @pytest.mark.parametrize(("k", "rows", "message"), [(0, 5, "dimension 0"), (6, 5, "dimension 6"), (2, 4, "shape")])
 def test_bad_input(k: int, rows: int, message: str) -> None:
     graph: AugmentationGraph = joint_augmentation(random_joint(np.random.default_rng(1), 5, 7))
