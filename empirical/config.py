@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -179,6 +180,19 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(f"drop_path {config.drop_path:g}; expected a probability in [0, 1), such as 0.1")
     if not config.diagonal and config.batch + config.queue < 2:
         raise InputError("batches of one image have no pairs without the diagonal; raise batch or queue")
+
+
+def check_decoders(configs: Sequence[TrainConfig]) -> None:
+    """Raise InputError for the size of a decoder that none of some trainings has: SimMIM's has none."""
+    if any(config.family == "mae" for config in configs):
+        return
+    for config in configs:
+        for name in ("decoder_dim", "decoder_depth"):
+            if (value := getattr(config, name)) is not None:
+                raise InputError(
+                    f"{name} {value} of {config.method}, whose decoder is one linear layer; leave it out, or use mae "
+                    "or u-mae"
+                )
 
 
 def _check_named(config: TrainConfig) -> None:

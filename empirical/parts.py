@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.pixels import Pixels, channel_statistics
+from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
 from maskgraph.graphs.datasets import make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError
@@ -108,10 +109,7 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
         InputError: data that cannot be loaded, too few images, or images that cannot be cut into such patches.
     """
     parts = _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
-    if len(np.unique(parts.train.labels)) < 2:
-        raise InputError(
-            f"all images of {parts.train.name} are of one class, which any probe knows; expected two or more"
-        )
+    check_classes(parts.train.name, parts.train.labels)
     return parts
 
 

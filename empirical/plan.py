@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
 from maskgraph.empirical.stack import check_stack, stacks
 from maskgraph.empirical.typed import check_tables, read_toml, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
@@ -106,6 +106,7 @@ def check_plan(plan: Plan) -> Plan:
         check_mask(plan.graph.mask, ratio, plan.graph.mask_unit)
     for config in plan.runs():
         check_config(config)
+    check_decoders(plan.runs())
     if plan.stack > 1:
         for together in stacks(plan.runs(), plan.stack):
             check_stack(together)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.spectra import unit
 from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View, arrange, known_positions
 
 NEIGHBOURS = 5
@@ -47,6 +48,12 @@ class ProbeScores:
     linear: float
     knn: float
     few_shot: float
+
+
+def check_classes(name: str, labels: NDArray[np.int64]) -> None:
+    """Raise InputError for images of one class, which any probe knows."""
+    if len(np.unique(labels)) < 2:
+        raise InputError(f"all images of {name} are of one class, which any probe knows; expected two or more")
 
 
 def full_features(model: MaskedModel, images: CodedImages, view: View, kind: FeatureKind) -> NDArray[np.float64]:

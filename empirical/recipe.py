@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from maskgraph.empirical.config import Method, TrainConfig, check_config
+from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
 from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
@@ -251,6 +251,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
         raise InputError(f"view {recipe.train.view}; networks on pixels know positions: leave view out")
     for config in recipe.runs():
         check_config(config)
+    check_decoders(recipe.runs())
     fine_tuning(judge, recipe.train)
     return recipe
 

@@ -25,7 +25,7 @@ from maskgraph.empirical.measure import evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.objective import normalise_patches
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
-from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
+from maskgraph.empirical.probes import Labelled, check_classes, full_features, pixel_features, probe
 from maskgraph.empirical.records import write_json
 from maskgraph.empirical.stack import stacks
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
@@ -72,12 +72,13 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
 
     Raises:
         InputError: a directory of another study, or one that exists while `resume` is false; data that
-            cannot be loaded or has no patch values.
+            cannot be loaded, has no patch values or is of one class.
         KeyboardInterrupt: passed on once running models have saved their checkpoints.
     """
     split = _split(plan)
     if split.train.codebook is None:
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
+    check_classes(plan.source.dataset, split.train.labels)
     device = resolve_device(plan.train.device)
     check_ratios(plan.graph.mask, split.train.grid, plan.graph.mask_ratios, plan.graph.mask_unit)
 

@@ -185,6 +185,7 @@ def test_some_images_are_drawn_from_the_training_part() -> None:
         ({**DIGITS, "train": {"lam": "often"}}, r"lam 'often'; expected a number or auto"),
         ({**DIGITS, "train": {"diagonal": 1}}, r"\[train\] sets diagonal to 1; expected true or false"),
         ({**DIGITS, "train": {"view": "bag"}}, r"view bag; networks on pixels know positions"),
+        ({**DIGITS, "train": {"methods": ["simmim"], "decoder_depth": 2}}, r"decoder_depth 2 of simmim, whose decoder"),
         ({**DIGITS, "train": {"methods": []}}, r"methods \[\]; name at least one, and each once"),
         ({**DIGITS, "train": {"methods": ["dino"]}}, r"unknown method 'dino'; expected some of mae, u-mae"),
         ({**DIGITS, "train": {"seeds": 0}}, r"seeds 0; expected at least 1"),
