@@ -134,7 +134,7 @@ neighbours, few-shot, fine-tuning, layer by layer, and every measure of collapse
 what pixels, random networks and features of nothing score. Interrupted, it goes on where it was with --resume.
 
   maskgraph recipe                                        the recipes that come along, their cost and what to expect
-  maskgraph recipe digits                                 a few minutes on two cores
+  maskgraph recipe digits                                 about twenty CPU-minutes
   maskgraph recipe mine.toml --data-dir /data/imagenet    your own: [data], [train], [judge], see docs/recipes.md
   torchrun --nproc-per-node 8 -m maskgraph recipe imagenet1k-base --data-dir /data/imagenet
 
