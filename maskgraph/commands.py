@@ -116,6 +116,8 @@ def verify(options: argparse.Namespace) -> int:
     target = Path(options.target)
     # A folder of images is no run.
     is_run = target.is_dir() and not (target / "train").is_dir()
+    if is_run:
+        _check_bare(options)
     rows = _recorded_checks(target) if is_run else _untrained_checks(options)
     if options.json:
         print_json({"target": options.target, "checks": rows})
@@ -237,6 +239,16 @@ def _recorded_checks(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _check_bare(options: argparse.Namespace) -> None:
+    """Raise InputError for an option about graphs beside a run."""
+    for name in options.of_a_dataset:
+        if (value := getattr(options, name)) is not None:
+            raise InputError(
+                f"--{name.replace('_', '-')} {value} for {options.target}, which is no dataset but a run with its own; "
+                "leave it out"
+            )
+
+
 def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     from maskgraph.empirical.config import TrainConfig
     from maskgraph.empirical.study import judge
@@ -245,6 +257,9 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):
         raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")
     options.dataset = options.target
+    for name, default in options.of_a_dataset.items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
     images = _coded(options, [options.mask_ratio])
     graph = _graph(images, options, options.mask_ratio)
     config = TrainConfig(

@@ -117,6 +117,11 @@ The verdicts:
     parser.add_argument(
         "--mask-ratio", type=float, default=0.75, metavar="R", help="for a dataset: share of patches masked (0.75)"
     )
+    # A run has its own: what nobody gave is None until the target is known to be a dataset.
+    defaults = {
+        name: value for name, value in vars(parser.parse_args([""])).items() if name not in ("target", "module")
+    }
+    parser.set_defaults(of_a_dataset=defaults, **dict.fromkeys(defaults))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 

@@ -53,6 +53,7 @@ def study(options: argparse.Namespace) -> int:
 def recipe(options: argparse.Namespace) -> int:
     """`maskgraph recipe`: real networks on pixels, by all the processes that torchrun started."""
     if options.recipe is None:
+        _check_bare(options)
         rows = [recipe_row(name, read_recipe(name)) for name in recipe_names()]
         if options.json:
             print_json({"recipes": rows})
@@ -73,6 +74,16 @@ def recipe(options: argparse.Namespace) -> int:
         return _recipe(planned, options, group)
     finally:
         group.leave()
+
+
+def _check_bare(options: argparse.Namespace) -> None:
+    """Raise InputError for an option about a recipe where none is named."""
+    for name in ("data_dir", "methods", "seeds", "device", "precision", "accumulate", "out", "resume"):
+        if getattr(options, name) not in (None, False):
+            raise InputError(
+                f"--{name.replace('_', '-')} without a recipe; name one, such as digits, or list them by "
+                "maskgraph recipe alone"
+            )
 
 
 def report(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from maskgraph.cli import main
@@ -67,6 +68,14 @@ def test_verify_of_a_run_prints_what_was_recorded(run: Path, capsys: pytest.Capt
             signed = {">=": difference, "<=": -difference, "=": -abs(difference)}[check["sense"]]
             assert check["slack"] == pytest.approx(signed)
         assert check["verdict"] != "violated"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--view", "positional"), ("--mask-ratio", "0.5"), ("--seed", "0")])
+def test_options_about_graphs_are_refused_beside_a_run(
+    option: str, value: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = f"{option} {value} for .*, which is no dataset but a run with its own; leave it out"
+    assert_refused(capsys, message, "verify", str(run), option, value)
 
 
 def test_verify_of_a_run_counts_verdicts_and_says_where_slack_goes(
@@ -216,6 +225,10 @@ BAD = [
     (("train", "digits", "--mask-ratio", "0.5", "--workers", "0"), "workers 0; expected at least 1"),
     (("train", "digits", "--mask-ratio", "0.5", "--out", "/dev/null/x"), "cannot be written .*; choose another"),
     (("train", "digits", "--mask-ratio", "0.5", "--out", ""), "argument --out: '' is no path; expected"),
+    (
+        ("train", "digits", "--mask-ratio", "0.5", "--method", "u-simmim", "--decoder-dim", "8"),
+        "decoder_dim 8 of u-simmim, whose decoder is one linear layer; leave it out, or use mae or u-mae",
+    ),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("verify", "nothing"), "unknown dataset 'nothing'"),
     (("report", "nothing"), "nothing is no directory; expected that of a run"),
@@ -240,6 +253,14 @@ def test_no_report_is_written_where_another_command_is_at_work(run: Path, capsys
     with held(run):
         assert_refused(capsys, "another command is at work in .*; wait for its end", "report", str(run))
     assert page.stat().st_mtime_ns == written
+
+
+def test_images_of_one_class_are_refused_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "one.npz", tmp_path / "run"
+    np.savez(path, pixels=np.random.default_rng(0).random((9, 4, 4)), labels=np.zeros(9, dtype=int))
+    command = ("train", str(path), "--patch", "2", "--mask-ratio", "0.5", "--out", str(out))
+    assert_refused(capsys, "are of one class, which any probe knows; expected two or more", *command)
+    assert not out.exists()
 
 
 def test_a_directory_of_something_else_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
