@@ -326,7 +326,7 @@ def test_its_validation_part_is_held_out(noise: Path) -> None:
 def test_what_is_wrong_with_a_folder_is_said(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"images holds images of any size; say with --image-size at how many pixels"):
         load_coded(Source(str(noise), patch=4))
-    with pytest.raises(InputError, match=r"say with --image-size"):
+    with pytest.raises(InputError, match=r"size 0; expected at least 1 pixel a side \(see --image-size\)"):
         load_coded(Source(str(noise), patch=4, size=0))
     with pytest.raises(InputError, match=r"holds pixels; give the side of a patch with --patch"):
         load_coded(Source(str(noise), size=8))
