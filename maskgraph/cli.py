@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TextIO
 
 from maskgraph import __version__, theory_options, training_options
 from maskgraph.graphs.errors import InputError
@@ -41,22 +42,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         # The processes that torchrun started on one machine all meet the same.
         if local_rank() == 0:
-            print(f"maskgraph: error: {error}", file=sys.stderr)
+            _say(f"maskgraph: error: {error}")
         return BAD_INPUT
     except ArithmeticError as failure:
-        print(f"maskgraph: {failure}", file=sys.stderr)
+        _say(f"maskgraph: {failure}")
         return FAILED
     except KeyboardInterrupt as interruption:
-        print(f"\nmaskgraph: interrupted. {interruption}".rstrip(), file=sys.stderr)
+        _say(f"\nmaskgraph: interrupted. {interruption}".rstrip())
         return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing is wrong, and nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush(sys.stdout)
         return OK
     except OSError as failure:
-        print(f"maskgraph: error: {failure}; free some space or write elsewhere, then repeat", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"maskgraph: error: {failure}; free some space or write elsewhere, then repeat")
+        _hush(sys.stdout)
         return BAD_INPUT
+
+
+def _say(text: str) -> None:
+    """One line on stderr; where that cannot be written either, the exit code says it alone."""
+    try:
+        print(text, file=sys.stderr)
+    except OSError:
+        _hush(sys.stderr)
+
+
+def _hush(stream: TextIO) -> None:
+    """Let what a stream still holds, and is written when the interpreter ends, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _reopen() -> None:

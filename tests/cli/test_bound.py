@@ -308,6 +308,11 @@ def test_what_cannot_be_written_is_one_sentence_and_exit_code_2() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_log_that_cannot_be_written_has_the_same_exit_code() -> None:
+    done = redirected("2> /dev/full")
+    assert done.returncode == 2, done.stdout
+
+
 def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     for label in ("ant", "cat"):
