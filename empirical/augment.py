@@ -41,9 +41,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """See that the shares are shares."""
-        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
-            low, high = self.crop
-            raise InputError(f"crop from {low:g} to {high:g} of the area; expected 0 < least <= largest <= 1")
+        crop_shares(self.crop or (), "crop")
 
     def draw(self, rng: np.random.Generator, size: int) -> Draws:
         """What chance has to say about `size` images; no columns where nothing is random."""
@@ -112,6 +110,25 @@ class Augmentation:
         columns = torch.where(mirrored, across.flip(1), across)
         rows, columns = (matrix.to(images.dtype)[:, None] for matrix in (rows, columns))
         return rows @ images @ columns.mT
+
+
+def crop_shares(shares: tuple[float, ...], key: str) -> tuple[float, float] | None:
+    """Least and largest share of an image's area that a crop has; None where there are none.
+
+    Args:
+        shares: two, or none.
+        key: what they are called, for the message.
+
+    Raises:
+        InputError: other than two, or no shares.
+    """
+    if not shares:
+        return None
+    if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
+        raise InputError(
+            f"{key} {list(shares)}; expected the least and the largest share of the area, such as [0.2, 1], or nothing"
+        )
+    return shares[0], shares[1]
 
 
 def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:

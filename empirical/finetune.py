@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskgraph.empirical.augment import Draws
+from maskgraph.empirical.augment import Draws, crop_shares
 from maskgraph.empirical.checkpoint import check_same, read_checkpoint, read_meta, write_checkpoint
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.footprint import room
@@ -55,6 +55,8 @@ class FineTune:
         warmup: share of the steps in which the learning rate rises.
         clip: norm that the gradient of a step is scaled down to where it exceeds that; 0: never.
         smoothing: of the labels.
+        crop: least and largest share of an image's area that is cut out; empty: what training cuts out. Published:
+            (0.08, 1) for MAE and for SimMIM, whose trainings have other shares.
         regularise: RandAugment, mixup, cutmix, random erasing and drop path.
         precision: auto, fp32 or bf16 (see `TrainConfig`).
         seed: of the classifier, the order and the crops.
@@ -71,6 +73,7 @@ class FineTune:
     warmup: float = 0.1
     clip: float = 0.0
     smoothing: float = 0.1
+    crop: tuple[float, ...] = ()
     regularise: Regularise = field(default_factory=Regularise)
     precision: str = "fp32"
     seed: int = 0
@@ -95,6 +98,7 @@ class FineTune:
             raise InputError(f"clip {self.clip:g} of fine-tuning; expected a norm, or 0 for none")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay {self.layer_decay:g}; expected a factor in (0, 1], such as 0.75")
+        crop_shares(self.crop, "fine-tuning crop")
 
 
 class Classifier(nn.Module):
@@ -141,7 +145,7 @@ def fine_tune(
 
     Args:
         model: where it starts; it stays as it is.
-        train: labelled images, augmented as they say.
+        train: labelled images, augmented as they say but for what `how` puts in place of it.
         classes: how many.
         how: the recipe.
         path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps.
@@ -163,7 +167,7 @@ def fine_tune(
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
         # What those from before there was a choice had.
-        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own", "clip": 0.0}
+        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own", "clip": 0.0, "crop": []}
         found["fine_tune"] = {**before, **found.get("fine_tune", {})}
         check_same(path, found, meta)
         tuning.load(tensors, int(found["step"]))
@@ -214,7 +218,8 @@ class _Tuning:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(how.seed)
             self.classifier = Classifier(copy.deepcopy(model), classes, how.feature, how.norm).to(device).train()
-        augmentation = dataclasses.replace(train.augmentation, randaugment=how.regularise.randaugment)
+        crop = crop_shares(how.crop, "crop") or train.augmentation.crop
+        augmentation = dataclasses.replace(train.augmentation, crop=crop, randaugment=how.regularise.randaugment)
         self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
         channels = self._data.patch_dim // train.patch**2
         if how.regularise.randaugment and channels not in (1, 3):

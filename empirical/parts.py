@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.augment import Augmentation, crop_shares
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
@@ -56,11 +56,7 @@ class DataPlan:
         Raises:
             InputError: a crop that is none.
         """
-        if len(self.crop) not in (0, 2):
-            raise InputError(
-                f"crop {list(self.crop)}; expected the least and the largest share of the area, or nothing"
-            )
-        return Augmentation((self.crop[0], self.crop[1]) if self.crop else None, self.flip)
+        return Augmentation(crop_shares(self.crop, "crop"), self.flip)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class JudgePlan:
         fine_tune_norm: own or new (see `FineTune`).
         fine_tune_warmup: share of its steps in which that rises.
         fine_tune_clip: norm that its gradients are scaled down to; 0: never.
+        fine_tune_crop: least and largest share of an image's area that it cuts out; empty: as training does.
         fine_tune_mixup: see `Regularise`.
         fine_tune_cutmix: likewise.
         fine_tune_erase: likewise.
@@ -60,6 +61,7 @@ class JudgePlan:
     fine_tune_norm: str = "own"
     fine_tune_warmup: float = 0.1
     fine_tune_clip: float = 0.0
+    fine_tune_crop: tuple[float, ...] = ()
     fine_tune_mixup: float = 0.0
     fine_tune_cutmix: float = 0.0
     fine_tune_erase: float = 0.0
@@ -213,6 +215,7 @@ def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
         norm=plan.fine_tune_norm,
         warmup=plan.fine_tune_warmup,
         clip=plan.fine_tune_clip,
+        crop=plan.fine_tune_crop,
         regularise=Regularise(
             mixup=plan.fine_tune_mixup,
             cutmix=plan.fine_tune_cutmix,

@@ -98,7 +98,9 @@ def test_a_flip_alone_moves_pixels_and_changes_none() -> None:
 
 @pytest.mark.parametrize("crop", [(0.0, 1.0), (0.5, 0.4), (0.5, 1.5), (math.nan, 1.0)])
 def test_shares_that_are_none_are_refused(crop: tuple[float, float]) -> None:
-    with pytest.raises(InputError, match=r"of the area; expected 0 < least <= largest <= 1"):
+    with pytest.raises(
+        InputError, match=r"^crop \[.*\]; expected the least and the largest share of the area, such as"
+    ):
         Augmentation(crop)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from maskgraph.empirical import finetune, readout
+from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.readout import whole_features
@@ -153,6 +155,35 @@ def test_predictions_are_those_of_the_linear_layer(monkeypatch: pytest.MonkeyPat
     np.testing.assert_array_equal(predictions(classifier, images), probe.predict(features))
 
 
+@pytest.mark.parametrize(("crop", "least", "below"), [((), 0.64, 0.72), ((0.08, 1.0), 0.06, 0.16)])
+def test_fine_tuning_cuts_out_shares_of_its_own(
+    crop: tuple[float, ...], least: float, below: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to all of an image; whole pixels of 64 move a share by some 3 %."""
+    rng = np.random.default_rng(0)
+    areas: list[float] = []
+    trained_on = dataclasses.replace(
+        pixels(Augmentation((0.67, 1.0), flip=True), count=3),
+        pixels=rng.integers(256, size=(200, 64, 64, 3), dtype=np.uint8),
+        labels=np.arange(200) % 3,
+        patch=32,
+    )
+    boxes = Augmentation.boxes
+
+    def noted(augmentation: Augmentation, draws: Draws, height: int, width: int) -> np.ndarray[Any, Any]:
+        assert augmentation.flip
+        found = boxes(augmentation, draws, height, width)
+        areas.extend(found[:, 2] * found[:, 3] / (height * width))
+        return found
+
+    monkeypatch.setattr(Augmentation, "boxes", noted)
+    model = build_model(model_config("micro", (2, 2), 3 * 32**2), 0)
+    fine_tune(model, trained_on, 3, FineTune(epochs=1, batch=100, crop=crop))
+    assert len(areas) == 200
+    assert least < min(areas) < below
+    assert 0.9 < max(areas) <= 1
+
+
 def test_a_new_norm_stands_behind_the_mean_in_place_of_the_last() -> None:
     model, patches = network(), torch.randn(5, 4, 48)
     classifier = Classifier(copy.deepcopy(model), 3, "mean", "new")
@@ -193,3 +224,5 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         FineTune(epochs=0, batch=1)
     with pytest.raises(InputError, match=r"accumulate 0; expected at least 1 part"):
         FineTune(accumulate=0)
+    with pytest.raises(InputError, match=r"fine-tuning crop \[0.5\]; expected the least and the largest share"):
+        FineTune(crop=(0.5,))
