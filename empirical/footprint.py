@@ -34,6 +34,14 @@ keep of it in another precision is within `TRANSIENT`."""
 TRANSIENT = 1.4
 """What the backward pass holds beside them: the gradients of a block at a time, and what the allocator cannot reuse."""
 
+PIXELS = 6
+"""Float32 numbers that a step takes of each value of an image, whatever the network's width: while it is cropped and
+cut into patches, or for its target, the reconstruction, their errors and gradients. A test holds it to what is
+allocated."""
+
+HELD = 4
+"""Bytes of each value of an image that waits for its part of the batch to be run a second time."""
+
 
 def activation_bytes(shape: ModelConfig, kept: int, half: bool) -> float:
     """Bytes that one image's activations take until the backward pass has used them.
@@ -52,6 +60,15 @@ def activation_bytes(shape: ModelConfig, kept: int, half: bool) -> float:
         seen = 1 + (patches if shape.bottleneck is None else patches - kept)
         numbers += SAVED * seen * shape.decoder_depth * shape.decoder_dim
     return numbers * (3 if half else 4)
+
+
+def image_bytes(shape: ModelConfig, kept: int, half: bool) -> float:
+    """Bytes that a step takes for each image that is run at a time: its own, and its activations (which see)."""
+    return TRANSIENT * activation_bytes(shape, kept, half) + 4 * PIXELS * _values(shape)
+
+
+def _values(shape: ModelConfig) -> int:
+    return shape.grid[0] * shape.grid[1] * shape.patch_dim
 
 
 def flops(shape: ModelConfig, kept: int) -> int:
@@ -133,7 +150,7 @@ def check_footprint(
     batch = min(config.batch, images)
     # Of uniformity's products of an image with all others, their squares and those with weights.
     products = 3 * 4 * (batch + config.queue) if config.uniform else 0
-    image = models * (TRANSIENT * activation_bytes(shape, kept, half) + products)
+    image = models * (image_bytes(shape, kept, half) + products)
     fixed = models * STATE * parameter_count(shape)
     here = -(-batch // (processes * config.accumulate))
     if models > 1 and device.type == "cuda":
@@ -143,7 +160,9 @@ def check_footprint(
     if models > 1 and (several := int(models * free // (fixed + here * image))) and several < models:
         need = f"{here} images at a time need about {gib(fixed + here * image)} of memory and {gib(free)} are free"
         raise InputError(f"{need}; {several} of the {models} models at once would fit: lower --stack")
-    _Need(fixed, image).check(here, -(-batch // processes), free, beside)
+    # Uniformity runs parts twice: the features of all come first.
+    held = models * HELD * _values(shape) if config.uniform else 0
+    _Need(fixed, image, held).check(here, -(-batch // processes), free, beside)
 
 
 def check_tuning(
@@ -173,11 +192,11 @@ def check_tuning(
     """
     half = resolve_precision(precision, device) == "bf16"
     encoder = replace(shape, family="simmim", bottleneck=None)
-    image = TRANSIENT * activation_bytes(encoder, shape.grid[0] * shape.grid[1], half)
+    image = image_bytes(encoder, shape.grid[0] * shape.grid[1], half)
     # What is tuned is a copy, decoder and all; the network itself is judged otherwise, too.
     frozen = FROZEN * (2 * parameter_count(shape) - parameter_count(encoder))
     unit = 2 if pairs else 1
-    need = _Need(STATE * parameter_count(encoder) + frozen, image, "fine-tuning: ", "fine_tune_batch", unit)
+    need = _Need(STATE * parameter_count(encoder) + frozen, image, 0, "fine-tuning: ", "fine_tune_batch", unit)
     here, own = (unit * -(-batch // (unit * parts)) for parts in (processes * accumulate, processes))
     need.check(here, own, free_bytes(device) // beside, beside)
 
@@ -188,7 +207,8 @@ class _Need:
 
     Attributes:
         fixed: bytes, whatever the batch.
-        image: bytes an image.
+        image: bytes of each image that is run at a time.
+        held: bytes of each image of a batch that is run in parts.
         title: how a refusal begins.
         batch: what the images of a step are called in a recipe.
         unit: how many images stay together.
@@ -196,6 +216,7 @@ class _Need:
 
     fixed: float
     image: float
+    held: float
     title: str = ""
     batch: str = "batch"
     unit: int = 1
@@ -212,22 +233,23 @@ class _Need:
         Raises:
             InputError: naming the need, what there is, and the batch that would fit.
         """
-        whole = self.fixed + here * self.image
+        held = own * self.held
+        whole = self.fixed + here * self.image + (held if here < own else 0)
         if whole <= free:
             return
         need = f"{self.title}{here} images at a time need about {gib(whole)} of memory and {gib(free)} are free"
         if beside > 1:
             need += f" for each of {beside} trainings at once"
-        fit = int((free - self.fixed) // (self.unit * self.image)) * self.unit
+        fit, part = (
+            int((free - taken) // (self.unit * self.image)) * self.unit for taken in (self.fixed, self.fixed + held)
+        )
         if fit < self.unit:
             few = ", or fewer --workers" if beside > 1 else ""
             one = "one" if self.unit == 1 else "a pair"
             raise InputError(f"{need}; not even {one} would fit: choose a smaller size{few}")
+        keep = f", or keep it with --accumulate {-(-own // part)}" if part >= self.unit else ""
         fewer = ", or with fewer --workers" if beside > 1 else ""
-        parts = -(-own // fit)
-        raise InputError(
-            f"{need}; {fit} would fit: lower the {self.batch}, or keep it with --accumulate {parts}{fewer}"
-        )
+        raise InputError(f"{need}; {fit} would fit: lower the {self.batch}{keep}{fewer}")
 
 
 @contextmanager

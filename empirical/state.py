@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -128,14 +128,17 @@ class State:
         """Gradients of the batch's loss; this process's shares of its two parts, and everyone's features."""
         config, size = self.config, len(draw[0])
         ends, mine = cuts(size, self.group.count), self._mine(size)
-        batches = [self._batch(draw, part) for part in mine]
         branches = self._branches(size, mine)
+        # One part's images at a time, but where all are run twice: to read and augment them again would cost more.
+        batches: Iterable[Batch] = (self._batch(draw, part) for part in mine)
         everyone, found, shares = None, [], torch.zeros(2, device=self.device)
-        if config.uniform and len(batches) > 1:
+        weights: list[Tensor] = []
+        if config.uniform and len(mine) > 1:
+            batches = list(batches)
             # Features first, without gradient: a part's gradient hangs on the features of the others.
             with torch.no_grad():
                 seen = [self.alone(batch, left)[1] for batch, left in zip(batches, branches, strict=True)]
-                everyone = self._everyone(seen, batches, ends)
+                everyone = self._everyone(seen, [batch.weights for batch in batches], ends)
         for part, batch, left in zip(mine, batches, branches, strict=True):
             with synchronised(self.network, part is mine[-1]):
                 with self.group.working():
@@ -143,18 +146,19 @@ class State:
                 first = error_share(config, reconstruction, batch, size)
                 loss, second = first, torch.zeros_like(first)
                 if config.uniform:
-                    everyone = everyone or self._everyone([z], batches, ends)
+                    everyone = everyone or self._everyone([z], [batch.weights], ends)
                     second = uniformity_share(z, batch.weights, part.shown, everyone)
                     loss = first + lam * second
                 # Processes average their gradients; shares add up.
                 with self.group.working():
                     (self.group.count * loss).backward()
             found.append(z.detach())
+            weights.append(batch.weights)
             shares += torch.stack([first.detach(), second.detach()])
         if everyone is None:
-            everyone = self._everyone(found, batches, ends)
-            for z, batch, part in zip(found, batches, mine, strict=True):
-                shares[UNIFORMITY] += uniformity_share(z, batch.weights, part.shown, everyone)
+            everyone = self._everyone(found, weights, ends)
+            for z, weight, part in zip(found, weights, mine, strict=True):
+                shares[UNIFORMITY] += uniformity_share(z, weight, part.shown, everyone)
         return shares, everyone
 
     def _batch(self, draw: Draw, part: Part) -> Batch:
@@ -172,11 +176,11 @@ class State:
         factors = branch_factors(rng, self.config.drop_path, self.model.config.depth, size)
         return [torch.as_tensor(factors[:, :, part.shown], device=self.device) for part in mine]
 
-    def _everyone(self, found: list[Tensor], batches: list[Batch], ends: list[int]) -> Everyone:
+    def _everyone(self, found: list[Tensor], weighed: list[Tensor], ends: list[int]) -> Everyone:
         lengths = np.diff(ends).tolist()
         own = lengths[self.group.rank]
         z = self.group.gather(torch.cat(found)[:own], lengths)
-        weights = self.group.gather(torch.cat([batch.weights for batch in batches])[:own], lengths)
+        weights = self.group.gather(torch.cat(weighed)[:own], lengths)
         queued = len(self.queue) > 0
         return Everyone(
             torch.cat([z, self.queue]) if queued else z,
