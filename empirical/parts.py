@@ -106,6 +106,9 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
     """
     parts = _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
     check_classes(parts.train.name, parts.train.labels)
+    if (count := len(parts.test.labels)) < 2:
+        # A folder's: what is held out has one of every class.
+        raise InputError(f"val of {parts.test.name} holds {count} image; collapse is measured on 2 or more: add images")
     return parts
 
 

@@ -163,6 +163,17 @@ def test_a_folder_is_parted_into_three_that_share_no_image(tmp_path: Path) -> No
     assert shown[2] == set(range(12, 18))
 
 
+def test_a_folder_with_one_image_to_judge_by_is_refused(tmp_path: Path) -> None:
+    for at in ("train/a/0", "train/a/1", "train/b/0", "train/b/1", "val/a/0"):
+        (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10)).save(tmp_path / f"{at}.png")
+    data = recipe_from({"data": {"dataset": "folder", "patch": 4, "size": 8}}).data
+    with pytest.raises(InputError, match=r"^val of .* holds 1 image; collapse is measured on 2 or more: add images$"):
+        load_parts(data, tmp_path)
+    Image.new("RGB", (12, 10)).save(tmp_path / "val/a/1.png")
+    assert len(load_parts(data, tmp_path).test.labels) == 2
+
+
 def test_some_images_are_drawn_from_the_training_part() -> None:
     data = recipe_from({"data": {**DIGITS["data"], "images": 500}}).data
     assert sum(len(part.labels) for part in in_memory(data)) == 500
