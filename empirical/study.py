@@ -13,14 +13,14 @@ from __future__ import annotations
 import dataclasses
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.claim import claim
-from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.config import Method, TrainConfig, resolve_device
 from maskgraph.empirical.measure import evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.objective import normalise_patches
@@ -213,11 +213,16 @@ def _bounds(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _dim(plan: Plan, graph: MaskGraph) -> int:
-    model = plan.train.model(graph.images.grid, graph.target_values.shape[1])
-    if plan.train.feature == "tokens":
+    """Of the trained feature, the largest of all methods: what bounds that one bounds the others."""
+    return max(_feature_dim(config, graph) for config in plan.runs())
+
+
+def _feature_dim(config: TrainConfig, graph: MaskGraph) -> int:
+    model = config.model(graph.images.grid, graph.target_values.shape[1])
+    if config.feature == "tokens":
         shown = graph.masks.kept.shape[1] if model.family == "mae" else graph.images.patches
         return (1 + shown) * model.dim
-    return model.bottleneck if plan.train.feature == "bottleneck" and model.bottleneck else model.dim
+    return model.bottleneck if config.feature == "bottleneck" and model.bottleneck else model.dim
 
 
 def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
@@ -285,7 +290,8 @@ def _baseline(plan: Plan, name: str) -> dict[str, Any]:
 
 
 def _config(plan: Plan, seed: int) -> TrainConfig:
-    return dataclasses.replace(plan.train, seed=seed)
+    """Of a random network: one of the architecture that is trained, MAE's where there are both."""
+    return dataclasses.replace(plan.train, method=min(plan.methods, key=get_args(Method).index), seed=seed)
 
 
 def _identity(split: Split, method: str, seed: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from maskgraph.empirical import study
+from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
@@ -204,6 +206,30 @@ def test_baselines_are_probed_by_hand(finished: Path, split: Split) -> None:
     for baseline in (raw, coded, found):
         assert baseline["checks"] == []
         assert baseline["mask_ratio"] is None
+
+
+def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> None:
+    """By its own dimension of all tokens, beyond MAE's, and beside a random network of its own architecture."""
+    simmim = plan(
+        data={"images": 60, "codebook": "exact"},
+        graph={"max_masks": 20, "views": ["positional"], "hops": ["target"]},
+        train={"methods": ["simmim"], "feature": "tokens", "epochs": 1},
+    )
+    run_study(simmim, tmp_path, False, 1, Told())
+    split = load_split(simmim.source, simmim.held_out)
+    graph, network = study_graph(split.train, simmim, 0.75, "positional"), untrained(split.train, simmim.runs()[0])
+    tokens = evaluate(network.model, graph, ["tokens"]).features["tokens"]
+    found = json.loads((tmp_path / "bounds" / "positional-target-r0.75.json").read_text())
+    assert found["dim"] == min(len(graph.p1), len(graph.p2), tokens.shape[1])
+    assert found["dim"] > (1 + 4) * 64
+    for kind in KINDS:
+        features = [full_features(network.model, side, "positional", kind) for side in (split.train, split.test)]
+        assert_probed(record(tmp_path, "random-network-s0"), kind, features, split)
+    # Beside MAE it is MAE's, and one bound is for both.
+    both = dataclasses.replace(simmim, methods=("simmim", "mae"))
+    assert study._config(both, 3).family == "mae"
+    assert study._dim(both, graph) == study._dim(simmim, graph) == tokens.shape[1]
+    assert study._dim(dataclasses.replace(simmim, methods=("u-mae",)), graph) == (1 + 4) * 64
 
 
 def test_a_study_is_not_begun_twice(run: Path) -> None:
