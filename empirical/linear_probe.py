@@ -47,12 +47,14 @@ class SgdProbe:
 
     Published for 1.28 million images in batches of 16,384 at 0.1 · 16,384/256 = 6.4, which are 78 steps an epoch. LARS
     moves a weight by a share of its own size, so that a set of fewer images needs as many steps of that size, not
-    as large a batch: it is cut into 78 batches.
+    as large a batch: it is cut into 78 batches. Means and variances of a few features are noise, which the probe would
+    learn: a set too small for that is cut into fewer batches, and passed over more often for as many steps.
 
     Attributes:
         epochs: passes over the features.
         batch: most features a step.
-        steps: least steps an epoch, as far as there are two features for each.
+        steps: least steps an epoch.
+        least: least features a step; all of them where there are fewer than twice as many.
         lr: peak learning rate.
         warmup: epochs in which it rises.
         momentum: of LARS.
@@ -63,6 +65,7 @@ class SgdProbe:
     epochs: int = 90
     batch: int = 16384
     steps: int = 78
+    least: int = 16
     lr: float = 6.4
     warmup: int = 10
     momentum: float = 0.9
@@ -126,15 +129,17 @@ def sgd_probe(
     count = len(train.x)
     if count < 2:
         raise InputError(f"{count} feature under batch-norm, which makes 0 of it; expected at least 2")
-    # Never one feature alone in a batch.
-    batches = min(max(-(-count // how.batch), how.steps), count // 2)
+    steps = max(-(-count // how.batch), how.steps)
+    batches = min(steps, max(count // how.least, 1))
     x, y = torch.as_tensor(train.x, dtype=torch.float32, device=device), torch.as_tensor(train.y, device=device)
     linear = _linear(x.shape[1], int(train.y.max()) + 1, how.seed).to(x.device)
     optimiser = Lars(linear.parameters(), how.momentum, how.trust)
-    steps, rising = batches * how.epochs, how.warmup / how.epochs if how.epochs > how.warmup else 0.0
+    steps, rising = steps * how.epochs, how.warmup / how.epochs if how.epochs > how.warmup else 0.0
+    order = np.empty(0, dtype=np.int64)
     for step in range(steps):
-        epoch, index = divmod(step, batches)
-        order = np.random.default_rng([how.seed, 9, epoch]).permutation(count)
+        turn, index = divmod(step, batches)
+        if index == 0:
+            order = np.random.default_rng([how.seed, 9, turn]).permutation(count)
         rows = torch.as_tensor(order[count * index // batches : count * (index + 1) // batches], device=x.device)
         linear.zero_grad(set_to_none=True)
         normal = functional.batch_norm(x[rows], None, None, training=True, eps=NORM_EPS)
