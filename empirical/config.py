@@ -44,7 +44,8 @@ class TrainConfig:
             for SimMIM.
         feature: the feature that is made uniform, and that the theorems are held to: cls (the reference code's), mean,
             tokens (all that the decoder reads, so that h = g∘f holds for it) or bottleneck.
-        final_norm: once; or twice, as the reference code of U-MAE does when it normalises its features again.
+        final_norm: once; or twice, as the reference code of U-MAE does when it normalises its features again. Of cls
+            and mean alone: with tokens and a bottleneck it is what the decoder reads that is made uniform.
         diagonal: whether an image is paired with itself in the uniformity loss. The reference code does; without it
             the loss is an unbiased estimate of L_unif.
         queue: features of earlier batches that serve as further negatives, without gradient.
@@ -155,6 +156,10 @@ def check_config(config: TrainConfig) -> None:
     check_feature(config.feature)
     if config.feature == "bottleneck" and config.bottleneck is None:
         raise InputError("feature bottleneck of a model without one; set bottleneck to its dimension, such as 64")
+    if config.final_norm == "twice" and config.feature in ("tokens", "bottleneck"):
+        raise InputError(
+            f"final_norm twice of {config.feature}, which the decoder reads normalised once; use once, or feature cls"
+        )
     config.model((1, 2), 2)
     check_mask(config.mask_kind, config.mask_ratio, config.mask_unit)
     resolve_device(config.device)

@@ -462,6 +462,14 @@ def test_a_trained_model_is_in_evaluation_mode() -> None:
         ({"distance": "huber"}, r"unknown distance 'huber'; expected auto, squared or absolute"),
         ({"final_norm": "never"}, r"unknown final_norm 'never'; expected once or twice"),
         ({"feature": "bottleneck"}, r"feature bottleneck of a model without one; set bottleneck to its dimension"),
+        (
+            {"feature": "tokens", "final_norm": "twice"},
+            r"final_norm twice of tokens, which the decoder reads normalised",
+        ),
+        (
+            {"feature": "bottleneck", "bottleneck": 8, "final_norm": "twice"},
+            r"final_norm twice of bottleneck, which the decoder reads normalised once; use once, or feature cls",
+        ),
         ({"bottleneck": 0}, r"bottleneck 0; expected a dimension of at least 1"),
         ({"method": "simmim", "bottleneck": 8}, r"a bottleneck needs a decoder behind it"),
         ({"decoder_dim": 33}, r"decoder width 33 over 2 heads"),
