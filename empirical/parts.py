@@ -13,7 +13,7 @@ from maskgraph.empirical.augment import Augmentation, crop_shares
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
-from maskgraph.graphs.datasets import make_images, read_images, split_rows
+from maskgraph.graphs.datasets import Images, make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, list_folder
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
@@ -27,8 +27,9 @@ class DataPlan:
     """What is trained on and judged by.
 
     Attributes:
-        dataset: digits, fashion-mnist, cifar10, cifar100; the path of a .npz with `pixels` (N, H, W[, C]), bytes or
-            numbers from 0 to 1, and `labels` (N,); or folder: train/CLASS/ and val/CLASS/ with images.
+        dataset: digits, fashion-mnist, cifar10, cifar100; the path of a .npz with `pixels` (N, H, W[, C]), numbers from
+            0 to 1, or bytes, the largest of which stands for 1, and `labels` (N,); or folder: train/CLASS/ and
+            val/CLASS/ with images.
         patch: side of a patch in pixels.
         size: side that images of a folder are brought to; all others have their own.
         crop: least and largest share of an image's area that training cuts out; empty: no crop.
@@ -153,15 +154,21 @@ def _npz(path: str) -> Stored:
     few = pixels[:, :1, :1] if pixels.dtype == np.uint8 and pixels.ndim in (3, 4) else pixels
     images = make_images(path, few, labels)
     if few is not pixels:
-        return Stored(path, pixels.reshape(*pixels.shape[:3], -1), 255, images.labels, images.classes)
+        return _in_bytes(path, pixels.reshape(*pixels.shape[:3], -1), images)
     low, high = float(images.pixels.min()), float(images.pixels.max())
     whole = high > 1 and bool((images.pixels == np.rint(images.pixels)).all())
     if low < 0 or high > (255 if whole else 1):
         raise InputError(
             f"pixels of {path} go from {low:g} to {high:g}; expected bytes from 0 to 255, or numbers from 0 to 1"
         )
-    scaled = images.pixels if whole else 255 * images.pixels
-    return Stored(path, np.rint(scaled).astype(np.uint8), 255, images.labels, images.classes)
+    if whole:
+        return _in_bytes(path, images.pixels.astype(np.uint8), images)
+    return Stored(path, np.rint(255 * images.pixels).astype(np.uint8), 255, images.labels, images.classes)
+
+
+def _in_bytes(path: str, pixels: NDArray[np.uint8], images: Images) -> Stored:
+    # No file says which byte is white, and RandAugment and crops have to know: images of 0 to 16 are no dark ones.
+    return Stored(path, pixels, max(int(pixels.max()), 1), images.labels, images.classes)
 
 
 def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:

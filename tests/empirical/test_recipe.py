@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
-from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.pixels import Pixels, PixelSet
 from maskgraph.empirical.recipe import (
     Expected,
     JudgePlan,
@@ -259,6 +261,23 @@ def test_pixels_of_a_npz_are_a_dataset(full: float, tmp_path: Path) -> None:
     assert {part.full for part in three} == {255}
     assert set(parts.train.labels.tolist()) == {0, 1}
     assert load_coded(Source(str(path), patch=4, codes=2)).grid == (2, 2)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
+def test_the_largest_byte_of_a_npz_stands_for_white(kind: type, tmp_path: Path) -> None:
+    """Digits of 0 to 16 are distorted as the dataset is that knows its scale."""
+    stored = load_stored("digits")
+    np.savez(tmp_path / "mine.npz", pixels=stored.pixels.astype(kind), labels=stored.labels)
+    seen = []
+    for dataset in ("digits", str(tmp_path / "mine.npz")):
+        train, *_ = in_memory(recipe_from({"data": {"dataset": dataset, "patch": 2}}).data)
+        data = PixelSet(dataclasses.replace(train, augmentation=Augmentation(randaugment=9.0)), torch.device("cpu"))
+        seen.append(data.augmented(np.arange(60), data.draw(np.random.default_rng(0), 60)))
+    assert torch.equal(seen[0], seen[1])
+    # Nothing is, and nothing is divided by.
+    np.savez(tmp_path / "black.npz", pixels=np.zeros((9, 4, 4), np.uint8), labels=np.arange(9) % 2)
+    black = in_memory(recipe_from({"data": {"dataset": str(tmp_path / "black.npz"), "patch": 2}}).data)[0]
+    assert torch.equal(PixelSet(black, torch.device("cpu")).whole(np.arange(2)), torch.zeros(2, 4, 4))
 
 
 @pytest.mark.parametrize(
