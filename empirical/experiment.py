@@ -23,7 +23,7 @@ import numpy as np
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import Curve, last_step
-from maskgraph.empirical.finetune import tuned_share
+from maskgraph.empirical.finetune import check_tunable, tuned_share
 from maskgraph.empirical.footprint import check_tuning
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
@@ -102,6 +102,7 @@ def run_recipe(
         for config in left:
             check_fits(parts.train, config, device, processes, beside)
             if (how := fine_tuning(recipe.judge, config)) is not None:
+                check_tunable(parts.train, how)
                 shape, batch = architecture(parts.train, config), min(how.batch, len(parts.train.labels))
                 check_tuning(
                     shape, batch, how.accumulate, how.precision, device, processes, beside, how.regularise.mixes

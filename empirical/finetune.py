@@ -157,10 +157,12 @@ def fine_tune(
         the classifier, in evaluation mode; in every process.
 
     Raises:
-        InputError: labels beyond the classes; a checkpoint of something else, or one that cannot be read or written.
+        InputError: labels beyond the classes; images that cannot be augmented so; a checkpoint of something else, or
+            one that cannot be read or written.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
+    check_tunable(train, how)
     group, device = group or Group(), next(model.parameters()).device
     tuning = _Tuning(model, train, classes, how, device, group)
     meta = tuning.identity(_digest(model))
@@ -184,6 +186,13 @@ def fine_tune(
                     watch()
             group.wait()
     return tuning.classifier.eval()
+
+
+def check_tunable(train: Pixels | Stream, how: FineTune) -> None:
+    """Raise InputError for images that cannot be augmented so."""
+    channels = train.channels if isinstance(train, Stream) else train.pixels.shape[3]
+    if how.regularise.randaugment and channels not in (1, 3):
+        raise InputError(f"randaugment on images of {channels} channels; expected 1 or 3, or randaugment 0")
 
 
 def tuned_share(path: Path) -> float:
@@ -221,9 +230,6 @@ class _Tuning:
         crop = crop_shares(how.crop, "crop") or train.augmentation.crop
         augmentation = dataclasses.replace(train.augmentation, crop=crop, randaugment=how.regularise.randaugment)
         self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
-        channels = self._data.patch_dim // train.patch**2
-        if how.regularise.randaugment and channels not in (1, 3):
-            raise InputError(f"randaugment on images of {channels} channels; expected 1 or 3, or randaugment 0")
         self._labels = torch.as_tensor(train.labels, device=device)
         self._optimiser = torch.optim.AdamW(_groups(self.classifier, how), lr=how.lr, betas=(0.9, 0.999))
         # Which parameters are trained is known now.

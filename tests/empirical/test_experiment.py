@@ -192,6 +192,17 @@ def test_fine_tuning_that_would_not_fit_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_images_that_cannot_be_augmented_are_refused_before_training(tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", pixels=np.random.default_rng(0).random((30, 8, 8, 2)), labels=np.arange(30) % 2)
+    table = {
+        "data": {"dataset": str(tmp_path / "two.npz"), "patch": 4},
+        "judge": {"probes": ["fine-tune"], "fine_tune_randaugment": 9},
+    }
+    with pytest.raises(InputError, match=r"randaugment on images of 2 channels; expected 1 or 3, or randaugment 0"):
+        run(recipe_from(table), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_refused_has_not_grown(finished: Path, tmp_path: Path) -> None:
     grown = tmp_path / "grown"
     shutil.copytree(finished, grown)
