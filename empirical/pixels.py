@@ -74,7 +74,8 @@ class PixelSet:
         self.grid = (height // images.patch, width // images.patch)
         self.patch_dim = images.patch**2 * channels
         self._pixels = torch.as_tensor(images.pixels, device=device).permute(0, 3, 1, 2).contiguous()
-        self._scale = normaliser(images.mean, images.std, images.full, device)
+        factor, shift = self._scale = normaliser(images.mean, images.std, images.full, device)
+        self._ends = (shift, images.full * factor + shift)
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -106,13 +107,15 @@ class PixelSet:
         """(B, C, H, W) images as they are trained on, of mean 0 and deviation 1."""
         augmentation = self.images.augmentation
         if not augmentation.randaugment:
-            return augmentation.apply(self._images(rows), draws)
+            changed = augmentation.apply(self._images(rows), draws)
+            # Bicubic interpolation overshoots at edges.
+            return changed if augmentation.crop is None else changed.clamp(*self._ends)
         images = self._pixels[torch.as_tensor(rows, device=self.device)] * (255 / self.images.full)
         cut = augmentation.apply(images, draws).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         fill = filling(self.images.mean)
-        changed = [augmentation.distort(image, draws[at : at + 1], fill) for at, image in enumerate(cut)]
+        distorted = [augmentation.distort(image, draws[at : at + 1], fill) for at, image in enumerate(cut)]
         factor, shift = normaliser(self.images.mean, self.images.std, 255, self.device)
-        return torch.as_tensor(np.stack(changed), device=self.device).permute(0, 3, 1, 2) * factor + shift
+        return torch.as_tensor(np.stack(distorted), device=self.device).permute(0, 3, 1, 2) * factor + shift
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""

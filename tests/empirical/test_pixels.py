@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
@@ -73,6 +74,28 @@ def test_every_step_crops_anew_and_a_seed_is_a_run(monkeypatch: pytest.MonkeyPat
     assert len(batches) == 8
     means = {round(float(one.visible.double().sum() + one.target.double().sum()), 3) for one in batches[:4]}
     assert len(means) == 4, "whole images are of one sum, and crops are not"
+
+
+@pytest.mark.parametrize("full", [16, 255])
+def test_a_crop_stays_between_black_and_white_as_pillow_s_does(full: int) -> None:
+    """Of squares of black and white, whose edges bicubic interpolation overshoots; rounded, it is Pillow's."""
+    squares = np.random.default_rng(0).integers(2, size=(30, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
+    values = (full * squares).astype(np.uint8)
+    mean, std = channel_statistics(values, full)
+    data = PixelSet(Pixels("squares", values, full, np.zeros(30, int), 8, mean, std, AUGMENTED), CPU)
+    draws = data.draw(np.random.default_rng(1), 30)
+    found = data.augmented(np.arange(30), draws).permute(0, 2, 3, 1).numpy() * std + mean
+    assert -1e-6 < found.min() < 1e-6
+    assert 1 - 1e-6 < found.max() < 1 + 1e-6
+    for image, answer, box, flipped in zip(
+        squares, found, AUGMENTED.boxes(draws, 32, 32), AUGMENTED.mirrored(draws), strict=True
+    ):
+        left, top, w, h = box.astype(int)
+        part = Image.fromarray((255 * image[top : top + h, left : left + w]).astype(np.uint8))
+        wanted = np.asarray(part.resize((32, 32), Image.Resampling.BICUBIC))
+        # Pillow rounds twice, after each direction, and cuts off what overshoots in the first.
+        difference = np.abs(255 * answer - (wanted[:, ::-1] if flipped else wanted))
+        assert np.quantile(difference, 0.9) <= 2
 
 
 def test_an_interrupted_run_with_crops_goes_on_in_the_same_bits(
