@@ -34,7 +34,7 @@ class DataPlan:
         size: side that images of a folder are brought to; all others have their own.
         crop: least and largest share of an image's area that training cuts out; empty: no crop.
         flip: whether training mirrors every second image.
-        images: how many images of the training part are used; None for all.
+        images: how many images of the training part are used, of each class its share; None for all.
         validation: share of each class held out of the training part to choose regularisers and to draw curves by.
         held_out: share of each class held out for the scores, where the dataset has no test part.
         readers: threads that read the images of a folder.
@@ -116,7 +116,7 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
 def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
     check_data_dir(data.dataset, data_dir)
     stored = _npz(data.dataset) if data.dataset.endswith(".npz") else load_stored(data.dataset, data_dir)
-    rows = _some(data, len(stored.labels), seed)
+    rows = _some(data, stored.labels, seed)
     if data.dataset in HAS_TEST:
         test = load_stored(data.dataset, data_dir, held_out=True)
         test_rows = np.arange(len(test.labels))
@@ -175,7 +175,7 @@ def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:
     if root is None:
         raise InputError("the recipe is of a folder of images; say where it is with --data-dir")
     listed, judged = list_folder(root, "train"), list_folder(root, "val")
-    rows = _some(data, len(listed.labels), seed)
+    rows = _some(data, listed.labels, seed)
     kept, held = split_rows(listed.labels[rows], data.validation, seed + 1)
     size = data.size
     assert size is not None
@@ -192,9 +192,23 @@ def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:
     )
 
 
-def _some(data: DataPlan, count: int, seed: int) -> NDArray[np.int64]:
+def _some(data: DataPlan, labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """The rows that are used: of each class its share, drawn, and as many as it takes to part it."""
     if data.images is None:
-        return np.arange(count)
-    if not 1 <= data.images <= count:
-        raise InputError(f"images {data.images}; expected 1 to {count}, which {data.dataset} holds")
-    return np.sort(np.random.default_rng(seed).permutation(count)[: data.images])
+        return np.arange(len(labels))
+    classes, counts = np.unique(labels, return_counts=True)
+    # One for each of the parts.
+    least = 2 if data.dataset in (*HAS_TEST, FOLDER) else 3
+    fewest = int(np.minimum(counts, least).sum())
+    if not fewest <= data.images <= len(labels):
+        raise InputError(
+            f"images {data.images}; expected {fewest}, {least} for each of {len(classes)} classes, to {len(labels)}, "
+            f"which {data.dataset} holds"
+        )
+    rng, place = np.random.default_rng(seed), np.empty(len(labels))
+    for label, count in zip(classes, counts, strict=True):
+        # Of any first ones in this order a class has its share.
+        even = (np.arange(count) + rng.random()) / count
+        even[:least] = -1
+        place[rng.permutation(np.flatnonzero(labels == label))] = even
+    return np.sort(np.argsort(place, kind="stable")[: data.images])

@@ -181,6 +181,30 @@ def test_some_images_are_drawn_from_the_training_part() -> None:
     assert sum(len(part.labels) for part in in_memory(data)) == 500
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_few_images_of_many_classes_have_every_class_in_its_share(seed: int, tmp_path: Path) -> None:
+    """Fifty classes of 40 images and one of 4, in order: each has its share up to one image, and what parting takes."""
+    labels = np.repeat(np.arange(51), [40] * 50 + [4])
+    path = str(tmp_path / "mine.npz")
+    pixels = np.random.default_rng(0).random((len(labels), 2, 2))
+    np.savez(path, pixels=pixels, labels=labels)
+    for images in (153, 500, 1111, 2003):
+        parts = load_parts(DataPlan(path, 1, images=images), None, seed)
+        three = (parts.train.labels, parts.validation.labels, parts.test.labels)
+        counts = np.bincount(np.concatenate(three))
+        assert counts.sum() == images
+        assert all(len(np.unique(part)) == 51 for part in three)
+        assert (counts >= 3).all()
+        assert np.abs(counts[:50] - 40 * images / len(labels)).max() < 1.1
+    # Drawn, not the first of each class, and others for another seed.
+    train = [load_parts(DataPlan(path, 1, images=500), None, one).train for one in (seed, seed + 1)]
+    assert isinstance(train[0], Pixels)
+    assert isinstance(train[1], Pixels)
+    assert rows_of(train[0].pixels) != rows_of(train[1].pixels)
+    with pytest.raises(InputError, match=r"images 152; expected 153, 3 for each of 51 classes, to 2004, which .*npz"):
+        load_parts(DataPlan(path, 1, images=152), None, seed)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -232,7 +256,7 @@ def test_a_bad_recipe_is_refused_at_the_door(table: dict[str, Any], message: str
 
 
 def test_what_the_data_cannot_give_is_refused() -> None:
-    with pytest.raises(InputError, match=r"images 5000; expected 1 to 1797, which digits holds"):
+    with pytest.raises(InputError, match=r"images 5000; expected 30, 3 for each of 10 classes, to 1797, which"):
         load_parts(recipe_from({"data": {**DIGITS["data"], "images": 5000}}).data, None)
     with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
         load_parts(recipe_from({"data": {"dataset": "digits", "patch": 3}}).data, None)
