@@ -68,6 +68,27 @@ def test_what_a_recipe_says_of_its_images_is_so() -> None:
     assert read_recipe("imagenet1k-base").images == round(1_281_167 * 0.98)
 
 
+@pytest.mark.parametrize(
+    ("name", "rate", "images", "tuning_rate", "tuning_images", "crops"),
+    [
+        # Rates for so many images, and shares that are cut out, as read in the configurations of each repository.
+        ("simmim-base", 1e-4, 512, 1.25e-3, 512, [(0.67, 1.0), (0.08, 1.0)]),
+        ("cifar10-tiny", 1.5e-4, 256, 1e-3, 256, [(), ()]),
+        ("imagenet1k-base", 1.5e-4, 256, None, 256, [(0.2, 1.0), ()]),
+    ],
+)
+def test_recipes_after_a_repository_have_its_rates_and_crops(
+    name: str, rate: float, images: int, tuning_rate: float | None, tuning_images: int, crops: list[Any]
+) -> None:
+    recipe = read_recipe(name)
+    assert recipe.train.lr == pytest.approx(rate * recipe.train.batch / images)
+    assert [recipe.data.crop, recipe.judge.fine_tune_crop] == crops
+    assert recipe.data.flip == bool(crops[0])
+    assert (tuning_rate is not None) == ("fine-tune" in recipe.judge.probes)
+    if tuning_rate is not None:
+        assert recipe.judge.fine_tune_lr == pytest.approx(tuning_rate * recipe.judge.fine_tune_batch / tuning_images)
+
+
 def test_scores_to_expect_have_their_source() -> None:
     found = recipe_from(
         {
