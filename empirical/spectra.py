@@ -202,12 +202,16 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
         total = 1 + positive * RANKME_EPS
         return float((positive / total) ** total * RANKME_EPS ** (-(rank - positive) * RANKME_EPS))
 
+    def effective(positive: float) -> tuple[float, float]:
+        # One direction alone has less than 1, by the eps.
+        return min(1.0, entropic(positive)), entropic(positive)
+
     return {
-        "rankme": (1.0, entropic(rank)),
+        "rankme": effective(rank),
         "stable_rank": (1.0, rank),
         "participation_ratio": (1.0, rank),
         "nesum": (0.0, centred),
-        "lidar": (1.0, entropic(centred)),
+        "lidar": effective(centred),
         "uniformity": (max(0.0, (images / dim - 1) / (images - 1)), 1.0),
         "alignment": (-1.0, 1.0),
     }

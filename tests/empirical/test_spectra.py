@@ -204,6 +204,18 @@ def test_bounds_are_reached() -> None:
     assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
 
 
+@pytest.mark.parametrize("images", [2, 3, 9])
+@pytest.mark.parametrize("dim", [1, 2, 7])
+def test_no_bound_crosses_its_other(images: int, dim: int) -> None:
+    assert all(low <= high for low, high in bounds(images, dim).values())
+    # Where there is but one direction, both are what it has.
+    line = np.arange(1.0, images + 1)[:, None]
+    low, high = bounds(images, 1)["rankme"]
+    assert low == high == pytest.approx(rankme(line), rel=1e-14)
+    low, high = bounds(images, 1)["lidar"]
+    assert low == high == pytest.approx(lidar(line[:, None].repeat(2, axis=1)), rel=1e-14)
+
+
 @given(SEEDS)
 @searched(10)
 def test_a_rotation_changes_nothing(seed: int) -> None:
