@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -62,6 +63,7 @@ class MaskDistribution:
         return np.sort(patches.reshape(len(units), -1), axis=1)
 
     def _listed(self) -> NDArray[np.int64]:
+        """As `enumerate`, of a kind that is listed; the same array for all who ask."""
         return _block_masks(self.grid, self.kept) if self.kind == "block" else _grid_masks(self.grid, self.kept)
 
     def enumerate(self) -> NDArray[np.int64]:
@@ -70,7 +72,7 @@ class MaskDistribution:
             return self._patches_of(self._of_units().enumerate())
         if self.kind == "uniform":
             return np.array(list(itertools.combinations(range(self.patches), self.kept)), dtype=np.int64)
-        return self._listed()
+        return self._listed().copy()
 
     def sample(self, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
         """(size, n1) int64: the kept patches of independent draws, ascending within a mask."""
@@ -208,6 +210,8 @@ def make_mask_set(kept: NDArray[np.int64], patches: int, total: int | None = Non
     return MaskSet(np.sort(kept, axis=1), dropped, len(kept) if total is None else total)
 
 
+# Every step of a training draws from the same list, which takes longer to make than the rest of what a step draws.
+@lru_cache(maxsize=8)
 def _block_masks(grid: tuple[int, int], kept: int) -> NDArray[np.int64]:
     rows, columns = grid
     dropped = rows * columns - kept
@@ -229,6 +233,7 @@ def _block_masks(grid: tuple[int, int], kept: int) -> NDArray[np.int64]:
     return np.array(sorted(masks), dtype=np.int64)
 
 
+@lru_cache(maxsize=8)
 def _grid_masks(grid: tuple[int, int], kept: int) -> NDArray[np.int64]:
     rows, columns = grid
     row, column = np.divmod(np.arange(rows * columns), columns)

@@ -181,6 +181,18 @@ def test_independent_draws_are_uniform(kind: MaskKind) -> None:
         assert abs(count[mask] / draws - share) < Z * error + 1e-12
 
 
+@pytest.mark.parametrize("kind", ["block", "grid"])
+def test_masks_are_listed_once_and_nobody_changes_the_list(kind: MaskKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    distribution = MaskDistribution(kind, (3, 5), 4)
+    listed, drawn = distribution.enumerate(), distribution.sample(np.random.default_rng(0), 6)
+    # What makes a list goes through the places of a block, or of a shift.
+    monkeypatch.setattr(itertools, "product", lambda *_: pytest.fail("listed again"))
+    MaskDistribution(kind, (3, 5), 4).enumerate()[:] = -1
+    distribution.sample(np.random.default_rng(1), 6)[:] = -1
+    np.testing.assert_array_equal(distribution.enumerate(), listed)
+    np.testing.assert_array_equal(distribution.sample(np.random.default_rng(0), 6), drawn)
+
+
 def neighbours(grid: tuple[int, int]) -> nx.Graph:
     """The patches of a grid, joined where they share a side."""
     return nx.relabel_nodes(
