@@ -19,14 +19,14 @@ import torch.distributed.nn.functional
 from torch.distributed.rendezvous import rendezvous
 
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.heartbeat import Heartbeat
+from maskgraph.theory.torch_heartbeat import Heartbeat
 
 JOIN = timedelta(seconds=60)
 """How long a process waits for the others to start."""
 
 IDLE = timedelta(days=7)
 """How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once, and
-one that falls silent is noticed by `theory.heartbeat`."""
+one that falls silent is noticed by `theory.torch_heartbeat`."""
 
 OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
 """What errors of this process's own work say, whatever else they do."""

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ["graphs", "theory", "empirical", "figures"]
 HEAVY = {"torch": {"empirical"}, "matplotlib": {"figures"}}
-WITH_TORCH = {"falsify.py", "traced.py", "torch_engine.py", "torch_ranks.py", "torch_group.py"}
+WITH_TORCH = {"falsify.py", "traced.py", "torch_engine.py", "torch_ranks.py", "torch_group.py", "torch_heartbeat.py"}
 """The search for counterexamples needs gradients, a GPU its tensors, several processes their sums: no other part of
 the theory may load torch."""
 

@@ -13,7 +13,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from maskgraph.theory import heartbeat
+from maskgraph.theory import torch_heartbeat
 from maskgraph.theory.torch_group import join_group
 
 BEAT, SILENCE = 0.05, 20
@@ -21,7 +21,7 @@ BEAT, SILENCE = 0.05, 20
 LONGER = 2 * BEAT * SILENCE
 
 if __name__ == "__main__":
-    vars(heartbeat).update(BEAT=BEAT, SILENCE=SILENCE)
+    vars(torch_heartbeat).update(BEAT=BEAT, SILENCE=SILENCE)
     member = join_group("cpu", "-m tests.theory.silent")
     total = torch.ones(1)
     dist.all_reduce(total)
