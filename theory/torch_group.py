@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -16,13 +18,15 @@ import torch.distributed as dist
 # so), they would keep it and its threads alive past the end, where a thread that meets an interpreter already gone
 # aborts the process after all its work is done.
 import torch.distributed.nn.functional
-from torch.distributed.rendezvous import rendezvous
 
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.torch_heartbeat import Heartbeat
 
 JOIN = timedelta(seconds=60)
 """How long a process waits for the others to start."""
+
+LOOK = 0.02
+"""Seconds between two looks at whether they have."""
 
 IDLE = timedelta(days=7)
 """How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once, and
@@ -51,9 +55,9 @@ class Member:
         count: how many there are.
     """
 
-    def __init__(self, rank: int, count: int) -> None:
+    def __init__(self, rank: int, count: int, name: str) -> None:
         self.rank, self.count = rank, count
-        self._heartbeat = Heartbeat(rank, count)
+        self._heartbeat = Heartbeat(rank, count, name)
 
     def leave(self) -> None:
         """End the group, after an error too.
@@ -79,17 +83,48 @@ def join_group(device: str, command: str) -> Member:
     """
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") and dist.is_nccl_available() else "gloo"
     try:
-        store, rank, count = next(rendezvous("env://", timeout=JOIN))
-        # What the processes before a restart left in the store leads to addresses where nobody is.
-        store = dist.PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=IDLE)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        rank, count, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+        keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True)
+        store = dist.TCPStore(os.environ["MASTER_ADDR"], port, count, keeps, JOIN)  # type: ignore[attr-defined]
+        name = meet(store, rank, count)
+        own = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=IDLE)
+    except (KeyError, ValueError, RuntimeError) as error:
+        reason = f"{error} is not set" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise InputError(
             f"the processes of this run did not come together within {JOIN.seconds} s ({reason}); start them with "
-            f"torchrun --nproc-per-node P {command}, on every node with the same --rdzv-endpoint"
+            f"torchrun --nproc-per-node P {command}, on several machines each with --nnodes N --rdzv-backend c10d and "
+            "the same --rdzv-endpoint"
         ) from error
-    return Member(rank, count)
+    return Member(rank, count, name)
+
+
+def meet(store: Any, rank: int, count: int) -> str:
+    """A name for what these processes keep in the store, which may hold what others left there before a restart.
+
+    torchrun's own count of restarts does not serve: on several machines each counts for itself, and not alike.
+
+    Raises:
+        RuntimeError: the others did not come in time.
+    """
+    me, until = secrets.token_hex(8), time.monotonic() + JOIN.total_seconds()
+    store.set(f"hello {rank}", me)
+    while time.monotonic() < until:
+        if rank == 0:
+            # A greeting may be an old one: what counts is that all who are named say that they are with this host.
+            guests = [store.get(f"hello {other}").decode() for other in range(1, count)]
+            store.set("welcome", " ".join([me, *guests]))
+            if not guests or store.check([f"{guest} with {me}" for guest in guests]):
+                store.set(f"all here {me}", "")
+                return me
+        else:
+            host, *guests = store.get("welcome").decode().split()
+            if len(guests) == count - 1 and guests[rank - 1] == me:
+                store.set(f"{me} with {host}", "")
+                if store.check([f"all here {host}"]):
+                    return str(host)
+        time.sleep(LOOK)
+    raise RuntimeError("some are missing")
 
 
 @contextmanager

@@ -32,9 +32,9 @@ class Heartbeat:
     The first process listens to all and the others to the first: where it ends, so do they, as its connections close.
     """
 
-    def __init__(self, rank: int, count: int) -> None:
-        """Begin; the environment says where the store is (MASTER_ADDR, MASTER_PORT), as `join_group` has found it."""
-        self._rank = rank
+    def __init__(self, rank: int, count: int, name: str) -> None:
+        """Begin; the environment says where the store is (MASTER_ADDR, MASTER_PORT), `name` whose is what."""
+        self._rank, self._name = rank, name
         # Beats of this process since the last one heard.
         self._missed = dict.fromkeys(range(1, count) if rank == 0 else range(1), 0)
         self._left = threading.Event()
@@ -49,14 +49,13 @@ class Heartbeat:
         self._beating.join(1)
 
     def _beat(self) -> None:
-        restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         # Longer than the other thread waits, so that no answer is silence, and an error a connection that was closed.
         patience = timedelta(seconds=2 * BEAT * SILENCE)
         try:
             # A connection of its own: on the group's a wait for a key would keep beats back.
             store = dist.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
-            beats = dist.PrefixStore(f"beats {restart}", store)  # type: ignore[attr-defined]
+            beats = dist.PrefixStore(f"beats {self._name}", store)  # type: ignore[attr-defined]
             heard = dict.fromkeys(self._missed, 0)
             while not self._left.wait(BEAT):
                 beats.add(str(self._rank), 1)

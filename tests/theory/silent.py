@@ -21,6 +21,8 @@ BEAT, SILENCE = 0.05, 20
 LONGER = 2 * BEAT * SILENCE
 
 if __name__ == "__main__":
+    # As torchrun may have counted on two machines.
+    os.environ["TORCHELASTIC_RESTART_COUNT"] = os.environ["RANK"]
     vars(torch_heartbeat).update(BEAT=BEAT, SILENCE=SILENCE)
     member = join_group("cpu", "-m tests.theory.silent")
     total = torch.ones(1)

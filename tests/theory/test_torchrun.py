@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 
 from maskgraph.cli import main
+from maskgraph.theory.torch_group import meet
 from tests.together import start
 
 PATIENCE = 60
@@ -184,6 +188,22 @@ def test_bad_input_ends_all_with_one_error(arguments: list[str], message: str) -
     assert (first.returncode, out) == (2, "")
     assert error.splitlines()[-1].startswith(message)
     assert silent == ("", "")
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_processes_meet_in_a_store_that_others_have_used(late: int) -> None:
+    """What those before a restart left there is no greeting of theirs, whoever comes last."""
+    store = dist.HashStore()  # type: ignore[attr-defined]
+    names: list[str] = []
+    for _ in range(2):
+        with ThreadPoolExecutor(3) as pool:
+            early = [pool.submit(meet, store, rank, 3) for rank in range(3) if rank != late]
+            time.sleep(0.2)
+            assert not any(one.done() for one in early)
+            found = {one.result() for one in [*early, pool.submit(meet, store, late, 3)]}
+        assert len(found) == 1
+        names += found
+    assert len(set(names)) == 2
 
 
 def test_a_process_that_finds_no_others(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
