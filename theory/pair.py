@@ -167,8 +167,10 @@ class Tiles:
         return self._placed(np.float64)
 
     def entries(self, dtype: Any) -> Array:
-        """Entries for products in a dtype: float64 ones where there are any, else in that dtype."""
-        return self.data if dtype == np.float64 or "data" in self.__dict__ else self._placed(dtype)
+        """Entries in float32 or float64; float32 of no float64 copy that is not there yet."""
+        if dtype == np.float64 or "data" in self.__dict__:
+            return self.data.astype(dtype, copy=False)
+        return self._placed(dtype)
 
     def _placed(self, dtype: Any) -> Array:
         if len(self.starts) == 1:

@@ -141,7 +141,7 @@ def _row_times_block(_context: Any, data: Any, indices: Any, x: Any, low: Any, h
     def codegen(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         arrays = [context.make_array(sig.args[k])(context, builder, arguments[k]) for k in (0, 1, 2, 5)]
         entries, columns, x, y = (array.data for array in arrays)
-        lines = Lines(builder, context.get_value_type(sig.args[2].dtype))
+        lines = Lines(builder, context.get_value_type(sig.args[0].dtype))
         last = builder.sub(arrays[1].nitems, lines.number(1))
         totals = [variable(builder, lines.zero) for _ in range(CHAINS)]
         builder.store(lines.load(y, arguments[6]), totals[0])
@@ -150,7 +150,7 @@ def _row_times_block(_context: Any, data: Any, indices: Any, x: Any, low: Any, h
             return builder.zext(builder.load(builder.gep(columns, [e])), lines.word)
 
         def add(e: Any, total: Any) -> None:
-            value = lines.spread(lines.number_of(builder.load(builder.gep(entries, [e]))))
+            value = lines.spread(builder.load(builder.gep(entries, [e])))
             ahead = builder.add(e, lines.number(AHEAD))
             later = column(builder.select(builder.icmp_signed("<", ahead, last), ahead, last))
             fetch_early(builder, builder.gep(x, [builder.mul(later, lines.number(lines.width))]), 3)

@@ -54,10 +54,6 @@ class Lines:
         """A constant."""
         return ir.Constant(self.word, value)
 
-    def number_of(self, value: Any) -> Any:
-        """A number in the precision of the lines."""
-        return value if value.type == self._vector.element else self.builder.fptrunc(value, self._vector.element)
-
     def _place(self, base: Any, at: Any) -> Any:
         first = self.builder.gep(base, [self.builder.mul(at, self.number(self.width))])
         return self.builder.bitcast(first, self._vector.as_pointer())

@@ -55,17 +55,6 @@ def test_gram_is_scipys(shape: tuple[int, int], threads: int, monkeypatch: pytes
 
 @pytest.mark.usefixtures("tiles")
 @pytest.mark.parametrize("shape", SHAPES)
-def test_entries_that_are_there_in_double_serve_single_products(shape: tuple[int, int]) -> None:
-    B = factor(shape)
-    x = np.random.default_rng(2).standard_normal((shape[0], 16)).astype(np.float32)
-    single, double = Pair(B), Pair(B)
-    assert all(half.tiles.data.dtype == np.float64 for half in double.halves)
-    # Rounded in the loop, to the same bits.
-    np.testing.assert_array_equal(Gram(double, np.float32, 1)(x), Gram(single, np.float32, 1)(x))
-
-
-@pytest.mark.usefixtures("tiles")
-@pytest.mark.parametrize("shape", SHAPES)
 def test_transposed_product(shape: tuple[int, int]) -> None:
     B = factor(shape)
     x = np.random.default_rng(1).standard_normal((shape[0], 11))
