@@ -46,18 +46,25 @@ class Started:
             out, error = (Path(path).read_text() for path in self._paths)
         return out, error
 
+    def stopped(self) -> bool:
+        """Whether it was told to stop and go on later."""
+        return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     @property
     def returncode(self) -> int | None:
         """Its exit status, of a signal the negative of its number."""
         return self._process.exitcode
 
 
-def start(module: str, *arguments: str, count: int) -> list[Started]:
-    """`python -m module arguments…` in so many processes that find each other."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+def start(module: str, *arguments: str, count: int, port: int | None = None) -> list[Started]:
+    """`python -m module arguments…` in so many processes that find each other, by a store at a port if one is named."""
+    world = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1"}
+    if port is None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            world |= {"MASTER_PORT": free.getsockname()[1], "TORCHELASTIC_USE_AGENT_STORE": False}
+    else:
+        world |= {"MASTER_PORT": port, "TORCHELASTIC_USE_AGENT_STORE": True}
     return [
         Started(module, arguments, {name: str(value) for name, value in {**world, "RANK": k, "LOCAL_RANK": k}.items()})
         for k in range(count)

@@ -55,9 +55,8 @@ class Member:
         count: how many there are.
     """
 
-    def __init__(self, rank: int, count: int, name: str) -> None:
-        self.rank, self.count = rank, count
-        self._heartbeat = Heartbeat(rank, count, name)
+    def __init__(self, rank: int, count: int, heartbeat: Heartbeat) -> None:
+        self.rank, self.count, self._heartbeat = rank, count, heartbeat
 
     def leave(self) -> None:
         """End the group, after an error too.
@@ -82,21 +81,28 @@ def join_group(device: str, command: str) -> Member:
         InputError: the variables are wrong, or the others did not come.
     """
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") and dist.is_nccl_available() else "gloo"
+    heartbeat = None
     try:
         rank, count, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
+        if not 0 < port < 2**16:
+            raise ValueError(f"MASTER_PORT is {port}")
         keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != str(True)
         store = dist.TCPStore(os.environ["MASTER_ADDR"], port, count, keeps, JOIN)  # type: ignore[attr-defined]
         name = meet(store, rank, count)
+        # Before the group, which waits as long for one that is lost on the way into it as for one at work.
+        heartbeat = Heartbeat(rank, count, name)
         own = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=IDLE)
     except (KeyError, ValueError, RuntimeError) as error:
+        if heartbeat:
+            heartbeat.stop()
         reason = f"{error} is not set" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise InputError(
             f"the processes of this run did not come together within {JOIN.seconds} s ({reason}); start them with "
             f"torchrun --nproc-per-node P {command}, on several machines each with --nnodes N --rdzv-backend c10d and "
             "the same --rdzv-endpoint"
         ) from error
-    return Member(rank, count, name)
+    return Member(rank, count, heartbeat)
 
 
 def meet(store: Any, rank: int, count: int) -> str:
@@ -112,12 +118,14 @@ def meet(store: Any, rank: int, count: int) -> str:
     while time.monotonic() < until:
         if rank == 0:
             # A greeting may be an old one: what counts is that all who are named say that they are with this host.
-            guests = [store.get(f"hello {other}").decode() for other in range(1, count)]
-            store.set("welcome", " ".join([me, *guests]))
-            if not guests or store.check([f"{guest} with {me}" for guest in guests]):
-                store.set(f"all here {me}", "")
-                return me
-        else:
+            greetings = [f"hello {other}" for other in range(1, count)]
+            if not greetings or store.check(greetings):
+                guests = [store.get(greeting).decode() for greeting in greetings]
+                store.set("welcome", " ".join([me, *guests]))
+                if not guests or store.check([f"{guest} with {me}" for guest in guests]):
+                    store.set(f"all here {me}", "")
+                    return me
+        elif store.check(["welcome"]):
             host, *guests = store.get("welcome").decode().split()
             if len(guests) == count - 1 and guests[rank - 1] == me:
                 store.set(f"{me} with {host}", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -49,24 +50,27 @@ class Heartbeat:
         self._beating.join(1)
 
     def _beat(self) -> None:
+        while not self._left.is_set():
+            # A store that does not answer, or whose machine starts anew, is silent: the other thread counts.
+            with suppress(RuntimeError):
+                self._exchange()
+            self._left.wait(BEAT)
+
+    def _exchange(self) -> None:
+        """Beat, and hear others, until this process leaves."""
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        # Longer than the other thread waits, so that no answer is silence, and an error a connection that was closed.
-        patience = timedelta(seconds=2 * BEAT * SILENCE)
-        try:
-            # A connection of its own: on the group's a wait for a key would keep beats back.
-            store = dist.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
-            beats = dist.PrefixStore(f"beats {self._name}", store)  # type: ignore[attr-defined]
-            heard = dict.fromkeys(self._missed, 0)
-            while not self._left.wait(BEAT):
-                beats.add(str(self._rank), 1)
-                for rank, before in heard.items():
-                    heard[rank] = beats.add(str(rank), 0)
-                    if heard[rank] > before or heard[rank] >= LEFT:
-                        self._missed[rank] = 0
-            beats.add(str(self._rank), LEFT)
-        except RuntimeError:
-            # The process that kept the store has ended, and with it its connections to this one: that is no silence.
-            self._left.set()
+        # A connection of its own: on the group's a wait for a key would keep beats back.
+        patience = timedelta(seconds=BEAT * SILENCE)
+        store = dist.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
+        beats = dist.PrefixStore(f"beats {self._name}", store)  # type: ignore[attr-defined]
+        heard = dict.fromkeys(self._missed, 0)
+        while not self._left.wait(BEAT):
+            beats.add(str(self._rank), 1)
+            for rank, before in heard.items():
+                heard[rank] = beats.add(str(rank), 0)
+                if heard[rank] > before or heard[rank] >= LEFT:
+                    self._missed[rank] = 0
+        beats.add(str(self._rank), LEFT)
 
     def _listen(self) -> None:
         while not self._left.wait(BEAT):
@@ -74,11 +78,13 @@ class Heartbeat:
                 # Counted and not clocked, so that all may be stopped and go on.
                 self._missed[rank] += 1
                 if self._missed[rank] > SILENCE:
-                    print(
-                        f"maskgraph: process {rank} of this run was not heard of for {BEAT * SILENCE:.0f} s: its "
-                        "machine or the network between has failed; run it again, or let torchrun do so: "
-                        "--max-restarts 1",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                    os._exit(LOST)
+                    try:
+                        print(
+                            f"maskgraph: process {rank} of this run was not heard of for {BEAT * SILENCE:.0f} s: its "
+                            "machine or the network between has failed; run it again, or let torchrun do so: "
+                            "--max-restarts 1",
+                            file=sys.stderr,
+                            flush=True,
+                        )
+                    finally:
+                        os._exit(LOST)

@@ -146,10 +146,16 @@ def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
     assert "Traceback" not in error
 
 
+@pytest.fixture
+def store() -> Any:
+    """As torchrun keeps one, beside the processes."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_process_that_falls_silent_is_a_clear_error(rank: int) -> None:
+def test_a_process_that_falls_silent_is_a_clear_error(rank: int, store: Any) -> None:
     """Stopped, it closes no connection, as a machine without power does not, and others would wait for days."""
-    both = start("tests.theory.silent", "stopped", str(rank), count=2)
+    both = start("tests.theory.silent", "stopped", str(rank), count=2, port=store.port)
     out, error = both[1 - rank].communicate(timeout=PATIENCE)
     with pytest.raises(TimeoutError, match="still there"):
         both[rank].communicate(timeout=0)
@@ -159,14 +165,36 @@ def test_a_process_that_falls_silent_is_a_clear_error(rank: int) -> None:
     )
 
 
+def test_a_process_that_falls_silent_with_the_store_is_a_clear_error() -> None:
+    """As a machine that lost its power does, which then closes the connections of those who ask it."""
+    command = [sys.executable, "-c", KEEPER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as store:
+        assert store.stdout is not None
+        first, second = start("tests.theory.silent", "stopped", "0", count=2, port=int(store.stdout.readline()))
+        while not first.stopped():
+            time.sleep(0.05)
+        store.kill()
+    out, error = second.communicate(timeout=PATIENCE)
+    with pytest.raises(TimeoutError, match="still there"):
+        first.communicate(timeout=0)
+    assert (second.returncode, out) == (3, "")
+    assert "maskgraph: process 0 of this run was not heard of for 1 s" in error
+
+
+KEEPER = """
+import torch.distributed as dist
+store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+print(store.port, flush=True)
+input()
+"""
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize(("what", "total"), [("busy", "4.0\n"), ("gone", "2.0\n")])
-def test_one_that_is_busy_or_has_left_is_not_silent(what: str, total: str, rank: int) -> None:
-    for one in start("tests.theory.silent", what, str(rank), count=2):
+def test_one_that_is_busy_or_has_left_is_not_silent(what: str, total: str, rank: int, store: Any) -> None:
+    for one in start("tests.theory.silent", what, str(rank), count=2, port=store.port):
         out, error = one.communicate(timeout=PATIENCE)
-        assert (one.returncode, out) == (0, total)
-        # PyTorch has its own word for a store that the first process kept and has taken along.
-        assert "maskgraph:" not in error
+        assert (one.returncode, out, error) == (0, total, "")
 
 
 @pytest.mark.parametrize(
