@@ -170,16 +170,22 @@ def check_ratios(kind: MaskKind, grid: tuple[int, int], mask_ratios: Sequence[fl
         found[masks.kept] = ratio
 
 
-def check_ratio_of(masks: MaskSet, mask_ratio: float) -> None:
-    """Raise InputError for a ratio at which no distribution, in units of any side, keeps as many patches as these."""
+def check_ratio_of(masks: MaskSet, grid: tuple[int, int], mask_ratio: float) -> None:
+    """Raise InputError for a ratio at which masks of squares, where these are, keep another number of patches."""
     kept, dropped = masks.kept.shape[1], masks.dropped.shape[1]
     n = kept + dropped
-    squares = [side**2 for side in range(1, math.isqrt(n // 2) + 1) if n % side**2 == 0]
-    if kept not in {square * kept_patches(n // square, mask_ratio) for square in squares}:
-        raise InputError(
-            f"mask ratio {mask_ratio:g} for masks that keep {kept} of {n} patches; expected the one that they were "
-            f"made at, such as {dropped / n:g}"
-        )
+    shown = np.zeros((len(masks.kept), n), dtype=bool)
+    np.put_along_axis(shown, masks.kept, True, axis=1)
+    planes = shown.reshape(len(shown), *grid)
+    for side in range(1, min(grid) + 1):
+        first = planes[:, ::side, ::side].repeat(side, axis=1).repeat(side, axis=2)
+        fits = grid[0] % side == grid[1] % side == 0 and n > side**2 and (first == planes).all()
+        if fits and kept == side**2 * kept_patches(n // side**2, mask_ratio):
+            return
+    raise InputError(
+        f"mask ratio {mask_ratio:g} for masks that keep {kept} of {n} patches; expected the one that they were "
+        f"made at, such as {dropped / n:g}"
+    )
 
 
 def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 0) -> MaskSet:
@@ -188,7 +194,7 @@ def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 
     Raises:
         InputError: `max_masks` below 1, or no integer.
     """
-    if max_masks < 1 or max_masks != int(max_masks):
+    if not isinstance(max_masks, int | np.integer) or max_masks < 1:
         raise InputError(f"max_masks {max_masks}; expected an integer of at least 1 (see --max-masks)")
     total = distribution.total
     if total <= max_masks:

@@ -117,7 +117,7 @@ def answer(
     Raises:
         InputError: a ratio that keeps another number of patches than the graph's masks, or K beyond N1.
     """
-    check_ratio_of(graph.masks, mask_ratio)
+    check_ratio_of(graph.masks, graph.images.grid, mask_ratio)
     constants = constants or Constants()
     check_dim(graph, dim)
     A = augmentation_graph(graph, hop)

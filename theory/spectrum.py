@@ -80,7 +80,7 @@ def spectrum(
         ConvergenceError: an iterative solve did not converge; the message has the interval that it reached.
     """
     vertices = graph.B.shape[0]
-    if not 1 <= k <= vertices or k != int(k):
+    if not isinstance(k, int | np.integer) or not 1 <= k <= vertices:
         raise InputError(
             f"dimension {k} for a graph of {vertices} views; expected an integer from 1 to {vertices} (see --dim)"
         )

@@ -258,6 +258,15 @@ def test_a_ratio_of_other_masks(ratio: float) -> None:
         answer(graph, 2, 1)
 
 
+def test_a_ratio_in_units_of_squares_is_that_of_masks_made_of_them() -> None:
+    """One of four squares is kept from 0.63 to 0.99; of sixteen patches four are not."""
+    images = make_coded_images("w", np.arange(32).reshape(2, 16) % 3, np.arange(2), grid=(4, 4))
+    squares, patches = (mask_set(mask_distribution("uniform", (4, 4), 0.75, unit), 50) for unit in (2, 1))
+    assert answer(mask_graph(images, squares, "positional"), 0.9, 1)["kept"] == 4
+    with pytest.raises(InputError, match=r"mask ratio 0\.9 for masks that keep 4 of 16 patches"):
+        answer(mask_graph(images, patches, "positional"), 0.9, 1)
+
+
 @pytest.mark.parametrize("dim", [0, -1, 4, 100])
 def test_dimension_out_of_range(dim: int) -> None:
     graph = FIXED_WORLDS["equal values under two codes"].graph(1, "sequence")
