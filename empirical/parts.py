@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,11 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
     """
     parts = _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
     check_classes(parts.train.name, parts.train.labels)
-    if (count := len(parts.test.labels)) < 2:
+    if (judged := len(parts.test.labels)) < 2:
         # A folder's: what is held out has one of every class.
-        raise InputError(f"val of {parts.test.name} holds {count} image; collapse is measured on 2 or more: add images")
+        raise InputError(
+            f"val of {parts.test.name} holds {judged} image; collapse is measured on 2 or more: add images"
+        )
     return parts
 
 
@@ -197,8 +200,10 @@ def _some(data: DataPlan, labels: NDArray[np.int64], seed: int) -> NDArray[np.in
     if data.images is None:
         return np.arange(len(labels))
     classes, counts = np.unique(labels, return_counts=True)
-    # One for each of the parts.
-    least = 2 if data.dataset in (*HAS_TEST, FOLDER) else 3
+    # One for each of the parts, of which two are left when as many as `split_rows` takes are held out.
+    least = 2
+    if data.dataset not in (*HAS_TEST, FOLDER):
+        least = next(n for n in count(3) if n - max(1, round(data.held_out * n)) >= 2)
     fewest = int(np.minimum(counts, least).sum())
     if not fewest <= data.images <= len(labels):
         raise InputError(
@@ -206,9 +211,9 @@ def _some(data: DataPlan, labels: NDArray[np.int64], seed: int) -> NDArray[np.in
             f"which {data.dataset} holds"
         )
     rng, place = np.random.default_rng(seed), np.empty(len(labels))
-    for label, count in zip(classes, counts, strict=True):
+    for label, size in zip(classes, counts, strict=True):
         # Of any first ones in this order a class has its share.
-        even = (np.arange(count) + rng.random()) / count
+        even = (np.arange(size) + rng.random()) / size
         even[:least] = -1
         place[rng.permutation(np.flatnonzero(labels == label))] = even
     return np.sort(np.argsort(place, kind="stable")[: data.images])

@@ -224,6 +224,11 @@ def test_few_images_of_many_classes_have_every_class_in_its_share(seed: int, tmp
     assert rows_of(train[0].pixels) != rows_of(train[1].pixels)
     with pytest.raises(InputError, match=r"images 152; expected 153, 3 for each of 51 classes, to 2004, which .*npz"):
         load_parts(DataPlan(path, 1, images=152), None, seed)
+    # Where half is held out, two of three would be, and one image is in no two parts.
+    least = DataPlan(path, 1, images=204, held_out=0.5)
+    assert len(np.unique(load_parts(least, None, seed).validation.labels)) == 51
+    with pytest.raises(InputError, match=r"images 203; expected 204, 4 for each of 51 classes"):
+        load_parts(dataclasses.replace(least, images=203), None, seed)
 
 
 @pytest.mark.parametrize(
