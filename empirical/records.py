@@ -95,6 +95,12 @@ def read_study(run: Path) -> dict[str, Any]:
     return read_object(run / "study.json", ("plan", "machine"))
 
 
+def probed_feature(study: Mapping[str, Any]) -> str:
+    """Which feature's probes speak for a study: the trained one, or cls for tokens, as many as a mask leaves."""
+    feature: str = study["plan"]["train"]["feature"]
+    return "cls" if feature == "tokens" else feature
+
+
 def read_bounds(run: Path) -> pd.DataFrame:
     """The theory of a run's graphs, one row a graph, by view and hop in the plan's order, then by mask ratio.
 

@@ -11,6 +11,7 @@ A study lives in one directory, every file written atomically, so that it resume
 from __future__ import annotations
 
 import dataclasses
+import json
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -52,7 +53,7 @@ GROWS = {
     *(("graph", key) for key in ("mask_ratios", "views", "hops")),
     *(("train", key) for key in ("methods", "seeds")),
 }
-"""What a study may be resumed with more of: bounds and models do not know of each other."""
+"""What a study may be resumed with more of: bounds and models do not know of each other, but for the architectures."""
 
 
 def run_name(config: TrainConfig) -> str:
@@ -85,6 +86,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     def check() -> None:
         for config in plan.runs():
             check_checkpoint(_checkpoint(directory, config), split.train, config)
+        _check_architectures(plan, directory / "study.json")
 
     # Of a stack every model's bits hang on the others.
     grows = GROWS if plan.stack == 1 else ()
@@ -100,6 +102,19 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
                 assert job is not None
                 spent, done = spent + _cost(plan, job), done + 1
                 report(done, len(jobs), job[1], spent / total)
+
+
+def _check_architectures(plan: Plan, stored: Path) -> None:
+    """Raise InputError where further methods would need other bounds or random networks than a study has."""
+    if not stored.exists():
+        return
+    before = plan_from(json.loads(stored.read_text())["plan"])
+    had, has = ({one.family for one in some.runs()} for some in (before, plan))
+    if had != has and (plan.train.feature == "tokens" or _config(before, 0).family != _config(plan, 0).family):
+        raise InputError(
+            f"{stored.parent} is a study of {', '.join(before.methods)}; bounds and random networks of "
+            f"{', '.join(plan.methods)} are of another architecture: choose another directory"
+        )
 
 
 def _canonical(table: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from maskgraph.empirical.records import read_bounds, read_records, read_study, write_atomically
+from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study, write_atomically
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
@@ -63,7 +63,7 @@ def write_report(run: Path) -> list[Path]:
         InputError: a directory without bounds or records, or one that cannot be written.
     """
     bounds, records = read_bounds(run), read_records(run)
-    feature = read_study(run)["plan"]["train"]["feature"]
+    feature = probed_feature(read_study(run))
     figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds())}
     if records["mask_ratio"].notna().any():
         figures = {

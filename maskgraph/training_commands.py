@@ -16,7 +16,7 @@ from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
 from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
-from maskgraph.empirical.records import read_bounds, read_records
+from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.graphs.errors import InputError
@@ -163,7 +163,7 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     directory = _directory(options, name)
     with _resumable(directory):
         run_study(plan, directory, options.resume, options.workers, Progress(name))
-    _print_summary(read_bounds(directory), read_records(directory), plan.train.feature)
+    _print_summary(read_bounds(directory), read_records(directory), probed_feature(read_study(directory)))
     _print_written([directory / "records", *_report(directory)])
     return OK
 

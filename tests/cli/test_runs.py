@@ -134,6 +134,15 @@ def test_train_is_a_study_of_one_method(tmp_path: Path, capsys: pytest.CaptureFi
     assert_refused(capsys, r"holds another study \(train.lam is 0.01 there and 0.5 here\)", "train", *data, *other)
 
 
+def test_a_train_on_all_tokens_is_told_by_the_probes_of_cls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the tokens there are as many as a mask leaves: nothing reads classes off them."""
+    data = ("mixture:n=4", "--images", "100", "--epochs", "1", "--out", str(tmp_path / "run"))
+    assert main(["train", *data, "--mask-ratio", "0.5", "--feature", "tokens", "--workers", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "probes of the cls feature" in out
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 @pytest.fixture
 def interruptible() -> Iterator[None]:
     """Where the tests run in the background of a script SIGINT is ignored, and would be by what they start."""

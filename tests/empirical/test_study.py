@@ -145,7 +145,7 @@ def test_bounds_are_the_answer_on_the_training_images(view: Any, hop: Any, finis
     found = json.loads((finished / "bounds" / f"{view}-{hop}-r0.75.json").read_text())
     graph = study_graph(split.train, plan(), 0.75, view)
     assert (found["view"], found["hop"], found["dataset"], found["seed"]) == (view, hop, "digits", 1)
-    assert found["dim"] == min(64, len(graph.p1), len(graph.p2))
+    assert found["dim"] == min(64, len(graph.p1))
     wanted = answer(graph, 0.75, found["dim"], hop, seed=1)
     assert set(wanted) <= set(found)
     assert found["kept"] == 4
@@ -220,7 +220,7 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
     graph, network = study_graph(split.train, simmim, 0.75, "positional"), untrained(split.train, simmim.runs()[0])
     tokens = evaluate(network.model, graph, ["tokens"]).features["tokens"]
     found = json.loads((tmp_path / "bounds" / "positional-target-r0.75.json").read_text())
-    assert found["dim"] == min(len(graph.p1), len(graph.p2), tokens.shape[1])
+    assert found["dim"] == min(len(graph.p1), tokens.shape[1])
     assert found["dim"] > (1 + 4) * 64
     for kind in KINDS:
         features = [full_features(network.model, side, "positional", kind) for side in (split.train, split.test)]
@@ -230,6 +230,8 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
     assert study._config(both, 3).family == "mae"
     assert study._dim(both, graph) == study._dim(simmim, graph) == tokens.shape[1]
     assert study._dim(dataclasses.replace(simmim, methods=("u-mae",)), graph) == (1 + 4) * 64
+    with pytest.raises(InputError, match="is a study of simmim; bounds and random networks of simmim, mae are of"):
+        run_study(both, tmp_path, True, 1, Told())
 
 
 def test_a_study_is_not_begun_twice(run: Path) -> None:
