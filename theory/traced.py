@@ -16,6 +16,7 @@ from maskgraph.graphs.augmentation import TIE, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.theory import bounds
 from maskgraph.theory.assumptions import EPS
+from maskgraph.theory.lipschitz import SAME
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.terms import ZERO, Terms
 
@@ -174,7 +175,8 @@ class TracedTerms:
         if self._lipschitz is not None:
             return self._lipschitz
         feature, output = self._apart(self.f), self._apart(self.h)
-        pair = (self.small.pairs > 0) & (feature > 0)
+        size = self.f.detach().square().sum(2)
+        pair = (self.small.pairs > 0) & (feature > SAME**2 * (size[:, :, None] + size[:, None, :]))
         return torch.where(pair, feature / output.clamp_min(1e-300), 0.0).amax((1, 2))
 
     @cached_property
