@@ -31,6 +31,7 @@ class Heartbeat:
     """This process's beats in the store of the group, and an ear for those of others.
 
     The first process listens to all and the others to the first: where it ends, so do they, as its connections close.
+    The store is torchrun's; where the first process keeps it, that has to stay as long as the others.
     """
 
     def __init__(self, rank: int, count: int, name: str) -> None:
@@ -38,6 +39,7 @@ class Heartbeat:
         self._rank, self._name = rank, name
         # Beats of this process since the last one heard.
         self._missed = dict.fromkeys(range(1, count) if rank == 0 else range(1), 0)
+        self._heard = dict(self._missed)
         self._left = threading.Event()
         # Two, as a store beyond a cut network does not answer either.
         self._beating = threading.Thread(target=self._beat, daemon=True)
@@ -63,12 +65,11 @@ class Heartbeat:
         patience = timedelta(seconds=BEAT * SILENCE)
         store = dist.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
         beats = dist.PrefixStore(f"beats {self._name}", store)  # type: ignore[attr-defined]
-        heard = dict.fromkeys(self._missed, 0)
         while not self._left.wait(BEAT):
             beats.add(str(self._rank), 1)
-            for rank, before in heard.items():
-                heard[rank] = beats.add(str(rank), 0)
-                if heard[rank] > before or heard[rank] >= LEFT:
+            for rank, before in self._heard.items():
+                now = self._heard[rank] = beats.add(str(rank), 0)
+                if now != before or now >= LEFT:
                     self._missed[rank] = 0
         beats.add(str(self._rank), LEFT)
 
