@@ -17,10 +17,7 @@ STORED = ("digits", "fashion-mnist", "cifar10", "cifar100")
 """The datasets that `load_stored` knows."""
 
 HAS_TEST = ("fashion-mnist", "cifar10", "cifar100")
-"""Those of them that come with a test part of their own."""
-
-NEEDS_FILES = ("fashion-mnist", "cifar10", "cifar100")
-"""Those of them whose files a directory may be named for; digits come with scikit-learn."""
+"""Those of them that come as files, with a test part of their own; digits come with scikit-learn."""
 
 FASHION_MNIST_DIRS = (Path("/usr/share/datasets/fashion-mnist"), Path("data/fashion-mnist"))
 """Where Fashion-MNIST's IDX files are looked for when no directory is given (the first is Debian's)."""
@@ -76,7 +73,7 @@ def load_stored(name: str, data_dir: Path | None = None, held_out: bool = False)
 
 def check_data_dir(name: str, data_dir: Path | None) -> None:
     """Raise InputError for a directory that nothing of this dataset is read from."""
-    if data_dir is not None and name not in NEEDS_FILES:
+    if data_dir is not None and name not in HAS_TEST:
         raise InputError(f"data_dir {data_dir} of {name}, which reads nothing there; leave out --data-dir")
 
 

@@ -117,7 +117,7 @@ def verify(options: argparse.Namespace) -> int:
     # A folder of images is no run.
     is_run = target.is_dir() and not (target / "train").is_dir()
     if is_run:
-        _check_bare(options)
+        _check_of_a_run(options)
     rows = _recorded_checks(target) if is_run else _untrained_checks(options)
     if options.json:
         print_json({"target": options.target, "checks": rows})
@@ -239,7 +239,7 @@ def _recorded_checks(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _check_bare(options: argparse.Namespace) -> None:
+def _check_of_a_run(options: argparse.Namespace) -> None:
     """Raise InputError for an option about graphs beside a run."""
     for name in options.of_a_dataset:
         if (value := getattr(options, name)) is not None:
