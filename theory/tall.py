@@ -1,6 +1,6 @@
 """Products of a tall matrix with a block of one cache line a row, in which BLAS spends more on packing than on sums.
 
-Sixteen columns of the tall matrix at a time, with one vector register for each: a row costs one multiplication and
+Some columns of the tall matrix at a time, with one vector register for each: a row costs one multiplication and
 addition a column, and the matrix is read once, as fast as memory has it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite.binding import get_host_cpu_features  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -24,8 +25,11 @@ SHARED = 2**20
 
 KINDS = (np.float32, np.float64)
 
-REGISTERS = 16
-"""Columns at a time: their sums, or coefficients, stay in registers beside a row."""
+COLLECTED = 16 if get_host_cpu_features().get("avx512f") else 6
+"""Columns at a time whose sums stay in registers beside a row: AVX-512 has 32 of a line, AVX2 16 of half a line."""
+
+SPENT = 16
+"""Columns at a time whose coefficients do, or are at hand in the first cache."""
 
 
 def fits(x: Array, y: Array) -> bool:
@@ -136,8 +140,8 @@ def _over_rows(columns: int, collect: bool) -> Any:
     return run
 
 
-_collect16, _collect4, _collect1 = (_over_rows(columns, True) for columns in (REGISTERS, 4, 1))
-_spend16, _spend4, _spend1 = (_over_rows(columns, False) for columns in (REGISTERS, 4, 1))
+_collect, _collect4, _collect1 = (_over_rows(columns, True) for columns in (COLLECTED, 4, 1))
+_spend, _spend4, _spend1 = (_over_rows(columns, False) for columns in (SPENT, 4, 1))
 
 
 @compiled
@@ -150,9 +154,9 @@ def add_inner(x: Array, y: Array, low: int, high: int, rows: int, part: Array, t
         for start in range(first, end, PANEL):
             stop = min(start + PANEL, end)
             column = 0
-            while column + REGISTERS <= columns:
-                _collect16(x, y, start, stop, column, part)
-                column += REGISTERS
+            while column + COLLECTED <= columns:
+                _collect(x, y, start, stop, column, part)
+                column += COLLECTED
             while column + 4 <= columns:
                 _collect4(x, y, start, stop, column, part)
                 column += 4
@@ -180,9 +184,9 @@ def add_product(x: Array, y: Array, low: int, high: int, coefficients: Array) ->
     for start in range(low, high, PANEL):
         stop = min(start + PANEL, high)
         column = 0
-        while column + REGISTERS <= columns:
-            _spend16(x, y, start, stop, column, coefficients)
-            column += REGISTERS
+        while column + SPENT <= columns:
+            _spend(x, y, start, stop, column, coefficients)
+            column += SPENT
         while column + 4 <= columns:
             _spend4(x, y, start, stop, column, coefficients)
             column += 4
