@@ -189,7 +189,7 @@ def gaussian_null(shape: tuple[int, ...], seed: int) -> Features:
 
 
 def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
-    """The least and the largest value that N images in D dimensions leave each measure.
+    """The least and the largest value that N images in D dimensions leave each measure, where no feature is zero.
 
     Σ_ij (z_i·z_j)² ≥ N²/D, so that the mean over i ≠ j is at least (N/D − 1)/(N − 1). NESum is 0 where nothing varies,
     and at least 1 elsewhere.

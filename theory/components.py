@@ -15,6 +15,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from maskgraph.theory.degrees import column_lengths, row_lengths
+
 SMALL = 2**18
 """Entries up to which scipy finds the components, sooner than the compiled loop is loaded."""
 
@@ -52,6 +54,14 @@ class Components:
     _B: sp.csr_array
     _row_order: NDArray[np.int64]
     _local_column: NDArray[np.int64]
+
+    @cached_property
+    def longest(self) -> NDArray[np.int64]:
+        """(count,) int64, entries of the longest row and of the longest column of each component, together."""
+        longest = np.zeros((2, self.count), np.int64)
+        np.maximum.at(longest[0], self.of_row, row_lengths(self._B))
+        np.maximum.at(longest[1], self.of_column, column_lengths(self._B))
+        return np.asarray(longest.sum(axis=0))
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.theory.certificate import rounding
+from maskgraph.theory.certificate import EPS, rounding
 from maskgraph.theory.components import Components
 from maskgraph.theory.engine import Floats
 from maskgraph.theory.ranks import ALONE, Ranks
@@ -41,17 +41,14 @@ class Solved:
         rows_are_small: whether its vectors are on its rows, or on its columns.
         values: (s − 1,) float64, descending, for s vertices on that side.
         vectors: (s, s − 1) float64.
+        error: of the dense solver, of the sums that made its matrix, and of the known eigenvector.
     """
 
     component: int
     rows_are_small: bool
     values: Floats
     vectors: Floats
-
-    @property
-    def error(self) -> float:
-        """Of the dense solver."""
-        return rounding(len(self.values) + 1)
+    error: float
 
 
 def solve_densely(
@@ -85,7 +82,7 @@ def eigenpairs(
         values, vectors = one.values[:count], one.vectors[:, :count]
         if not one.rows_are_small:
             top = np.sqrt(graph.p1[block.rows])
-            vectors = _from_columns(block.B, top / np.linalg.norm(top), values, vectors)
+            vectors = _from_columns(block.B, top / np.linalg.norm(top), values, vectors, one.error)
         off = block.B @ (block.B.T @ vectors) - vectors * values
         found.append(Part(block.rows, values, vectors, np.linalg.norm(off, axis=0)))
     return found
@@ -112,6 +109,8 @@ def _solve_side(
     part = sp.csr_array(B[vertices])
     gram = sp.csr_array(part @ part.T)
     starts = np.searchsorted(own, np.arange(len(chosen) + 1))
+    # A sum of d products is off by dε or less, and so are the masses behind B, which the known eigenvector is of.
+    error = rounding(1) * size[chosen] + EPS * (2 * split.longest[chosen] + 16)
     groups = np.split(np.arange(len(chosen)), np.flatnonzero(np.diff(size[chosen])) + 1)
     stacks = []
     for group in groups:
@@ -127,18 +126,18 @@ def _solve_side(
         stack -= 2 * top[:, :, None] * top[:, None, :]
         stacks.append(stack)
     return [
-        Solved(int(chosen[c]), rows_are_small, values[i, :0:-1], vectors[i, :, :0:-1])
+        Solved(int(chosen[c]), rows_are_small, values[i, :0:-1], vectors[i, :, :0:-1], float(error[c]))
         for group, (values, vectors) in zip(groups, ranks.eigh(stacks), strict=True)
         for i, c in enumerate(group)
     ]
 
 
-def _from_columns(B: sp.csr_array, top: Floats, values: Floats, vectors: Floats) -> Floats:
+def _from_columns(B: sp.csr_array, top: Floats, values: Floats, vectors: Floats, error: float) -> Floats:
     """Orthonormal eigenvectors of BBᵀ from those of BᵀB; zero columns where the eigenvalue is 0 up to rounding.
 
     B v/σ alone loses orthogonality as rounding over σ²: hence the QR, `top` (r,) and the largest values first.
     """
-    found = values > rounding(B.shape[1])
+    found = values > error
     result = np.zeros((B.shape[0], len(values)))
     result[:, found] = orthonormal_beside(top, np.asarray(B @ vectors[:, found]))
     return result

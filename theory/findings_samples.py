@@ -111,7 +111,7 @@ def finite_samples() -> Finding:
 PROVED = (
     "Proved (docs/theory.md, section 11): the expected Good–Turing mass of N images is the expected unseen mass of "
     "N − 1 of them, exceeds that of N by at most 1/N, and is off by at most √(3/N) in root mean square, whatever the "
-    "data, the masks and the view identity."
+    "data, the masks and the view identity, for a codebook that does not come from these images."
 )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory.certificate import EPS
 from maskgraph.theory.components import Components, components
 from maskgraph.theory.dense import Part
 from maskgraph.theory.engine import HOST, Engine, Floats
@@ -109,6 +110,11 @@ def spectrum(
     bounds = np.minimum(np.maximum(head.upper, head.rest), 1)
     high[count : count + len(bounds)] = bounds
     head_sq = math.fsum(values**2)
+    # Masses are sums along a row or a column, and the entries of B are rounded, as are the sums of squares.
+    made = EPS * (int(split.longest.max()) + 16)
+    low[count:] *= 1 - made
+    high[count:] = np.minimum(high[count:] * (1 + made), 1)
+    frobenius_error += 2 * made * frobenius
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))
     return Spectrum(
         values=values,

@@ -241,7 +241,9 @@ class Terms(OutputTerms):
     @cached_property
     def _residual(self) -> Array:
         if self.embedding is None:
-            # Eigenvectors of eigenvalue 0 are arbitrary, and none is used.
+            if self.k >= len(self._Y):
+                return np.zeros_like(self._Y)
+            # Eigenvectors of eigenvalue 0 are arbitrary, unless all are wanted, and none is used.
             U = self._spectrum.vectors[:, : self.k][:, self.values > ZERO]
             return np.asarray(self._Y - U @ (U.T @ self._Y))
         Q, s, _ = np.linalg.svd(self.embedding * np.sqrt(self.graph.p1)[:, None], full_matrices=False)

@@ -11,6 +11,7 @@ from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import labels, risk
+from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.frobenius import frobenius_norm_sq, frobenius_through_edges
 from maskgraph.theory.outputs import Outputs
 
@@ -54,6 +55,11 @@ class GraphTerms:
             raise UnmetError(self._faults[name])
         value: float | None = getattr(self.outputs, name)
         return value
+
+    @cached_property
+    def longest(self) -> int:
+        """Entries of the longest row of M and of its longest column, together."""
+        return int(row_lengths(self.graph.M).max() + column_lengths(self.graph.M).max())
 
     @cached_property
     def A(self) -> AugmentationGraph:

@@ -389,6 +389,23 @@ def test_statements_have_numbers_of_their_own() -> None:
         statement("Thm 9")
 
 
+@pytest.mark.parametrize("targets", [2_000, 100_000])
+def test_long_sums_of_equal_terms_violate_nothing(targets: int) -> None:
+    # A sparse product adds up a row one entry after the other, and equal terms are rounded the same way.
+    graph = joint_graph(np.ones((2, targets)), np.where(np.arange(targets) % 2, 1.0, -1.0)[:, None])
+    for seed in range(3):
+        model = with_unit_features(a_model(graph, seed))
+        assert [check.number for check in ledger(graph, model) if check.verdict == "violated"] == []
+
+
+def test_all_views_in_the_embedding_leave_nothing() -> None:
+    # At k = N1 the top eigenvectors span everything, those of eigenvalue 0 too.
+    graph = joint_graph(np.ones((2, 2)), np.array([[1.0], [-1.0]]), np.array([[0, 0], [1, 1]]))
+    check = statement("Embedding").measure(Terms(graph, Outputs(f=np.eye(2), h=np.zeros((2, 1)))))
+    assert check.lhs == 0
+    assert check.verdict == "holds"
+
+
 def test_one_view_one_target() -> None:
     graph = all_alike()
     found = by_number(ledger(graph, Outputs(np.ones((1, 1)), graph.X2, graph.X2, graph.X2, lipschitz=0.25)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 from typing import Any
 
 import numpy as np
@@ -456,6 +457,26 @@ def test_a_few_views_of_very_many_targets(columns: int) -> None:
         assert found.values == pytest.approx(expected[:k], abs=VALUE)
         low, high = found.tail_sq_interval
         assert low <= float((expected[k:] ** 2).sum()) <= high
+
+
+@pytest.mark.parametrize("columns", [2_000, 50_000])
+def test_sums_that_are_rounded_the_same_way_are_allowed_for(columns: int) -> None:
+    # λ_2 = tr A − 1 of two views, to 50 digits, of the very masses of the graph: thousands of equal terms in a row.
+    M = np.ones((2, columns))
+    M[0, : columns // 2] = 0.1
+    M[1, columns // 2 :] = 1e-4
+    graph = joint_augmentation(M)
+    with decimal.localcontext(prec=50):
+        joint = [[decimal.Decimal(mass) for mass in row] for row in graph.graph.M.toarray().tolist()]
+        p1, p2 = [sum(row) for row in joint], [sum(column) for column in zip(*joint, strict=True)]
+        trace = sum(m * m / (p * q) for row, p in zip(joint, p1, strict=True) for m, q in zip(row, p2, strict=True))
+        squared = (decimal.Decimal(trace) - 1) ** 2
+    found = spectrum.spectrum(graph, 2)
+    low, high = found.head_sq_interval
+    assert decimal.Decimal(low) <= 1 + squared <= decimal.Decimal(high)
+    assert abs(decimal.Decimal(found.values[1]) - squared.sqrt()) <= decimal.Decimal(found.value_error)
+    assert found.tail_sq_interval[0] == 0
+    assert high - low < 1e-9
 
 
 def test_the_frobenius_norm_comes_from_either_side() -> None:
