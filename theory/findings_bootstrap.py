@@ -25,7 +25,9 @@ FAIR, POOR = 0.9, 0.8
 NEAR = 1e-9
 """Rounding that an end of an interval is allowed: where all resamples agree it is a point."""
 
-HEAD, TAIL, NEXT, ALPHA, PHI, INTER = "head and Thm 4.2", "tail", "λ₂", "α", "φ", "inter"
+HEAD, TAIL, NEXT, WATER = "head and Thm 4.2", "tail", "λ₂", "S2"
+ALPHA, ALPHA_TARGET, PHI, INTER = "α", "α of x2", "φ", "inter"
+BAYES, FLOOR, VARIANCE = "bayes", "floor", "Var(x2)"
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,14 @@ def numbers(found: Measured, world: MixtureWorld, k: int) -> dict[str, Array]:
         NEXT: found.values[:, world.shape[0]],
         HEAD: found.head(k),
         TAIL: found.tail(k),
+        WATER: found.water_filling(k),
         ALPHA: found.alpha,
+        ALPHA_TARGET: found.alpha_target,
         PHI: found.phi,
         INTER: found.inter,
+        BAYES: found.floor(world.patches),
+        FLOOR: found.floor(k),
+        VARIANCE: found.variance,
     }
 
 

@@ -17,6 +17,7 @@ from maskgraph.graphs.augmentation import TIE
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
+from maskgraph.theory.bounds import water_filling
 from maskgraph.theory.finding import world_graph
 
 Array = NDArray[np.float64]
@@ -30,18 +31,26 @@ class Measured:
     Attributes:
         values: (T, r) all eigenvalues of A that may differ from 0, descending.
         alpha: (T,) α.
+        alpha_target: (T,) α of the target side.
         phi: (T,) φ.
         inter: (T,) inter-class mass.
         single: (T, 2) mass seen from one image only, visible and target side (`unseen.singleton_mass`).
         missing: (T, 2) the mass under the whole mixture of the vertices that the sample lacks: what `single` estimates.
+        variance: (T,) Var(x2).
+        explained: (T, d) the squared singular values of diag(p1)^-½ M X2, descending.
+        energy: (T,) E‖x2‖².
     """
 
     values: Array
     alpha: Array
+    alpha_target: Array
     phi: Array
     inter: Array
     single: Array
     missing: Array
+    variance: Array
+    explained: Array
+    energy: Array
 
     def head(self, k: int) -> Array:
         """(T,) Σ_{i<=k} λ_i²."""
@@ -50,6 +59,14 @@ class Measured:
     def tail(self, k: int) -> Array:
         """(T,) Σ_{i>k} λ_i²."""
         return np.asarray((self.values[:, k:] ** 2).sum(axis=1))
+
+    def floor(self, k: int) -> Array:
+        """(T,) the least L_MAE of an encoder of k dimensions with a linear decoder; the Bayes risk for k >= d."""
+        return np.asarray(self.energy - self.explained[:, :k].sum(axis=1))
+
+    def water_filling(self, k: int) -> Array:
+        """(T,) S2 at L = 1 and λ = ¼."""
+        return np.array([water_filling(values, 1.0, 0.25) for values in self.values[:, :k]])
 
 
 @dataclass(frozen=True)
@@ -120,21 +137,27 @@ class MixtureWorld:
         B = M / np.sqrt(_positive(p1)[..., :, None] * _positive(p2)[..., None, :])
         gram = B @ B.swapaxes(2, 3) if a <= b else B.swapaxes(2, 3) @ B
         values = np.linalg.eigvalsh(gram).reshape(len(M), -1)
-        classes = np.stack([p1 - M2.sum(axis=3), M2.sum(axis=3)], axis=-1)
-        # `majority_class` of dense masses, some of which are 0: the lower class at a tie.
-        label = (classes[..., 0] < classes.max(axis=-1) * (1 - TIE)).astype(np.int64)
-        own = np.take_along_axis(classes, label[..., None], axis=-1)[..., 0]
+        label, alpha = _majority(p1, M2.sum(axis=3))
+        targets = self.graph.X2.reshape(blocks, b, -1)
+        outputs = (M @ targets / np.sqrt(_positive(p1))[..., None]).reshape(len(M), blocks * a, -1)
+        explained = np.linalg.eigvalsh(outputs.swapaxes(1, 2) @ outputs)[:, ::-1]
+        energy = np.einsum("tkb,kb->t", p2, (targets**2).sum(axis=2))
+        mean = np.einsum("tkb,kbd->td", p2, targets)
         voted = np.einsum("tkab,tka->tkb", M, label)
         single, missing = zip(
             *(_seen(times, *side) for side in zip(shows, (p1, p2), self._masses, strict=True)), strict=True
         )
         return Measured(
             np.clip(-np.sort(-values, axis=1), 0, 1),
-            1 - own.sum(axis=(1, 2)),
+            alpha,
+            _majority(p2, M2.sum(axis=2))[1],
             _disagreement(voted, p2),
             _disagreement(M2.sum(axis=2), p2),
             np.stack(single, axis=1),
             np.stack(missing, axis=1),
+            energy - (mean**2).sum(axis=1),
+            explained,
+            energy,
         )
 
     @cached_property
@@ -165,6 +188,17 @@ def _seen(times: Array | Counts, shows: Array, p: Array, mass: Array) -> tuple[A
     # Sums of whole numbers below 2⁵³: exact.
     seen = times @ shows
     return np.where(seen == 1, p.reshape(seen.shape), 0).sum(axis=1), np.where(seen == 0, mass, 0).sum(axis=1)
+
+
+def _majority(mass: Array, second: Array) -> tuple[NDArray[np.int64], Array]:
+    """(T, blocks, views) int64 class that most of a view's mass is of, the lower one at a tie; (T,) mass of the others.
+
+    `majority_class` of dense masses, some of which are 0.
+    """
+    classes = np.stack([mass - second, second], axis=-1)
+    label = (classes[..., 0] < classes.max(axis=-1) * (1 - TIE)).astype(np.int64)
+    own = np.take_along_axis(classes, label[..., None], axis=-1)[..., 0]
+    return label, 1 - own.sum(axis=(1, 2))
 
 
 def _positive(mass: Array) -> Array:

@@ -2,8 +2,8 @@
 
 The graph of a sample knows the views of its own images under its own masks. What it lacks can be told from itself:
 leave one image out, and what the others lack of it is what only that image shows. docs/theory.md, section 11, has the
-derivation, which wants a codebook that does not depend on the images: one fitted on them, with few patches a code, makes
-the estimate too high.
+derivation, for a codebook that does not depend on the images: one fitted on them, with few patches a code, makes the
+estimate too high.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from maskgraph.theory.bootstrap import (
 from maskgraph.theory.finding import world_graph
 from maskgraph.theory.findings_bootstrap import cover, redraw
 from maskgraph.theory.mixture_samples import MixtureWorld
+from maskgraph.theory.risk import rank_floor
 from maskgraph.theory.sample_errors import numbers, rate, truths
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
@@ -143,8 +144,14 @@ def test_many_samples_at_once_against_their_graphs(view: View, ratio: float) -> 
         graph = world_graph(repeated(support, np.repeat(np.arange(len(row)), row)), ratio, view)
         theirs = answer(graph, ratio, 4)
         assert found.values[i, :4] == pytest.approx(theirs["eigenvalues"], abs=ROUNDING)
-        ours = (found.head(4)[i], found.tail(4)[i], found.alpha[i], found.phi[i], found.inter[i])
-        names = ("head_sq", "tail_sq", "alpha", "phi", "inter")
+        ours = (
+            *(values[i] for values in (found.head(4), found.tail(4), found.water_filling(4))),
+            *(values[i] for values in (found.alpha, found.alpha_target, found.phi, found.inter, found.variance)),
+            *(values[i] for values in (found.floor(9), found.floor(4))),
+        )
+        assert found.floor(2)[i] == pytest.approx(rank_floor(graph, 2), abs=ROUNDING)
+        names = ["head_sq", "tail_sq", "water_filling", "alpha", "alpha_target", "phi", "inter", "target_variance"]
+        names += ["bayes_risk", "rank_floor"]
         assert ours == pytest.approx([statistics(theirs)[name] for name in names], abs=ROUNDING)
         singles = [singleton_mass(graph, "visible"), singleton_mass(graph, "target")]
         assert found.single[i] == pytest.approx(singles, abs=ROUNDING)
@@ -213,7 +220,7 @@ def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyP
     rng = np.random.default_rng(10)
     drawn = world.draw(rng, 6, 10)
     truth = statistics(answer(world.graph, 0.5, 2))
-    names = {"α": "alpha", "head and Thm 4.2": "head_sq"}
+    names = {"α": "alpha", "head and Thm 4.2": "head_sq", "S2": "water_filling", "bayes": "bayes_risk"}
     held = {name: np.zeros(2) for name in names}
     for times in drawn:
         picks = [np.repeat(np.arange(16 * 2), again) for again in rng.multinomial(10, times / 10, size=20)]
