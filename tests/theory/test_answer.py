@@ -1,0 +1,55 @@
+"""Bounds are printed at the ends of the intervals where they claim least, whatever the solver found between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from maskgraph.theory import answer as answer_module
+from maskgraph.theory import bounds
+from maskgraph.theory.answer import Constants, answer
+from maskgraph.theory.spectrum import Spectrum
+from tests.theory.toys import two_states
+
+VALUES = np.array([1.0, 0.3])
+"""As found, all of them: the first is known, the second a solver may have found too small."""
+
+HIGHEST = np.array([1.0, 0.5])
+"""What they may be: each 0.2 more, and none above 1."""
+
+UNSURE = Spectrum(
+    values=VALUES,
+    vectors=sp.csc_array((2, 2)),
+    residuals=np.zeros(2),
+    components=1,
+    frobenius_sq=1.5,
+    head_sq=1.09,
+    tail_sq=0.41,
+    head_sq_interval=(1.04, 1.25),
+    tail_sq_interval=(0.25, 0.46),
+    value_error=0.2,
+)
+"""A solve that settled little: every end of every interval is a number of its own."""
+
+
+@pytest.mark.parametrize(("L", "epsilon"), [(1.0, 0.0), (2.5, 0.125)])
+@pytest.mark.parametrize("lam", [None, 0.05, 3.0])
+def test_bounds_are_those_of_the_largest_head_and_values(
+    L: float, epsilon: float, lam: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsure(*_: Any) -> Spectrum:
+        return UNSURE
+
+    monkeypatch.setattr(answer_module, "spectrum", unsure)
+    graph, _ = two_states(0.2)
+    found = answer(graph, 0.5, 2, constants=Constants(L, lam, epsilon))
+    assert (found["head_sq"], found["head_sq_interval"]) == (1.09, [1.04, 1.25])
+    weight = 1 / (4 * L) if lam is None else lam
+    assert found["bounds"] == {
+        "thm_4_2": bounds.thm_4_2(1.25, L, epsilon) if lam is None else None,
+        "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(1.25, L, weight, epsilon),
+        "water_filling": bounds.water_filling(HIGHEST, L, weight),
+    }
