@@ -20,6 +20,9 @@ SAME = 8 * float(np.finfo(np.float64).eps)
 HEAVIEST = 2048
 """How many views are compared each with each: HEAVIEST²·(k + d) differences, about a second."""
 
+TOGETHER = 256
+"""How many of them are compared with all at a time: TOGETHER·HEAVIEST doubles, 4 MB."""
+
 
 def one_sided_lipschitz(graph: AugmentationGraph, f: NDArray[np.float64], h: NDArray[np.float64]) -> float:
     """The least L with (1/L)‖f − f⁺‖² <= ‖h − h⁺‖² on every positive pair (Thm 4.2, left half, squared norms).
@@ -68,9 +71,10 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
     f, h = f[views], h[views]
     size = np.einsum("ij,ij->i", f, f)
     largest = 0.0
-    for start in range(0, len(views), 256):
-        feature = _apart(cdist(f[start : start + 256], f, "sqeuclidean"), size[start : start + 256, None] + size)
-        output = cdist(h[start : start + 256], h, "sqeuclidean")
+    for start in range(0, len(views), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        feature = _apart(cdist(f[part], f, "sqeuclidean"), size[part, None] + size)
+        output = cdist(h[part], h, "sqeuclidean")
         differs = (feature > 0) | (output > 0)
         if differs.any():
             with np.errstate(divide="ignore"):

@@ -1,4 +1,4 @@
-"""The one-sided Lipschitz constant against plain loops over positive pairs."""
+"""The Lipschitz constants against plain loops over pairs: one-sided over positive ones, two-sided over all."""
 
 from __future__ import annotations
 
@@ -19,15 +19,32 @@ RELATIVE = 1e-12
 """A quotient of two sums of at most 8 squares."""
 
 
+def apart(x: Array, i: int, j: int) -> float:
+    """The squared distance of two rows."""
+    return math.fsum((float(a) - float(b)) ** 2 for a, b in zip(x[i], x[j], strict=True))
+
+
 def by_loops(graph: AugmentationGraph, f: Array, h: Array) -> float:
     largest = 0.0
     pairs = graph.positive_pairs().toarray()
     for i in range(len(f)):
         for j in range(len(f)):
-            feature = math.fsum((float(a) - float(b)) ** 2 for a, b in zip(f[i], f[j], strict=True))
-            output = math.fsum((float(a) - float(b)) ** 2 for a, b in zip(h[i], h[j], strict=True))
+            feature, output = apart(f, i, j), apart(h, i, j)
             if pairs[i, j] > 0 and feature > 0:
                 largest = max(largest, feature / output if output > 0 else math.inf)
+    return largest
+
+
+def both_sides_by_loops(f: Array, h: Array) -> float:
+    """The least L that serves both halves at every pair, 0 where none differs."""
+    largest = 0.0
+    for i in range(len(f)):
+        for j in range(i):
+            feature, output = apart(f, i, j), apart(h, i, j)
+            if feature > 0 and output > 0:
+                largest = max(largest, feature / output, output / feature)
+            elif feature > 0 or output > 0:
+                return math.inf
     return largest
 
 
@@ -41,6 +58,57 @@ def test_random_worlds(case: Case, rounded: bool) -> None:
         f, h = np.round(f[:, :1]), np.round(h[:, :1] / 2)
     found = one_sided_lipschitz(case.A, f, h)
     assert found == pytest.approx(by_loops(case.A, f, h), rel=RELATIVE)
+
+
+@searched(80)
+@given(cases(valued=False), st.sampled_from([0.1, 1.0, 10.0]), st.booleans(), st.sampled_from([1, 7, 256]))
+def test_two_sided_on_random_worlds(case: Case, scale: float, rounded: bool, together: int) -> None:
+    """Outputs nearer to each other than features are, about as far, and farther: either half may be the one to bind."""
+    rng, count = case.rng, len(case.A.p1)
+    f, h = rng.standard_normal((count, 3)), scale * rng.standard_normal((count, 5))
+    if rounded:
+        # Outputs that coincide exactly where features do, now and then: the pairs that differ decide.
+        f = np.round(f[:, :1])
+        h = scale * (f + f**3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lipschitz, "TOGETHER", together)
+        found = two_sided_lipschitz(f, h, case.A.p1)
+    assert found == pytest.approx(both_sides_by_loops(f, h), rel=RELATIVE)
+    assert found == 0 or found >= 1
+
+
+@pytest.mark.parametrize("together", [1, 7, 100])
+@pytest.mark.parametrize("at", range(0, 30, 4))
+def test_every_pair_counts_whatever_is_compared_together(
+    at: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The two views that bind are of one place of thirty: only a block that has a row of theirs can tell."""
+    monkeypatch.setattr(lipschitz, "TOGETHER", together)
+    mass = np.linspace(2, 1, 30)
+    f = np.arange(30.0)[:, None]
+    h = f.copy()
+    h[at + 1] = h[at] + 0.125
+    wide = both_sides_by_loops(f, h)
+    assert wide == 64
+    assert two_sided_lipschitz(f, h, mass) == two_sided_lipschitz(h, f, mass) == wide
+
+
+def test_the_heaviest_views_are_those_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two lightest bind and are left out, which only lowers what is found."""
+    rng = np.random.default_rng(4)
+    f, h = rng.standard_normal((12, 2)), rng.standard_normal((12, 3))
+    mass = rng.permutation(np.arange(1.0, 13.0))
+    heavy = mass > 2
+    h[~heavy] = h[0]
+    assert two_sided_lipschitz(f, h, mass) == math.inf
+    monkeypatch.setattr(lipschitz, "HEAVIEST", 10)
+    assert two_sided_lipschitz(f, h, mass) == pytest.approx(both_sides_by_loops(f[heavy], h[heavy]), rel=RELATIVE)
+
+
+def test_two_sided_where_only_one_of_both_differs() -> None:
+    mass, same, other = np.ones(3), np.ones((3, 2)), np.eye(3)
+    assert two_sided_lipschitz(other, same, mass) == two_sided_lipschitz(same, other, mass) == math.inf
+    assert two_sided_lipschitz(same, same, mass) == 0
 
 
 @pytest.mark.parametrize("pairs", [1, 7, 100])
