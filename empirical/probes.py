@@ -18,6 +18,7 @@ NEIGHBOURS = 5
 SHOTS = 5
 DRAWS = 4
 BATCH = 1024
+"""Images that are encoded, or whose neighbours are looked for, at a time."""
 
 
 @dataclass(frozen=True)

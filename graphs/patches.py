@@ -14,6 +14,9 @@ from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
 
+TOGETHER = 65_536
+"""Patches that are compared with a codebook at a time: TOGETHER·V doubles."""
+
 
 @dataclass(frozen=True)
 class Codebook:
@@ -146,8 +149,8 @@ def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np
         code = np.empty(len(distinct), dtype=np.int64)
         # About a common centre, so that the squares do not cancel where patch values are far from 0.
         values = codebook.values - codebook.values.mean(axis=0)
-        for start in range(0, len(distinct), 65_536):
-            part = distinct[start : start + 65_536] - codebook.values.mean(axis=0)
+        for start in range(0, len(distinct), TOGETHER):
+            part = distinct[start : start + TOGETHER] - codebook.values.mean(axis=0)
             # ‖x − c‖² less ‖x‖², which does not depend on the code.
             code[start : start + len(part)] = np.argmin((values**2).sum(axis=1) - 2 * part @ values.T, axis=1)
     coded: NDArray[np.int64] = code[inverse.ravel()].reshape(patches.shape[:2])

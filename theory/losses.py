@@ -15,6 +15,12 @@ from maskgraph.graphs.errors import InputError
 
 Array = NDArray[np.float64]
 
+EDGES = 200_000
+"""Edges, or pairs of views, whose differences are taken at a time: a few arrays of EDGES·d doubles."""
+
+ROWS = 2_000
+"""Views whose rows of A are multiplied out at a time."""
+
 
 def energy(graph: MaskGraph, h: Array) -> float:
     """E‖h(x1)‖²."""
@@ -68,10 +74,10 @@ def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
         F: (N1, k) diag(p1)^½ f.
     """
     total = float(((F.T @ F) ** 2).sum())
-    for start in range(0, len(F), 2_000):
-        block = (graph.B[start : start + 2_000] @ graph.B.T).tocoo()
-        for at in range(0, block.nnz, 200_000):
-            part = slice(at, at + 200_000)
+    for start in range(0, len(F), ROWS):
+        block = (graph.B[start : start + ROWS] @ graph.B.T).tocoo()
+        for at in range(0, block.nnz, EDGES):
+            part = slice(at, at + EDGES)
             a = block.data[part]
             g = np.einsum("ij,ij->i", F[block.row[part] + start], F[block.col[part]])
             total += float(((a - g) ** 2 - a**2 - g**2).sum())
@@ -111,7 +117,7 @@ def _edge_mean(joint: sp.csr_array, left: Array, right: Array) -> float:
     row = np.repeat(np.arange(joint.shape[0]), np.diff(joint.indptr))
     total = 0.0
     # Squared differences edge by edge: the expanded square would lose what is small beside the energies.
-    for start in range(0, joint.nnz, 200_000):
-        part = slice(start, start + 200_000)
+    for start in range(0, joint.nnz, EDGES):
+        part = slice(start, start + EDGES)
         total += float(joint.data[part] @ ((left[row[part]] - right[joint.indices[part]]) ** 2).sum(axis=1))
     return total

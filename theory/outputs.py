@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.theory.losses import EDGES
 
 Array = NDArray[np.float64]
 
@@ -95,8 +96,8 @@ def nearest_views(graph: MaskGraph, h: Array) -> tuple[NDArray[np.int64], Array]
     row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
     apart = np.empty(M.nnz)
     # In parts: all edges at once would hold nnz(M) targets of d values.
-    for start in range(0, M.nnz, 200_000):
-        part = slice(start, start + 200_000)
+    for start in range(0, M.nnz, EDGES):
+        part = slice(start, start + EDGES)
         apart[part] = ((h[row[part]] - graph.X2[M.indices[part]]) ** 2).sum(axis=1)
     order = np.lexsort((apart, M.indices))
     _, first = np.unique(M.indices[order], return_index=True)

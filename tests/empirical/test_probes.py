@@ -108,7 +108,8 @@ def test_neighbours_are_five_by_angle_with_votes_by_mass() -> None:
     assert knn(Labelled(x, y, heavy / heavy.sum()), [2.0, 0.0], 1) == 1, "3 against 4; the 9s are too far"
 
 
-def test_neighbours_are_those_of_scikit_learn() -> None:
+@pytest.mark.parametrize("batch", [1, 7, 90])
+def test_neighbours_are_those_of_scikit_learn(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal masses and continuous features: only votes can tie, and both then take the lowest class."""
     train, test = clouds(120, 0, distance=1.0, dim=4), clouds(90, 1, distance=1.0, dim=4)
     # Away from the origin lengths and angles order neighbours differently.
@@ -117,6 +118,8 @@ def test_neighbours_are_those_of_scikit_learn() -> None:
     right = reference.predict(test.x) == test.y
     assert probe(train, test, 0).knn == pytest.approx(right.mean())
     assert 0.3 < right.mean() < 0.9
+    monkeypatch.setattr(probes, "BATCH", batch)
+    np.testing.assert_array_equal(probes._nearest(train, test.x), reference.predict(test.x))
     euclidean = KNeighborsClassifier(5).fit(train.x, train.y).predict(test.x) == test.y
     assert right.mean() != euclidean.mean(), "the metric matters here"
 

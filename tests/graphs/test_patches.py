@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from maskgraph.graphs import patches as patches_module
 from maskgraph.graphs.datasets import Images, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import (
@@ -142,7 +143,9 @@ def nearest(patches: NDArray[np.float64], values: NDArray[np.float64]) -> list[l
     return codes
 
 
-def test_kmeans_assigns_the_nearest_value() -> None:
+@pytest.mark.parametrize("together", [1, 7, 10**6])
+def test_kmeans_assigns_the_nearest_value(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patches_module, "TOGETHER", together)
     images = noise(count=12)
     patches = patchify(images.pixels, 2)
     codebook = fit_codebook(patches, images.weights, "kmeans", 5)

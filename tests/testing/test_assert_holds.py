@@ -19,6 +19,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
 from maskgraph.testing import assert_holds, models, outputs_of, worlds
 from maskgraph.theory import bounds
+from maskgraph.theory import outputs as outputs_module
 from maskgraph.theory.outputs import Outputs, nearest_views
 from maskgraph.theory.statements import STATEMENTS
 from tests.strategies import FIXED_WORLDS, VIEWS, searched
@@ -122,10 +123,12 @@ def test_outputs_are_the_decoder_on_the_vectors_and_on_their_mean() -> None:
 
 
 @searched(40)
-@given(worlds(), st.integers(0, 100))
-def test_nearest_views_against_brute_force(graph: MaskGraph, seed: int) -> None:
+@given(worlds(), st.integers(0, 100), st.sampled_from([1, 7, 10**6]))
+def test_nearest_views_against_brute_force(graph: MaskGraph, seed: int, edges: int) -> None:
     h = np.random.default_rng(seed).integers(-4, 5, graph.M.shape[:1] + graph.X2.shape[1:]).astype(np.float64)
-    views, distances = nearest_views(graph, h)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outputs_module, "EDGES", edges)
+        views, distances = nearest_views(graph, h)
     M = graph.M.toarray()
     for target in range(M.shape[1]):
         neighbours = [view for view in range(M.shape[0]) if M[view, target] > 0]

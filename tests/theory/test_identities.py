@@ -16,7 +16,7 @@ from maskgraph.theory.frobenius import frobenius_norm_sq
 from maskgraph.theory.spectrum import spectrum
 from tests import oracle
 from tests.strategies import HOPS, VIEWS, World, searched
-from tests.theory.toys import Array, Case, cases, dense, features, unit, weighted
+from tests.theory.toys import Array, Case, cases, dense, features, joint_augmentation, random_joint, unit, weighted
 
 ROUNDING = 1e-10
 """At most 6·10⁴ products of size at most 10² are summed, in worlds whose masses sum to 1: the terms are of size
@@ -75,6 +75,26 @@ def test_losses_are_their_definitions(case: Case) -> None:
         close(losses.unif_loss(case.graph, h), expected["unif"], scale**2)
         close(losses.variance(case.graph, h), expected["variance"], scale)
         close(losses.target_gap(case.graph, h), expected["gap"], scale)
+
+
+@pytest.mark.parametrize("edges", [1, 7, 10**6])
+@pytest.mark.parametrize("rows", [1, 7, 10**6])
+def test_sums_do_not_depend_on_what_is_added_at_a_time(edges: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 edges or more and 30 views; beside the whole matrices."""
+    monkeypatch.setattr(losses, "EDGES", edges)
+    monkeypatch.setattr(losses, "ROWS", rows)
+    rng = np.random.default_rng(5)
+    A = joint_augmentation(random_joint(rng, 30, 12))
+    M = A.graph.M.toarray()
+    h, targets = rng.standard_normal((30, 3)), rng.standard_normal((12, 3))
+    apart = ((h[:, None] - targets) ** 2).sum(axis=2)
+    assert np.count_nonzero(M) > 100
+    close(losses.cross_distance(A.graph, h, targets), float((M * apart).sum()))
+    between = ((h[:, None] - h) ** 2).sum(axis=2)
+    close(losses.pair_distance(A, h), float((A.positive_pairs().toarray() * between).sum()))
+    F = weighted(A.graph, h)
+    spectral = float(((dense(A) - F @ F.T) ** 2).sum() - (dense(A) ** 2).sum())
+    close(losses.approximation_excess(A, F), spectral)
 
 
 @searched(60)
