@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from maskgraph.theory.certificate import EPS, TESTED, eigenvalue_upper_bounds, norm_by_cholesky, norm_upper_bound
-from maskgraph.theory.engine import Apply
+from maskgraph.theory.certificate import (
+    DIAGONAL,
+    EPS,
+    TESTED,
+    bracket,
+    eigenvalue_upper_bounds,
+    norm_beside,
+    norm_by_cholesky,
+    norm_upper_bound,
+)
+from maskgraph.theory.engine import HOST, Apply
 from tests.theory.toys import Array
 
 ROUNDING = 1e-12
@@ -54,16 +63,20 @@ def test_norm_bound_at_the_probability_in_use(seed: int) -> None:
         assert norm_upper_bound(times(C), 40, guess, 40, 1e-12, rng) >= norm
 
 
-def test_norm_bound_by_its_formula() -> None:
+@pytest.mark.parametrize("error", [0.0, 1e-5, 1e-4, 1e-3])
+def test_norm_bound_by_its_formula(error: float) -> None:
     rng = np.random.default_rng(3)
     C, guess, degree, failure = psd(np.linspace(0, 1, 12), rng), 0.4, 7, 1e-3
-    found = norm_upper_bound(times(C), 12, guess, degree, failure, np.random.default_rng(11))
+    found = norm_upper_bound(times(C), 12, guess, degree, failure, np.random.default_rng(11), error)
     block = np.random.default_rng(11).standard_normal((12, TESTED))
     values, Q = np.linalg.eigh(C)
     chebyshev = np.polynomial.chebyshev.Chebyshev.basis(degree)(2 * values / guess - 1)
     size = np.linalg.norm(Q * chebyshev @ Q.T @ block)
     quantile = scipy.stats.chi2(TESTED).ppf(failure)
-    expected = guess * (1 + np.cosh(np.arccosh(size / quantile**0.5) / degree)) / 2
+    # What products lose may hide as much of the block; where that is all of it, nothing is shown.
+    left = quantile**0.5 - (4 * error / guess + 8 * EPS * (error > 0)) * degree**2 * np.linalg.norm(block)
+    expected = guess * (1 + np.cosh(np.arccosh(size / left) / degree)) / 2 if left > 0 else np.inf
+    assert (error == 1e-3) == (left <= 0)
     assert found == pytest.approx(float(expected), rel=1e-9)
 
 
@@ -147,6 +160,86 @@ def test_a_violated_norm_is_noticed_by_the_formula() -> None:
     theta = np.array([0.9, 0.7])
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.1)[1] < 0.8
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.8)[1] >= np.linalg.eigvalsh(A)[1]
+
+
+class Product:
+    """A dense A of norm 1 as a `Gram` whose products are off by `error` as far as anyone is told."""
+
+    def __init__(self, A: Array, error: float = 0.0) -> None:
+        self.size, self.entries, self.columns, self.error = len(A), A.size, 0, error
+        self._A = A
+
+    def __call__(self, x: Array) -> Array:
+        return np.asarray(self._A @ x)
+
+    def dense(self) -> Array:
+        return self._A.copy()
+
+    def step(self, x: Array) -> Array:
+        return self(x)
+
+
+VALUES = np.concatenate([[1.0, 0.8, 0.7, 0.5], np.linspace(0.3, 0, 16)])
+"""The four that a basis holds, and others up to ν = 0.3."""
+
+NU = 0.3
+
+
+@pytest.mark.parametrize("stretch", [-1e-9, -1e-7, 1e-9, 1e-7])
+def test_a_basis_that_is_not_orthonormal_brackets_all_the_same(stretch: float) -> None:
+    """Columns longer by a share δ put every Ritz value off by 2δ of it, and no residual tells."""
+    A = psd(VALUES, np.random.default_rng(2))
+    U = np.linalg.eigh(A)[1][:, ::-1][:, :4] * (1 + stretch)
+    found = bracket(U, A @ U, NU, Product(A), HOST)
+    ritz = np.diag(U.T @ A @ U)[1:4]
+    # What is found is off by far more than rounding, on the side that the stretch says.
+    assert (np.sign(stretch) * (ritz - VALUES[1:4]) > abs(stretch) * VALUES[1:4]).all()
+    assert (found.lower <= VALUES[1:4]).all()
+    assert (VALUES[1:4] <= found.upper).all()
+    # Four times ‖UᵀU − I‖ = |2δ + δ²|√4, and what four columns of sums of 256 terms may round, twice.
+    rounded = 4 * 2 * 4 * (256 + 14) * EPS
+    assert found.slack == pytest.approx(8 * abs(2 * stretch + stretch**2), rel=0, abs=rounded)
+    assert NU <= found.nu <= NU + found.slack
+
+
+def test_what_vectors_mix_of_a_cluster_is_bracketed() -> None:
+    """Two eigenvalues nearer than `DIAGONAL` whose vectors are turned by 45°: both Ritz values are their mean."""
+    apart = DIAGONAL / 1.5
+    values = VALUES.copy()
+    values[1:3] = 0.8 + apart, 0.8 - apart
+    Q = np.eye(20)
+    Q[1:3, 1:3] = np.array([[1, -1], [1, 1]]) / 2**0.5
+    A, U = np.diag(values), Q[:, :3]
+    found = bracket(U, A @ U, values[3], Product(A), HOST)
+    assert np.abs(np.diag(U.T @ A @ U)[1:] - 0.8).max() < 1e-15
+    assert found.upper[0] >= values[1]
+    assert found.lower[1] <= values[2]
+
+
+@pytest.mark.parametrize("error", [1e-12, 1e-9])
+def test_products_that_are_off_are_allowed_for_in_the_bracket(error: float) -> None:
+    """A product that returns A + E in place of A, ‖E‖ = e, has the eigenvalues of A + E."""
+    A = psd(VALUES, np.random.default_rng(2))
+    for sign in (-1, 1):
+        U = np.linalg.eigh(A)[1][:, ::-1][:, :4]
+        found = bracket(U, A @ U + sign * error * U, NU, Product(A, error), HOST)
+        assert (found.lower <= VALUES[1:4]).all()
+        assert (VALUES[1:4] <= found.upper).all()
+
+
+@pytest.mark.parametrize("error", [1e-12, 1e-9])
+@pytest.mark.parametrize("degree", [12, 100])
+def test_a_guess_that_rounding_would_hide_is_raised(error: float, degree: int) -> None:
+    """Nothing of norm above 1e-15 is left: what is shown is what rounding lets anyone see, and not only ν <= 1."""
+    values = np.concatenate([VALUES[:4], np.zeros(16)])
+    A = psd(values, np.random.default_rng(2))
+    U = np.linalg.eigh(A)[1][:, ::-1][:, :4]
+    gram, failure = Product(A, error), 1e-10
+    nu = norm_beside(gram, U, 0.0, EPS, degree, failure, np.random.default_rng(5), HOST)
+    quantile = scipy.stats.chi2(TESTED).ppf(failure)
+    floor = 16 * error * degree**2 * (20 * TESTED / quantile) ** 0.5
+    # √(160/0.014) ≈ 108 for the size of the block and the quantile, and a quarter lost: cosh(5.7/12) = 1.11.
+    assert floor <= nu < 1.06 * floor < 0.02
 
 
 @pytest.mark.parametrize("size", [3, 40, 200])

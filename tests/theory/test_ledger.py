@@ -414,6 +414,40 @@ def test_one_view_one_target() -> None:
     assert not [check for check in found.values() if check.verdict == "violated"]
 
 
+@pytest.mark.parametrize("L", [0.25, 4.0])
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        ("Thm 4.2", "head"),
+        ("Thm 4.2 any lambda", "head"),
+        ("Thm 4.2", "value"),
+        ("Thm 4.2 any lambda", "value"),
+        ("S2", "value"),
+    ],
+)
+def test_what_a_solver_may_have_missed_violates_nothing(number: str, name: str, L: float) -> None:
+    """At equality a head or a value that was found 1e-3 too small puts a right side above its left."""
+    graph, missed = all_alike(), 1e-3
+
+    def verdict(error: float) -> str:
+        terms = Terms(graph, Outputs(np.ones((1, 1)), graph.X2, graph.X2, lipschitz=L))
+        terms.head_sq = 1 - missed * (name == "head")
+        terms.values = np.array([1 - missed * (name == "value")])
+        terms.head_error, terms.value_error = error * (name == "head"), error * (name == "value")
+        return statement(number).measure(terms).verdict
+
+    assert verdict(0.0) == "violated"
+    assert verdict(0.99 * missed) == "violated"
+    assert verdict(missed) != "violated"
+
+
+def test_what_may_have_been_missed_is_what_the_intervals_leave_open() -> None:
+    graph = all_alike()
+    terms = Terms(graph, Outputs(np.ones((1, 1))))
+    terms._spectrum = replace(terms._spectrum, tail_sq=0.5, tail_sq_interval=(0.375, 0.75), value_error=0.0625)
+    assert (terms.head_error, terms.value_error) == (0.125, 0.0625)
+
+
 def test_a_vote_may_lack_a_tie_of_its_majority() -> None:
     """Masses within 1e-9 are a tie, so that a vote may go against a majority that is slimmer: allowed for, no more."""
     check = statement("Thm 4.1").check(mislead(), Outputs(f=np.diag(1 / np.sqrt(mislead().p1))))
