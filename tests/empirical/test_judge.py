@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical import spectra
+from maskgraph.empirical import judge, spectra
 from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
 from maskgraph.empirical.judge import ANY, SHUFFLED, Labels, judge_features, judge_network, probed
@@ -24,6 +24,9 @@ from maskgraph.graphs.masks import mask_distribution
 from tests.empirical.toys import pixels
 
 CPU = torch.device("cpu")
+SHORT = {"epochs": 2, "warmup": 1}
+"""Of the 90 epochs that the published probe is trained for: what it learns has its own tests."""
+
 ALL = JudgePlan(probes=("ridge", "sgd", "knn", "few-shot"))
 COUNTS = (150, 60, 200)
 
@@ -40,7 +43,20 @@ def equal(x: NDArray[np.float64], y: NDArray[np.int64]) -> Labelled:
     return Labelled(x, y, np.full(len(y), 1 / len(y)))
 
 
-def test_every_probe_answers_as_if_it_were_asked_alone() -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[SgdProbe]:
+    """What the published probe is asked for, each time; it answers after `SHORT` of that."""
+    noted: list[SgdProbe] = []
+
+    def short(train: Labelled, test: NDArray[np.float64], how: SgdProbe, device: torch.device) -> NDArray[np.int64]:
+        noted.append(how)
+        return sgd_probe(train, test, dataclasses.replace(how, **SHORT), device)
+
+    monkeypatch.setattr(judge, "sgd_probe", short)
+    return noted
+
+
+def test_every_probe_answers_as_if_it_were_asked_alone(asked: list[SgdProbe]) -> None:
     (train, validation, test), labels = planted(0)
     found, chosen = probed((train, validation, test), labels, ALL, 7, CPU)
     both = equal(np.concatenate([train, validation]), np.concatenate([labels.train, labels.validation]))
@@ -48,13 +64,16 @@ def test_every_probe_answers_as_if_it_were_asked_alone() -> None:
     np.testing.assert_array_equal(found["ridge"], ridge.predicted)
     assert chosen == {"ridge": ridge.regulariser}
     np.testing.assert_array_equal(found["knn"], knn_probe(both, test))
-    np.testing.assert_array_equal(found["sgd"], sgd_probe(both, test, SgdProbe(seed=7)))
+    assert asked == [SgdProbe(seed=7)]
+    np.testing.assert_array_equal(found["sgd"], sgd_probe(both, test, SgdProbe(seed=7, **SHORT)))
     np.testing.assert_array_equal(found["few-shot"], few_shot_probe(both, test, 7))
     assert found["few-shot"].shape == (DRAWS, COUNTS[2])
     some, _ = probed((train, validation, test), labels, JudgePlan(probes=("knn",)), 7, CPU)
     assert list(some) == ["knn"]
+    assert len(asked) == 1
 
 
+@pytest.mark.usefixtures("asked")
 def test_no_probe_sees_a_label_of_the_test_images() -> None:
     three, labels = planted(1)
     other = dataclasses.replace(labels, test=(labels.test + 1) % 4)
@@ -65,12 +84,14 @@ def test_no_probe_sees_a_label_of_the_test_images() -> None:
 
 def test_shuffled_labels_score_what_chance_does() -> None:
     three, labels = planted(2, apart=6.0)
-    scores = judge_features((three[0], three[1], three[2]), None, labels, ALL, 0).record["scores"]
+    plan = JudgePlan(probes=("ridge",))
+    scores = judge_features((three[0], three[1], three[2]), None, labels, plan, 0).record["scores"]
     assert scores[f"{ANY}.ridge"]["accuracy"] > 0.97
     # A quarter of 200, standard deviation 3.1 %; four of them, and the largest class of a few more images.
     assert scores[f"{ANY}.{SHUFFLED}"]["accuracy"] < 0.25 + 4 * 0.031
 
 
+@pytest.mark.usefixtures("asked")
 def test_scores_come_with_the_interval_of_what_was_drawn() -> None:
     three, labels = planted(3)
     judged = judge_features((three[0], three[1], three[2]), None, labels, ALL, 0)
