@@ -223,6 +223,21 @@ def test_a_constant_encoder_leaves_the_decoder_what_it_knows(view: View) -> None
         assert np.ptp(collapsed, axis=0).max() > 100 * FORWARD
 
 
+@pytest.mark.parametrize("batch", [3, 2048])
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_late_gain_is_what_the_second_half_of_the_steps_took_off(
+    view: View, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer steps are the first ones of more, so that a run of half as many ends where the second half begins."""
+    monkeypatch.setattr(measure_module, "BATCH", batch)
+    world, model = graph(view), network()
+    h = evaluate(model, world).h
+    for steps in (2, 8, 20):
+        half, whole = (invert_decoder(model, world, h, taken) for taken in (steps // 2, steps))
+        assert whole.late_gain == pytest.approx(half.epsilon - whole.epsilon, abs=CLOSE)
+        assert whole.late_gain > 1e3 * CLOSE
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_epsilon_is_certified_and_falls_with_effort(view: View) -> None:
     world, model = graph(view), network()
