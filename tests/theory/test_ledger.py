@@ -395,7 +395,7 @@ def test_long_sums_of_equal_terms_violate_nothing(targets: int) -> None:
     graph = joint_graph(np.ones((2, targets)), np.where(np.arange(targets) % 2, 1.0, -1.0)[:, None])
     for seed in range(3):
         model = with_unit_features(a_model(graph, seed))
-        assert [check.number for check in ledger(graph, model) if check.verdict == "violated"] == []
+        assert [check.statement for check in ledger(graph, model) if check.verdict == "violated"] == []
 
 
 def test_all_views_in_the_embedding_leave_nothing() -> None:
