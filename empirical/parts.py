@@ -14,7 +14,8 @@ from maskgraph.empirical.augment import Augmentation, crop_shares
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
-from maskgraph.graphs.datasets import Images, make_images, read_images, split_rows
+from maskgraph.graphs.arrays import as_pixels, white
+from maskgraph.graphs.datasets import make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, list_folder
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
@@ -152,26 +153,13 @@ def _npz(path: str) -> Stored:
         )
     if "weights" in arrays:
         raise InputError(f"{path} holds weights; a recipe trains on images as they are drawn: leave weights out")
-    pixels, labels = arrays["pixels"], arrays["labels"]
+    pixels = as_pixels(arrays["pixels"])
     # As numbers they would be eight times as large: of bytes one pixel of each is looked at.
-    few = pixels[:, :1, :1] if pixels.dtype == np.uint8 and pixels.ndim in (3, 4) else pixels
-    images = make_images(path, few, labels)
-    if few is not pixels:
-        return _in_bytes(path, pixels.reshape(*pixels.shape[:3], -1), images)
-    low, high = float(images.pixels.min()), float(images.pixels.max())
-    whole = high > 1 and bool((images.pixels == np.rint(images.pixels)).all())
-    if low < 0 or high > (255 if whole else 1):
-        raise InputError(
-            f"pixels of {path} go from {low:g} to {high:g}; expected bytes from 0 to 255, or numbers from 0 to 1"
-        )
-    if whole:
-        return _in_bytes(path, images.pixels.astype(np.uint8), images)
+    images = make_images(path, pixels[:, :1, :1] if pixels.dtype == np.uint8 else pixels, arrays["labels"])
+    full = white(pixels, path)
+    if pixels.dtype == np.uint8 or full > 1:
+        return Stored(path, pixels.astype(np.uint8, copy=False), full, images.labels, images.classes)
     return Stored(path, np.rint(255 * images.pixels).astype(np.uint8), 255, images.labels, images.classes)
-
-
-def _in_bytes(path: str, pixels: NDArray[np.uint8], images: Images) -> Stored:
-    # No file says which byte is white, and RandAugment and crops have to know: images of 0 to 16 are no dark ones.
-    return Stored(path, pixels, max(int(pixels.max()), 1), images.labels, images.classes)
 
 
 def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:

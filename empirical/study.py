@@ -34,7 +34,7 @@ from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, unt
 from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
-from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.source import Split, load_split
@@ -80,6 +80,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     if split.train.codebook is None:
         raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
     check_classes(plan.source.dataset, split.train.labels)
+    check_plane(split.train, plan.graph.mask)
     device = resolve_device(plan.train.device)
     check_ratios(plan.graph.mask, split.train.grid, plan.graph.mask_ratios, plan.graph.mask_unit)
 

@@ -2,6 +2,7 @@
 
 stored        Stored: images in bytes, as they lie on disk: digits, Fashion-MNIST, CIFAR-10, CIFAR-100
 folder        Folder: the names and labels of an image folder of the shape of ImageNet; images one at a time
+arrays        every check of an array that images are made of
 datasets      Images (pixels), CodedImages (codes): those of `stored`, .npz
 synthetic     the class-mixture world, whose spectrum is known in closed form
 patches       patchify; codebooks: exact, threshold, k-means

@@ -7,20 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from maskgraph.graphs.arrays import (
+    as_array,
+    as_grid,
+    as_pixels,
+    class_labels,
+    finite_values,
+    masses,
+    white,
+)
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.npz import read_npz
 from maskgraph.graphs.stored import STORED, Stored, load_stored
 
-SMALLEST_WEIGHT = 1e-100
-"""Least positive weight relative to the largest: masses are divided by square roots and squared further on."""
-
-LARGEST_VALUE = 1e15
-"""Largest size of a pixel or of a patch value: models square and sum them in float32, which ends at 3e38."""
-
 DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7, "cifar10": 4, "cifar100": 4}
 """Patch side in pixels where the user names none: 16 patches an image, 64 for CIFAR."""
+
+OF_CODES = ("codebook", "grid")
+"""What a .npz may hold beside codes, and not beside pixels."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class CodedImages:
         codebook: (V, s) float64, the patch value of each code; None when codes stand for no value.
         drawn: whether the images are draws, one a row, from the data. Not so where weights were given: they state a
             distribution, and then the rows are its support.
+        has_grid: whether somebody has said what `grid` is; else it is one row for want of better.
     """
 
     name: str
@@ -69,6 +76,7 @@ class CodedImages:
     grid: tuple[int, int]
     codebook: NDArray[np.float64] | None
     drawn: bool
+    has_grid: bool = True
 
     @property
     def patches(self) -> int:
@@ -76,49 +84,46 @@ class CodedImages:
         return int(self.codes.shape[1])
 
 
-def make_images(name: str, pixels: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None) -> Images:
-    """Check pixels, labels and weights and normalise them; images of weight 0 are dropped.
+def make_images(name: str, pixels: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Images:
+    """Check pixels, labels and weights, arrays or what numpy makes arrays of; images of weight 0 are dropped.
 
     Args:
         name: shown in results.
-        pixels: (N, H, W) or (N, H, W, C), numbers of a size of at most `LARGEST_VALUE`.
-        labels: (N,) integers of any value.
+        pixels: (N, H, W) or (N, H, W, C), numbers of a size of at most `LARGEST_VALUE`, taken as they are.
+        labels: (N,) integers of at least 0.
         weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
 
     Raises:
         InputError: naming what is wrong with which array.
     """
-    if pixels.ndim == 3:
-        pixels = pixels[..., None]
-    if pixels.ndim != 4 or 0 in pixels.shape:
-        raise InputError(f"pixels has shape {pixels.shape}; expected a non-empty (N, H, W) or (N, H, W, C) array")
-    pixels = _values(pixels, "pixels")
-    classes, classed = _labels(labels, len(pixels))
-    kept, weighted = _weights(weights, len(pixels))
-    return Images(name, pixels[kept], classed[kept], weighted[kept], classes, weights is None)
+    values = finite_values(as_pixels(pixels), "pixels")
+    classes, classed = class_labels(labels, len(values))
+    kept, weighted = masses(weights, len(values))
+    return Images(name, values[kept], classed[kept], weighted[kept], classes, weights is None)
 
 
 def make_coded_images(
     name: str,
-    codes: NDArray[Any],
-    labels: NDArray[Any],
-    weights: NDArray[Any] | None = None,
-    codebook: NDArray[Any] | None = None,
-    grid: tuple[int, int] | None = None,
+    codes: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    codebook: ArrayLike | None = None,
+    grid: ArrayLike | None = None,
 ) -> CodedImages:
-    """Check codes, labels, weights and codebook; images of weight 0 are dropped.
+    """Check codes, labels, weights and codebook, arrays or what numpy makes them of; images of weight 0 are dropped.
 
     Args:
         name: shown in results.
         codes: (N, n) non-negative integers, n >= 2.
-        labels: (N,) integers of any value.
+        labels: (N,) integers of at least 0.
         weights: (N,) non-negative numbers with a positive sum, a distribution; None: the images are draws.
         codebook: (V, s) numbers of a size of at most `LARGEST_VALUE` with V > codes.max(), or None.
-        grid: (rows, columns) of the patches; one row when None.
+        grid: (rows, columns) of the patches, rows * columns = n; one row, and not known to be one, when None.
 
     Raises:
         InputError: naming what is wrong with which array.
     """
+    codes = as_array(codes, "codes")
     if codes.ndim != 2 or len(codes) == 0 or codes.shape[1] < 2:
         raise InputError(f"codes has shape {codes.shape}; expected (N, n) with at least one image and n >= 2 patches")
     if not np.issubdtype(codes.dtype, np.integer):
@@ -127,26 +132,45 @@ def make_coded_images(
         raise InputError(f"codes contains {codes.min()}; codes count from 0 (subtract the minimum)")
     if codes.max() > np.iinfo(np.int64).max:
         raise InputError(f"codes contains {codes.max()}, beyond the 64-bit integers; renumber the codes from 0")
-    grid = grid or (1, codes.shape[1])
+    values = None
     if codebook is not None:
-        codebook = _values(codebook, "codebook")
-        if codebook.ndim != 2 or codebook.shape[1] == 0 or len(codebook) <= codes.max():
+        values = finite_values(codebook, "codebook")
+        if values.ndim != 2 or values.shape[1] == 0 or len(values) <= codes.max():
             raise InputError(
-                f"codebook has shape {codebook.shape} while the largest code is {codes.max()}; "
+                f"codebook has shape {values.shape} while the largest code is {codes.max()}; "
                 f"expected (V, s) with V >= {codes.max() + 1} rows of patch values"
             )
-    classes, classed = _labels(labels, len(codes))
-    kept, weighted = _weights(weights, len(codes))
-    codes = codes.astype(np.int64)
-    return CodedImages(name, codes[kept], classed[kept], weighted[kept], classes, grid, codebook, weights is None)
+    classes, classed = class_labels(labels, len(codes))
+    kept, weighted = masses(weights, len(codes))
+    return CodedImages(
+        name,
+        codes.astype(np.int64)[kept],
+        classed[kept],
+        weighted[kept],
+        classes,
+        (1, codes.shape[1]) if grid is None else as_grid(grid, codes.shape[1]),
+        values,
+        drawn=weights is None,
+        has_grid=grid is not None,
+    )
+
+
+def check_plane(images: CodedImages, mask: str) -> None:
+    """Raise InputError for masks that are made of rows and columns on images of which nobody has said theirs."""
+    if mask != "uniform" and not images.has_grid:
+        raise InputError(
+            f"{mask} masks of {images.name}, whose codes lie on no known plane; add grid, two integers (rows, columns) "
+            f"with rows * columns = {images.patches}, to the .npz, or use uniform masks"
+        )
 
 
 def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Images | CodedImages:
     """Load one of `STORED` or a .npz file (a class mixture: `synthetic.load_mixture`).
 
     Args:
-        name: the dataset's name or the path of a .npz file. The .npz holds `labels` (N,), optional `weights`
-            (N,), and either `pixels` (N, H, W[, C]) or `codes` (N, n) with an optional `codebook` (V, s).
+        name: the dataset's name or the path of a .npz file. The .npz holds `labels` (N,), optional `weights` (N,), and
+            either `pixels` (N, H, W[, C]), numbers from 0 to 1 or bytes, which are divided by the largest, or `codes`
+            (N, n) with an optional `codebook` (V, s) and an optional `grid` (2,), their rows and columns.
         data_dir: where the dataset's files lie, see `load_stored`.
         held_out: the dataset's own test part instead of its training part (`HAS_TEST` only).
 
@@ -205,15 +229,18 @@ def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[N
 
 def _npz(path: Path) -> Images | CodedImages:
     arrays = read_images(path)
-    if "pixels" in arrays:
-        return make_images(str(path), arrays["pixels"], arrays["labels"], arrays.get("weights"))
-    return make_coded_images(
-        str(path), arrays["codes"], arrays["labels"], arrays.get("weights"), arrays.get("codebook")
-    )
+    labels, weights = arrays["labels"], arrays.get("weights")
+    if "codes" in arrays:
+        return make_coded_images(
+            str(path), arrays["codes"], labels, weights, arrays.get("codebook"), arrays.get("grid")
+        )
+    images = make_images(str(path), arrays["pixels"], labels, weights)
+    full = white(arrays["pixels"], str(path))
+    return images if full == 1 else replace(images, pixels=images.pixels / full)
 
 
 def read_images(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz of images: labels, perhaps weights, and either pixels, or codes and perhaps a codebook.
+    """The arrays of a .npz of images: labels, perhaps weights, and pixels, or codes and perhaps a codebook and a grid.
 
     Raises:
         InputError: no such file, one that cannot be read, or other arrays in it.
@@ -221,67 +248,14 @@ def read_images(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
     arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
-    known = {"labels", "weights", "pixels", "codes", "codebook"}
+    known = {"labels", "weights", "pixels", "codes", *OF_CODES}
     if unknown := sorted(set(arrays) - known):
         raise InputError(f"{path} holds unknown arrays {unknown}; expected some of {sorted(known)}")
     if "labels" not in arrays:
         raise InputError(f"{path} holds no labels; add an integer array labels (N,)")
     if ("pixels" in arrays) == ("codes" in arrays):
         raise InputError(f"{path} must hold either pixels or codes, one and only one of them")
-    if "pixels" in arrays and "codebook" in arrays:
-        raise InputError(f"{path} holds pixels and a codebook; a codebook goes with codes only: remove it")
+    for name in OF_CODES:
+        if "pixels" in arrays and name in arrays:
+            raise InputError(f"{path} holds pixels and a {name}; a {name} goes with codes only: remove it")
     return arrays
-
-
-def _values(array: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """An array as float64 of finite numbers that can be squared and summed."""
-    array = _finite(array, name)
-    size = np.maximum(array.max(initial=0), -array.min(initial=0))
-    if size > LARGEST_VALUE:
-        where = tuple(int(i) for i in np.argwhere(np.abs(array) == size)[0])
-        raise InputError(
-            f"{name} contains {array[where]:g} at {where}; expected numbers of a size of at most {LARGEST_VALUE:g}: "
-            "scale them, such as to 0 to 1"
-        )
-    return array
-
-
-def _finite(array: NDArray[Any], name: str) -> NDArray[np.float64]:
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
-        raise InputError(f"{name} has dtype {array.dtype}; expected real numbers")
-    array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(
-            f"{name} contains {array[where]} at {where}; every value must be finite: drop or impute those images"
-        )
-    return array
-
-
-def _labels(labels: NDArray[Any], images: int) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    if labels.ndim != 1 or len(labels) != images:
-        raise InputError(f"labels has shape {labels.shape} for {images} images; expected ({images},)")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(f"labels has dtype {labels.dtype}; expected integers (number the classes from 0)")
-    classes, classed = np.unique(labels, return_inverse=True)
-    return tuple(str(name) for name in classes), classed.astype(np.int64)
-
-
-def _weights(weights: NDArray[Any] | None, images: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    if weights is None:
-        return np.ones(images, dtype=bool), np.full(images, 1.0 / images)
-    if weights.shape != (images,):
-        raise InputError(f"weights has shape {weights.shape} for {images} images; expected ({images},)")
-    weights = _finite(weights, "weights")
-    if weights.min() < 0:
-        raise InputError(
-            f"weights contains {weights.min():g} at {int(weights.argmin())}; a weight is a probability mass, at least 0"
-        )
-    if weights.max() == 0:
-        raise InputError("weights sum to 0; at least one image needs a positive weight")
-    weights = weights / weights.max()
-    if weights[weights > 0].min() < SMALLEST_WEIGHT:
-        raise InputError(
-            f"weights span a factor of more than {1 / SMALLEST_WEIGHT:g}; set those that do not matter to 0"
-        )
-    return weights > 0, weights / weights.sum()

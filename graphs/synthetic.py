@@ -61,14 +61,14 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
         labels = rng.integers(classes, size=images)
         other = (labels[:, None] + rng.integers(1, classes, size=(images, patches))) % classes
         codes = np.where(rng.random((images, patches)) < flip, other, labels[:, None])
-        return make_coded_images(name, codes, labels, codebook=codebook)
+        return make_coded_images(name, codes, labels, codebook=codebook, grid=(1, patches))
     likelihood = np.full((classes, classes), flip / (classes - 1))
     np.fill_diagonal(likelihood, 1 - flip)
     every = np.array(list(itertools.product(range(classes), repeat=patches)))
     codes = np.tile(every, (classes, 1))
     labels = np.repeat(np.arange(classes), len(every))
     weights = likelihood[labels[:, None], codes].prod(axis=1)
-    return make_coded_images(name, codes, labels, weights, codebook)
+    return make_coded_images(name, codes, labels, weights, codebook, grid=(1, patches))
 
 
 def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedImages:

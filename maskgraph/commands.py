@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from maskgraph.bound_text import print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
-from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
@@ -209,7 +209,9 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
     check_view(options.view)
     for ratio in ratios:
         check_mask(options.mask, ratio, options.mask_unit)
-    return load_coded(source_of(options))
+    images = load_coded(source_of(options))
+    check_plane(images, options.mask)
+    return images
 
 
 def _graph(images: CodedImages, options: argparse.Namespace, ratio: float, scheduler: str | None = None) -> MaskGraph:

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from maskgraph.cli import main
+from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.stored import load_stored
 from tests.cli.refusal import assert_refused
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +90,45 @@ def test_pixels_are_patched_and_coded(tmp_path: Path, capsys: pytest.CaptureFixt
     from_pixels = answer(capsys, path, *options)["ratios"]
     path = world(tmp_path, codes=pixels.reshape(3, 4), labels=labels, codebook=np.array([[0.0], [1.0]]))
     assert from_pixels == answer(capsys, path, "--mask-ratio", "0.5", "--dim", "2", "--view", "bag")["ratios"]
+
+
+def test_bytes_give_the_numbers_of_the_images_that_they_are_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Digits in a .npz, in bytes or from 0 to 1, say what digits say."""
+    options = ("--mask-ratio", "0.75", "--view", "bag", "--images", "90", "--patch", "2", "--dim", "4")
+    digits = answer(capsys, "digits", *options)["ratios"]
+    raw = load_stored("digits")
+    for pixels in (raw.pixels, raw.pixels.astype(np.float32), raw.pixels / 16):
+        assert answer(capsys, world(tmp_path, pixels=pixels, labels=raw.labels), *options)["ratios"] == digits
+    for pixels, found in ((raw.pixels / 4, "0 to 4"), (raw.pixels / 8 - 1, "-1 to 1")):
+        path = world(tmp_path, pixels=pixels, labels=raw.labels)
+        for command in ("bound", "train"):
+            message = f"pixels of {path} go from {found}; expected bytes from 0 to 255, or numbers from 0 to 1"
+            assert_refused(capsys, message, command, path, "--mask-ratio", "0.75", "--patch", "2")
+
+
+@pytest.mark.parametrize("mask", ["block", "grid"])
+def test_codes_say_what_the_pixels_say_under_masks_of_a_plane(
+    mask: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--mask-ratio", "0.75", "--mask", mask, "--dim", "4")
+    coded = load_coded(Source("digits", images=90))
+    arrays = {"codes": coded.codes, "labels": coded.labels, "codebook": coded.codebook}
+    path = world(tmp_path, **arrays, grid=np.array([4, 4]))
+    (digits,) = answer(capsys, "digits", "--images", "90", *options)["ratios"]
+    (found,) = answer(capsys, path, *options)["ratios"]
+    for name in ("masks", "vertices", "edges", "components"):
+        assert found[name] == digits[name]
+    for name in ("frobenius_sq", "alpha", "inter", "bayes_risk"):
+        # The weights of images that were drawn are rounded once more.
+        assert found[name] == pytest.approx(digits[name], rel=1e-12)
+    path = world(tmp_path, **arrays)
+    message = rf"{mask} masks of {path}, whose codes lie on no known plane; add grid, two integers .* columns = 16"
+    for command in ("bound", "verify", "train"):
+        out = ("--out", str(tmp_path / "run")) if command == "train" else ()
+        assert_refused(capsys, message, command, path, "--mask-ratio", "0.75", "--mask", mask, *out)
+    assert not (tmp_path / "run").exists()
 
 
 def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -336,6 +336,14 @@ def test_the_largest_byte_of_a_npz_stands_for_white(kind: type, tmp_path: Path) 
         ({"pixels": np.full((9, 4, 4), 300), "labels": np.arange(9) % 2}, r"pixels of .* go from 300 to 300; expected"),
         ({"pixels": np.full((9, 4, 4), -0.5), "labels": np.arange(9) % 2}, r"go from -0.5 to -0.5; expected bytes"),
         ({"pixels": np.full((9, 4, 4), 1.5), "labels": np.arange(9) % 2}, r"go from 1.5 to 1.5; expected bytes"),
+        (
+            {"pixels": np.zeros((9, 3, 8, 8), np.uint8), "labels": np.arange(9) % 2},
+            r"pixels has shape \(9, 3, 8, 8\); expected \(N, H, W, C\) and this looks like \(N, C, H, W\)",
+        ),
+        (
+            {"pixels": np.ones((9, 4, 4), np.uint8), "labels": -(np.arange(9) % 2)},
+            r"labels contains -1 at 1, the usual",
+        ),
         ({"codes": np.zeros((9, 4), int), "labels": np.arange(9) % 2}, r"holds codes; a recipe trains on pixels"),
         (
             {"pixels": np.ones((9, 4, 4)), "labels": np.arange(9) % 2, "weights": np.ones(9)},

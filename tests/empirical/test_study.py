@@ -371,8 +371,8 @@ def test_codes_without_values_are_refused(tmp_path: Path) -> None:
 
 
 def numbered(path: Path, scale: float = 1.0, where: Any = ()) -> Source:
-    """A data set whose pixels tell the image, those of the images `where` multiplied by `scale`."""
-    pixels = np.arange(40.0)[:, None, None] + np.array([[0, 0.25], [0.5, 0.75]])
+    """A data set whose pixels, from 0 to 1, tell the image, those of the images `where` multiplied by `scale`."""
+    pixels = (np.arange(40.0)[:, None, None] + np.array([[0, 0.25], [0.5, 0.75]])) / 64
     pixels[np.asarray(where, dtype=np.int64)] *= scale
     np.savez(path, pixels=pixels, labels=np.arange(40) % 3, weights=np.arange(1.0, 41.0))
     return Source(str(path), patch=1, codes=4, seed=3)
@@ -382,7 +382,8 @@ def ids(split: Split) -> tuple[list[int], list[int]]:
     """Which images of `numbered` are on either side."""
     assert split.train_pixels is not None
     assert split.test_pixels is not None
-    return split.train_pixels[:, 0].astype(int).tolist(), split.test_pixels[:, 0].astype(int).tolist()
+    known, held = ((64 * pixels[:, 0]).astype(int).tolist() for pixels in (split.train_pixels, split.test_pixels))
+    return known, held
 
 
 def test_no_image_is_on_both_sides_of_a_split(tmp_path: Path) -> None:
@@ -400,7 +401,7 @@ def test_a_codebook_learns_nothing_from_held_out_images(kind: Any, tmp_path: Pat
     source = numbered(tmp_path / "data.npz")
     plain = load_split(Source(**{**asdict(source), "codebook": kind}), 0.3)
     held = ids(plain)[1]
-    numbered(tmp_path / "data.npz", 1000.0, held)
+    numbered(tmp_path / "data.npz", 0.001, held)
     wild = load_split(Source(**{**asdict(source), "codebook": kind}), 0.3)
     assert plain.train.codebook is not None
     assert wild.train.codebook is not None

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from maskgraph.graphs import stored
 from maskgraph.graphs.datasets import (
     CodedImages,
     Images,
+    check_plane,
     load,
     make_coded_images,
     make_images,
@@ -57,18 +59,46 @@ def test_npz_of_pixels(tmp_path: Path, channels: int | None) -> None:
     images = load(save(tmp_path, pixels=pixels, labels=LABELS, weights=np.array([1, 2, 1])))
     assert isinstance(images, Images)
     assert images.pixels.shape == (3, 2, 4, channels or 1)
-    assert (images.pixels[..., 0] == PIXELS).all()
+    assert (images.pixels[..., 0] == PIXELS / 23).all()
     assert images.weights.tolist() == [0.25, 0.5, 0.25]
     assert images.labels.tolist() == [0, 1, 0]
     assert images.classes == ("3", "7")
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+def test_bytes_of_a_npz_are_from_0_to_1_and_the_largest_is_1(tmp_path: Path, dtype: type) -> None:
+    """In whatever dtype: digits saved as they lie on disk, from 0 to 16, are the digits that come with maskgraph."""
+    raw = stored.load_stored("digits")
+    images, digits = load(save(tmp_path, pixels=raw.pixels.astype(dtype), labels=raw.labels)), load("digits")
+    assert isinstance(images, Images)
+    assert isinstance(digits, Images)
+    assert images.pixels.dtype == np.float64
+    assert np.array_equal(images.pixels, digits.pixels)
+    ends: NDArray[Any] = np.repeat([0, 255], 4).reshape(2, 2, 2).astype(dtype)
+    photographs = load(save(tmp_path, pixels=ends, labels=np.arange(2)))
+    assert isinstance(photographs, Images)
+    assert photographs.pixels.ravel().tolist() == [0] * 4 + [1] * 4
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.bool_])
-def test_pixels_of_any_real_dtype(tmp_path: Path, dtype: type) -> None:
-    images = load(save(tmp_path, pixels=PIXELS.astype(dtype), labels=LABELS))
+def test_pixels_from_0_to_1_stay_as_they_are(tmp_path: Path, dtype: type) -> None:
+    pixels: NDArray[Any] = np.array([[[0, 1], [1, 0]], [[0.25, 0.5], [0, 0]]]).astype(dtype)
+    images = load(save(tmp_path, pixels=pixels, labels=np.arange(2)))
     assert isinstance(images, Images)
     assert images.pixels.dtype == np.float64
-    assert (images.pixels[..., 0] == PIXELS.astype(dtype)).all()
+    assert (images.pixels[..., 0] == pixels).all()
+
+
+def test_what_is_white_does_not_hang_on_weights(tmp_path: Path) -> None:
+    """As in a recipe, which knows none: the brightest image speaks even where it is dropped."""
+    images = load(save(tmp_path, pixels=PIXELS, labels=LABELS, weights=np.array([1, 1, 0])))
+    assert isinstance(images, Images)
+    assert (images.pixels[..., 0] == PIXELS[:2] / 23).all()
+
+
+def test_pixels_from_memory_are_taken_as_they_are() -> None:
+    for pixels in (PIXELS, PIXELS - 50, PIXELS * 1e6):
+        assert (make_images("mine", pixels, LABELS).pixels[..., 0] == pixels).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.uint64])
@@ -101,7 +131,7 @@ def test_images_of_weight_zero_are_dropped_and_their_class_stays(tmp_path: Path)
     assert coded.classes == ("3", "7")
     images = load(save(tmp_path, pixels=PIXELS, labels=LABELS, weights=weights))
     assert isinstance(images, Images)
-    assert (images.pixels[..., 0] == PIXELS[[0, 2]]).all()
+    assert (images.pixels[..., 0] == PIXELS[[0, 2]] / 23).all()
 
 
 GOOD_CODES: dict[str, NDArray[Any]] = {"codes": CODES, "labels": LABELS}
@@ -125,6 +155,33 @@ BAD_ARRAYS: list[tuple[dict[str, NDArray[Any]], str]] = [
     (GOOD_PIXELS | {"pixels": PIXELS.astype(complex)}, "pixels has dtype complex128; expected real numbers"),
     (GOOD_PIXELS | {"pixels": PIXELS.astype(str)}, "pixels has dtype <U.*; expected real numbers"),
     (GOOD_PIXELS | {"pixels": PIXELS[0]}, r"pixels has shape \(2, 4\); expected a non-empty \(N, H, W\)"),
+    (
+        GOOD_PIXELS | {"pixels": PIXELS - 1},
+        r"pixels of .*data.npz go from -1 to 22; expected bytes from 0 to 255, or num",
+    ),
+    (
+        GOOD_PIXELS | {"pixels": PIXELS * 100},
+        "pixels of .* go from 0 to 2300; expected bytes from 0 to 255, or numbers",
+    ),
+    (GOOD_PIXELS | {"pixels": PIXELS / 10}, "go from 0 to 2.3; expected bytes from 0 to 255, or numbers from 0 to 1"),
+    (
+        GOOD_PIXELS | {"pixels": np.zeros((3, 1, 16, 16))},
+        r"pixels has shape \(3, 1, 16, 16\); expected \(N, H, W, C\) and this looks like \(N, C, H, W\): transpose it",
+    ),
+    (GOOD_PIXELS | {"pixels": np.zeros((3, 3, 4, 4))}, r"this looks like .*, pixels.transpose\(0, 2, 3, 1\)"),
+    (
+        GOOD_PIXELS | {"labels": np.array([1, -1, 0])},
+        "labels contains -1 at 1, the usual mark of .* leave those images",
+    ),
+    (
+        GOOD_CODES | {"labels": np.array([0, 1, -7])},
+        "labels contains -7 at 2, the usual mark of an image without a lab",
+    ),
+    (GOOD_CODES | {"grid": np.array([2, 2])}, r"grid \[2, 2\] of 3 patches; expected two integers, .* product is 3"),
+    (GOOD_CODES | {"grid": np.array([-1, -3])}, r"grid \[-1, -3\] of 3 patches"),
+    (GOOD_CODES | {"grid": np.array([3])}, r"grid \[3\] of 3 patches"),
+    (GOOD_CODES | {"grid": np.array([3.0, 1.0])}, r"grid \[3.0, 1.0\] of 3 patches"),
+    (GOOD_PIXELS | {"grid": np.array([1, 3])}, "holds pixels and a grid; a grid goes with codes only: remove it"),
     (GOOD_PIXELS | {"pixels": PIXELS[:0]}, r"pixels has shape \(0, 2, 4, 1\); expected a non-empty"),
     (GOOD_PIXELS | {"pixels": PIXELS[:, :0]}, r"pixels has shape \(3, 0, 4, 1\); expected a non-empty"),
     (GOOD_CODES | {"weights": np.ones(2)}, r"weights has shape \(2,\) for 3 images; expected \(3,\)"),
@@ -364,6 +421,57 @@ def test_split_holds_out_some_of_every_class(share: float) -> None:
 def test_split_of_a_class_of_one() -> None:
     with pytest.raises(InputError, match="class 1 has 1 image; holding images out needs at least 2"):
         split_rows(np.array([0, 0, 1]), 0.5, seed=0)
+
+
+def test_channels_are_told_from_rows_by_the_square_behind_them() -> None:
+    for shape in ((2, 3, 3, 3), (2, 4, 3, 3), (2, 3, 4, 5), (2, 2, 16, 16), (2, 16, 16, 1)):
+        assert make_images("mine", np.zeros(shape), [0, 1]).pixels.shape == shape
+
+
+def test_lists_and_tensors_are_arrays() -> None:
+    images = make_images("mine", PIXELS, LABELS, np.array([1.0, 2.0, 3.0]))
+    for kind in (np.ndarray.tolist, torch.as_tensor):
+        same = make_images("mine", kind(PIXELS), kind(LABELS), kind(np.array([1.0, 2.0, 3.0])))
+        assert np.array_equal(same.pixels, images.pixels)
+        assert np.array_equal(same.labels, images.labels)
+        assert np.array_equal(same.weights, images.weights)
+        codes = make_coded_images("mine", kind(CODES), kind(LABELS), None, kind(np.eye(2)), kind(np.array([3, 1])))
+        assert (codes.codes == CODES).all()
+        assert codes.codebook is not None
+        assert (codes.codebook == np.eye(2)).all()
+        assert codes.grid == (3, 1)
+    bad: list[Any] = [
+        [[[0.0, 1.0]], [[0.0]]],
+        torch.zeros(1, 2, 2, requires_grad=True),
+        torch.zeros(1, 2, 2, dtype=torch.bfloat16),
+    ]
+    for pixels in bad:
+        name = type(pixels).__name__
+        with pytest.raises(
+            InputError, match=rf"pixels is a {name} that makes no array \(.*\); expected a numpy array"
+        ) as e:
+            make_images("mine", pixels, [0])
+        assert "\n" not in str(e.value)
+
+
+def test_codes_in_memory_fill_their_grid() -> None:
+    with pytest.raises(
+        InputError, match=r"grid \[3, 3\] of 16 patches; expected two integers, rows and columns, whose"
+    ):
+        make_coded_images("mine", np.zeros((2, 16), int), [0, 1], grid=(3, 3))
+    assert make_coded_images("mine", np.zeros((2, 16), int), [0, 1], grid=(2, 8)).grid == (2, 8)
+
+
+def test_codes_of_a_npz_lie_where_its_grid_says(tmp_path: Path) -> None:
+    bare, placed = (load(save(tmp_path, **GOOD_CODES, **more)) for more in ({}, {"grid": np.array([3, 1])}))
+    assert isinstance(bare, CodedImages)
+    assert isinstance(placed, CodedImages)
+    assert (bare.grid, placed.grid) == ((1, 3), (3, 1))
+    for mask in ("block", "grid"):
+        check_plane(placed, mask)
+        with pytest.raises(InputError, match=rf"{mask} masks of .*, whose codes lie on no known plane; add grid, two"):
+            check_plane(take(bare, np.arange(2)), mask)
+    check_plane(bare, "uniform")
 
 
 def test_grid_does_not_touch_the_views() -> None:
