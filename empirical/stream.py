@@ -26,6 +26,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Reader(Protocol):
     """Where images come from; called from several threads at once."""
 
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
     def whole(self, row: int) -> NDArray[np.uint8]:
         """(size, size, C) the image as it is judged."""
         ...
@@ -72,8 +76,13 @@ class Stream:
     workers: int = 4
 
     def __post_init__(self) -> None:
-        """See that the images can be cut into patches and be read."""
+        """See that the images can be cut into patches and be read, and that each has its label."""
         check_patch(self.patch, self.size, self.size)
+        if len(self.labels) != len(self.reader):
+            raise InputError(
+                f"labels has shape {np.shape(self.labels)} for the {len(self.reader)} images of {self.name}; expected "
+                f"({len(self.reader)},): some of the images are take(stream, rows)"
+            )
         if self.workers < 1:
             raise InputError(f"workers {self.workers}; expected at least 1")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
@@ -93,6 +102,10 @@ class FolderReader:
 
     folder: Folder
     size: int
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.folder.paths)
 
     def whole(self, row: int) -> NDArray[np.uint8]:
         """The middle of the image (see `read_image`)."""
@@ -132,6 +145,10 @@ class DatasetReader:
 
     dataset: Any
 
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.dataset)
+
     def whole(self, row: int) -> NDArray[np.uint8]:
         """The image as the dataset gives it."""
         item = self.dataset[row]
@@ -166,6 +183,10 @@ class ChosenReader:
 
     reader: Reader
     rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.rows)
 
     def whole(self, row: int) -> NDArray[np.uint8]:
         """The image as it is judged."""
@@ -221,8 +242,8 @@ def as_bytes(image: Any) -> NDArray[np.uint8]:
         return array
     if array.dtype.kind != "f" or not (array.min() >= 0 and array.max() <= 1):
         raise InputError(
-            f"an image of the dataset has dtype {array.dtype} and values up to {array.max():g}; expected bytes, or "
-            "floats from 0 to 1: leave the normalisation to maskgraph"
+            f"an image of the dataset has dtype {array.dtype} and values from {array.min():g} to {array.max():g}; "
+            "expected bytes, or floats from 0 to 1: leave the normalisation to maskgraph"
         )
     return np.asarray(np.rint(array * 255), dtype=np.uint8)
 

@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.stream import DatasetReader, FolderReader, Stream, StreamSet, as_bytes
+from maskgraph.empirical.stream import DatasetReader, FolderReader, Stream, StreamSet, as_bytes, take
 from maskgraph.empirical.train import train
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import list_folder, read_image
@@ -143,9 +143,10 @@ def test_a_grey_image_has_one_channel() -> None:
     ("image", "message"),
     [
         (np.zeros(3, dtype=np.uint8), r"has shape \(3,\); expected \(H, W, C\)"),
-        (np.full((2, 2, 1), 1.5), r"dtype float64 and values up to 1.5; expected bytes, or floats from 0 to 1"),
+        (np.full((2, 2, 1), 1.5), r"dtype float64 and values from 1.5 to 1.5; expected bytes, or floats from 0 to 1"),
+        (np.array([[[-1.0], [0.95]]]), r"values from -1 to 0.95; expected bytes, or floats from 0 to 1"),
         (np.full((2, 2, 1), np.nan), r"expected bytes, or floats"),
-        (np.zeros((2, 2, 1), dtype=np.int64), r"dtype int64 and values up to 0; expected bytes"),
+        (np.zeros((2, 2, 1), dtype=np.int64), r"dtype int64 and values from 0 to 0; expected bytes"),
     ],
 )
 def test_images_in_other_forms_are_refused(image: NDArray[Any], message: str) -> None:
@@ -161,6 +162,9 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         dataclasses.replace(images, workers=0)
     with pytest.raises(InputError, match=r"of 3 channels; expected one each, std above 0"):
         dataclasses.replace(images, std=(1.0, 1.0))
+    with pytest.raises(InputError, match=r"labels has shape \(10,\) for the 12 images of noise; expected \(12,\): some of"):
+        dataclasses.replace(images, labels=images.labels[:10])
+    assert len(take(images, np.arange(10)).labels) == 10
     other = dataclasses.replace(images, size=12)
     with pytest.raises(InputError, match=r"an image of noise has shape \(8, 8, 3\); expected \(12, 12, 3\) for all"):
         train(other, CONFIG)
