@@ -196,9 +196,15 @@ def mask_graph(
         scheduler: address of a dask scheduler whose workers count instead; the graph does not depend on them either.
 
     Raises:
-        InputError: masks of another number of patches, an unknown view identity, or a graph beyond memory.
+        InputError: images without codes, masks of another number of patches, an unknown view identity, or a graph
+            beyond memory.
     """
     check_view(view)
+    if not isinstance(images, CodedImages):
+        raise InputError(
+            f"images are {type(images).__name__}; expected CodedImages, which encode(images, patch) of "
+            "maskgraph.graphs.patches makes of Images"
+        )
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")

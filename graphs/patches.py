@@ -44,7 +44,7 @@ def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
         (N, n, s) with n = (H/patch)(W/patch) patches in raster order, s = patch²·C values each, rows first.
 
     Raises:
-        InputError: a patch size that does not divide the image, or that leaves a single patch.
+        InputError: a patch size that is no integer, does not divide the image, or leaves a single patch.
     """
     images, height, width, channels = pixels.shape
     check_patch(patch, height, width)
@@ -55,6 +55,8 @@ def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
 
 def check_patch(patch: int, height: int, width: int) -> None:
     """Raise InputError for a patch size that does not divide an image, or that leaves a single patch."""
+    if not isinstance(patch, int | np.integer):
+        raise InputError(f"patch size {patch!r}; expected an integer, the side of a patch in pixels")
     if patch < 1 or height % patch or width % patch:
         raise InputError(
             f"patch size {patch} does not divide the {height}x{width} image; "
@@ -86,8 +88,8 @@ def fit_codebook(
         seed: of k-means.
 
     Raises:
-        InputError: fewer than two codes, an unknown kind, more k-means codes than distinct patches, or a seed that
-            k-means does not take.
+        InputError: codes that are no integer, or fewer than two, an unknown kind, more k-means codes than distinct
+            patches, or a seed that k-means does not take.
     """
     if kind not in get_args(CodebookKind):
         raise InputError(f"unknown codebook {kind!r}; expected one of {', '.join(get_args(CodebookKind))}")
@@ -97,6 +99,8 @@ def fit_codebook(
     nothing = np.empty(0)
     if kind == "exact":
         return Codebook(kind, distinct, nothing)
+    if not isinstance(codes, int | np.integer):
+        raise InputError(f"codes {codes!r}; expected their number, an integer of at least 2 (see --codes)")
     if codes < 2:
         raise InputError(f"{codes} codes; a codebook needs at least 2 (see --codes)")
     if kind == "threshold":

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import make_mask_set
 from maskgraph.graphs.views import View
@@ -144,3 +145,11 @@ def test_codes_without_values_have_no_target_vectors() -> None:
     world = replace(FIXED_WORLDS["two patches"], codebook=None)
     with pytest.raises(InputError, match=r"codes but no patch values.*add a codebook"):
         _ = world.graph(1, "bag").X2
+
+
+def test_images_without_codes_are_refused() -> None:
+    images = make_images("noise", np.random.default_rng(0).random((3, 2, 2)), [0, 1, 0])
+    with pytest.raises(
+        InputError, match=r"images are Images; expected CodedImages, which encode\(images, patch\) of mask"
+    ):
+        mask_graph(images, make_mask_set(np.array([[0]]), 4))  # type: ignore[arg-type]

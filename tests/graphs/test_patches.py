@@ -209,6 +209,16 @@ def test_too_few_codes(kind: CodebookKind, codes: int) -> None:
         fit_codebook(np.zeros((2, 4, 1)), uniform(2), kind, codes)
 
 
+@pytest.mark.parametrize("kind", ["threshold", "kmeans"])
+def test_a_number_of_codes_or_a_patch_that_is_no_integer(kind: CodebookKind) -> None:
+    images = noise(count=2)
+    with pytest.raises(InputError, match=r"codes 4.0; expected their number, an integer of at least 2 \(see --codes\)"):
+        encode(images, 2, kind, 4.0)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"patch size 2.0; expected an integer, the side of a patch in pixels"):
+        encode(images, 2.0, kind)  # type: ignore[arg-type]
+    assert encode(images, np.int64(2), kind, np.int64(3)).patches > 1  # type: ignore[arg-type]
+
+
 def test_more_codes_than_patches() -> None:
     with pytest.raises(InputError, match="4 k-means codes for 3 distinct patches; use --codes 3 or fewer"):
         fit_codebook(np.array([[[0.0], [1.0], [2.0], [1.0]]]), uniform(1), "kmeans", 4)
