@@ -167,7 +167,7 @@ def _jobs(recipe: Recipe) -> list[Job]:
     families = dict.fromkeys(config.family for config in recipe.runs())
     random = [f"random-{family}-s{seed}" for family in families for seed in range(recipe.seeds)]
     gaussian = [f"gaussian-s{seed}" for seed in range(recipe.seeds)]
-    pixels = ["pixels-s0"] if recipe.data.size is None else []
+    pixels = ["pixels-s0"] if recipe.data.image_size is None else []
     models = [("model", run_name(config)) for config in recipe.runs()]
     return [*models, *(("null", name) for name in (*pixels, *random, *gaussian))]
 

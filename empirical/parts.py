@@ -33,7 +33,7 @@ class DataPlan:
             0 to 1, or bytes, the largest of which stands for 1, and `labels` (N,); or folder: train/CLASS/ and
             val/CLASS/ with images.
         patch: side of a patch in pixels.
-        size: side that images of a folder are brought to; all others have their own.
+        image_size: side that images of a folder are brought to; all others have their own.
         crop: least and largest share of an image's area that training cuts out; empty: no crop.
         flip: whether training mirrors every second image.
         images: how many images of the training part are used, of each class its share; None for all.
@@ -44,7 +44,7 @@ class DataPlan:
 
     dataset: str
     patch: int
-    size: int | None = None
+    image_size: int | None = None
     crop: tuple[float, ...] = ()
     flip: bool = False
     images: int | None = None
@@ -87,10 +87,10 @@ def check_data(data: DataPlan) -> None:
             f"unknown dataset {data.dataset!r}; expected one of {', '.join(STORED)}, the path of a .npz file, or "
             f"{FOLDER}, with --data-dir naming the folder of images"
         )
-    if data.dataset == FOLDER and data.size is None:
-        raise InputError("images of a folder have sizes of their own; add size = 224 under [data]")
-    if data.dataset != FOLDER and data.size is not None:
-        raise InputError(f"size {data.size} for {data.dataset}, whose images have their own; leave it out")
+    if data.dataset == FOLDER and data.image_size is None:
+        raise InputError("images of a folder have sizes of their own; add image_size = 224 under [data]")
+    if data.dataset != FOLDER and data.image_size is not None:
+        raise InputError(f"image_size {data.image_size} for {data.dataset}, whose images have their own; leave it out")
     assert data.augmentation is not None
 
 
@@ -168,7 +168,7 @@ def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:
     listed, judged = list_folder(root, "train"), list_folder(root, "val")
     rows = _some(data, listed.labels, seed)
     kept, held = split_rows(listed.labels[rows], data.validation, seed + 1)
-    size = data.size
+    size = data.image_size
     assert size is not None
 
     def stream(folder: Folder) -> Stream:

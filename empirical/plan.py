@@ -9,7 +9,7 @@ from typing import Any
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
 from maskgraph.empirical.stack import check_stack, stacks
-from maskgraph.empirical.typed import check_tables, read_toml, typed
+from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskKind, check_mask
@@ -133,6 +133,7 @@ def plan_from(table: dict[str, Any]) -> Plan:
     """
     check_tables(table, ("data", "graph", "train"), "study")
     data, graph, train = (dict(table.get(name, {})) for name in ("data", "graph", "train"))
+    data = renamed(data, "size", "image_size")
     if "dataset" not in data:
         raise InputError('the study names no dataset; add dataset = "digits" under [data]')
     if filled := sorted(FILLED_IN & set(train)):

@@ -13,7 +13,7 @@ from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.regularise import Regularise
-from maskgraph.empirical.typed import check_tables, read_toml, typed
+from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
 from maskgraph.graphs.errors import InputError
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
@@ -153,6 +153,7 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     """
     check_tables(table, ("data", "train", "judge", "expect"), "recipe")
     data, train, judge = (dict(table.get(name, {})) for name in ("data", "train", "judge"))
+    data = renamed(data, "size", "image_size")
     for key in ("dataset", "patch"):
         if key not in data:
             raise InputError(f"the recipe names no {key}; add it under [data]")
@@ -174,7 +175,7 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
 
 def arithmetic(recipe: Recipe) -> float | None:
     """Floating-point operations of training all of its networks (see `footprint.flops`); None for unknown sizes."""
-    side = recipe.data.size or SIDES.get(recipe.data.dataset)
+    side = recipe.data.image_size or SIDES.get(recipe.data.dataset)
     if recipe.images is None or side is None or side % recipe.data.patch:
         return None
     grid = (side // recipe.data.patch,) * 2

@@ -78,8 +78,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     """
     split = _split(plan)
     if split.train.codebook is None:
-        raise InputError(f"{plan.source.dataset} has codes but no patch values to train on; add a codebook to the .npz")
-    check_classes(plan.source.dataset, split.train.labels)
+        raise InputError(f"{plan.source.name} has codes but no patch values to train on; add a codebook to the .npz")
+    check_classes(plan.source.name, split.train.labels)
     check_plane(split.train, plan.graph.mask)
     device = resolve_device(plan.train.device)
     check_ratios(plan.graph.mask, split.train.grid, plan.graph.mask_ratios, plan.graph.mask_unit)

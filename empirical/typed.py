@@ -52,6 +52,13 @@ def check_tables(table: dict[str, Any], known: Collection[str], what: str) -> No
         raise InputError(f"the {what} sets {wrong[0]} to a value; expected the table [{wrong[0]}]")
 
 
+def renamed(values: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Values with a key under its new name, where they are from before it had one."""
+    if old not in values or new in values:
+        return values
+    return {new if key == old else key: value for key, value in values.items()}
+
+
 def typed(
     kind: type, name: str, values: dict[str, Any], beside: Collection[str] = (), hidden: Collection[str] = ()
 ) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 Part = Literal["train", "val"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-"""What an image's name ends with, in either case; other files are left alone."""
+"""What an image's name ends with, in either case; other files are passed over."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """What an image may be, whatever its name says: Pillow hands some of the others to programs of the system."""
@@ -39,19 +41,22 @@ class Folder:
         classes: names of the classes of `train`, sorted: those of `val` too.
         paths: the N images relative to `root`, by class and then by name.
         labels: (N,) int64 in 0..K-1, indices into `classes`.
+        passed_over: what lies beside classes and images and is neither, relative to `root`; a folder ends with a slash.
     """
 
     root: Path
     classes: tuple[str, ...]
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
+    passed_over: tuple[str, ...] = ()
 
 
 def list_folder(root: Path, part: Part) -> Folder:
     """List the images of a part; none is opened.
 
-    A class may be a link to a folder elsewhere, an image a link to a file. Hidden entries, and links to a folder that
-    holds the link itself, are passed over.
+    A class may be a link to a folder elsewhere, an image a link to a file. Passed over are files that are no images by
+    their name, folders in the folder of a class and, unmentioned, hidden entries and links in the place of a class to a
+    folder that holds the link itself.
 
     Args:
         root: the folder that holds `train` and `val`.
@@ -69,11 +74,36 @@ def list_folder(root: Path, part: Part) -> Folder:
         )
     paths: list[str] = []
     labels: list[int] = []
+    beside = [f"{part}/{entry.name}" for entry in _entries(root / part) if not _is_folder(entry)]
     for name in own:
-        images = _images(root / part / name)
+        images, others = _images(root / part / name)
         paths += [f"{part}/{name}/{image}" for image in images]
         labels += [classes.index(name)] * len(images)
-    return Folder(root, classes, tuple(paths), np.array(labels, dtype=np.int64))
+        beside += [f"{part}/{name}/{other}" for other in others]
+    return Folder(root, classes, tuple(paths), np.array(labels, dtype=np.int64), tuple(sorted(beside)))
+
+
+def passed_over(root: Path, parts: Sequence[Part]) -> str:
+    """What of some parts is not read, in one line; empty where all is, and where there is nothing to read."""
+    beside: list[str] = []
+    # What is wrong with a folder is said where it is read.
+    with suppress(InputError):
+        for part in parts:
+            # Names alone: a second or two for a million.
+            beside += list_folder(root, part).passed_over
+    files, folders = ([name for name in beside if name.endswith("/") == kind] for kind in (False, True))
+    said = []
+    if files:
+        kinds = Counter(Path(name).suffix.lower() or "without a suffix" for name in files).most_common()
+        counts = ", ".join(f"{count} {kind}" for kind, count in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
+        said.append(f"{_count(files, 'file')} passed over ({counts}): images end with {', '.join(SUFFIXES)}")
+    if folders:
+        said.append(f"{_count(folders, 'folder')} passed over, such as {folders[0]}: images lie in train/CLASS/ itself")
+    return "; ".join(said)
+
+
+def _count(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 
 def read_images(folder: Folder, rows: NDArray[np.int64], size: int) -> NDArray[np.uint8]:
@@ -105,10 +135,10 @@ def read_images(folder: Folder, rows: NDArray[np.int64], size: int) -> NDArray[n
 
 
 def read_image(path: Path, size: int) -> NDArray[np.uint8]:
-    """Read an image as it is usually shown to a model that is evaluated on ImageNet.
+    """Read an image as it is, if it has the size, or else as it is usually shown to a model evaluated on ImageNet.
 
-    In RGB (transparency is dropped, the orientation that a camera noted is not applied), the shorter side resized to
-    size·256/224 by an antialiased bicubic filter, and the middle cut out.
+    In RGB (transparency is dropped, the orientation that a camera noted is not applied). What is not of size x size
+    pixels has its shorter side resized to size·256/224 by an antialiased bicubic filter, and the middle cut out.
 
     Returns:
         (size, size, 3) uint8.
@@ -192,15 +222,23 @@ def _is_class(path: Path) -> bool:
     return not (path.is_symlink() and path.resolve() in (parent, *parent.parents))
 
 
-def _images(folder: Path) -> list[str]:
-    names = sorted(
-        entry.name
-        for entry in _entries(folder)
-        if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir(follow_symlinks=False)
-    )
+def _images(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of the images of a class, sorted, and of all else, folders with a slash."""
+    names: list[str] = []
+    others: list[str] = []
+    for entry in _entries(folder):
+        if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir(follow_symlinks=False):
+            names.append(entry.name)
+        else:
+            others.append(f"{entry.name}/" if _is_folder(entry) else entry.name)
     if not names:
         raise InputError(f"class {folder} has no images; expected files that end with {', '.join(SUFFIXES)}")
-    return names
+    return sorted(names), others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # An entry asked for what a link in a circle leads to raises, a path does not.
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -219,6 +257,8 @@ def _rgb(image: Image) -> Image:
 def _middle(image: Image, size: int) -> Image:
     from PIL.Image import Resampling
 
+    if image.size == (size, size):
+        return image
     shorter = round(size * 256 / 224)
     scale = shorter / min(image.size)
     width, height = (round(side * scale) for side in image.size)

@@ -19,7 +19,7 @@ from maskgraph.graphs.datasets import (
     take_images,
 )
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.folder import Part, list_folder, read_images
+from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
 from maskgraph.graphs.memory import check_memory
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
 from maskgraph.graphs.seeds import check_seed
@@ -33,24 +33,35 @@ class Source:
 
     Attributes:
         dataset: one of `STORED`, mixture[:n=8,eta=0.3,classes=2], the path of a .npz file, or that of a folder of
-            images (see `folder`), whose training part is taken.
+            images (see `folder`), whose training part is taken. A Path becomes its text.
         patch: side of a patch in pixels; None for the dataset's own, and for data that is already codes.
         codebook: kind of codebook for pixels; None for k-means, and for data that is already codes.
         codes: number of codes; None for 4, and for data that is already codes.
         images: how many images to draw from the dataset, without repetition; None for all.
-        data_dir: where files that are not bundled lie.
+        data_dir: where files that are not bundled lie. A Path becomes its text.
         seed: of the draw of images and of k-means.
-        size: side in pixels that the images of a folder are read at; None for all else.
+        image_size: side in pixels that the images of a folder are read at; None for all else.
     """
 
-    dataset: str
+    dataset: str | Path
     patch: int | None = None
     codebook: CodebookKind | None = None
     codes: int | None = None
     images: int | None = None
-    data_dir: str | None = None
+    data_dir: str | Path | None = None
     seed: int = 0
-    size: int | None = None
+    image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Have paths as text, which records hold."""
+        object.__setattr__(self, "dataset", str(self.dataset))
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", str(self.data_dir))
+
+    @property
+    def name(self) -> str:
+        """What the user asked for, as text."""
+        return str(self.dataset)
 
 
 @dataclass(frozen=True)
@@ -100,11 +111,11 @@ def load_split(source: Source, held_out: float) -> Split:
     if isinstance(data, CodedImages):
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
         return Split(take(data, train_rows), take(data, test_rows), None, None)
-    if source.dataset in HAS_TEST:
-        train, test = data, load(source.dataset, _directory(source), held_out=True)
+    if source.name in HAS_TEST:
+        train, test = data, load(source.name, _directory(source), held_out=True)
         assert isinstance(test, Images)
     elif _is_folder(source):
-        train, test = data, _folder(source, "val")
+        train, test = data, _folder(source, "val", data.pixels.shape[3])
     else:
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
         train, test = take_images(data, train_rows), take_images(data, test_rows)
@@ -123,31 +134,40 @@ def load_split(source: Source, held_out: float) -> Split:
     )
 
 
+def what_is_passed_over(source: Source, *parts: Part) -> str:
+    """What lies in a folder of images and is not read, in one line; empty where all is, and for all else."""
+    return passed_over(Path(source.name), parts) if _is_folder(source) else ""
+
+
 def _load(source: Source) -> Images | CodedImages:
+    if not isinstance(source, Source):
+        raise InputError(
+            f"{source!r} in the place of a Source, which says how data is coded too; expected Source({str(source)!r})"
+        )
     check_seed(source.seed)
     if source.images is not None and source.images < 1:
         raise InputError(f"images {source.images}; expected at least 1 (see --images)")
-    if source.size is not None and not _is_folder(source):
+    if source.image_size is not None and not _is_folder(source):
         raise InputError(
-            f"size {source.size} of {source.dataset}, which is no folder of images; leave out --image-size"
+            f"image size {source.image_size} of {source.name}, which is no folder of images; leave out --image-size"
         )
-    check_data_dir(source.dataset, _directory(source))
-    if source.dataset.partition(":")[0] == "mixture":
-        data: Images | CodedImages = load_mixture(source.dataset, source.images, source.seed)
+    check_data_dir(source.name, _directory(source))
+    if source.name.partition(":")[0] == "mixture":
+        data: Images | CodedImages = load_mixture(source.name, source.images, source.seed)
     else:
         data = _some(source)
     if isinstance(data, CodedImages) and (source.patch, source.codebook, source.codes) != (None, None, None):
-        raise InputError(f"{source.dataset} is made of codes already; leave out --patch, --codebook and --codes")
+        raise InputError(f"{source.name} is made of codes already; leave out --patch, --codebook and --codes")
     return data
 
 
 def _some(source: Source) -> Images | CodedImages:
     if _is_folder(source):
         return _folder(source, "train")
-    if source.dataset in STORED:
-        stored = load_stored(source.dataset, _directory(source))
+    if source.name in STORED:
+        stored = load_stored(source.name, _directory(source))
         return images_of(stored, _rows(source, len(stored.labels)))
-    data = load(source.dataset, _directory(source))
+    data = load(source.name, _directory(source))
     rows = _rows(source, len(data.labels))
     if rows is None:
         return data
@@ -155,29 +175,43 @@ def _some(source: Source) -> Images | CodedImages:
 
 
 def _is_folder(source: Source) -> bool:
-    return source.dataset not in STORED and bool(source.dataset) and Path(source.dataset).is_dir()
+    return source.name not in STORED and bool(source.name) and Path(source.name).is_dir()
 
 
-def _folder(source: Source, part: Part) -> Images:
-    """The images of a part, of the training part those that are drawn."""
-    listed = list_folder(Path(source.dataset), part)
-    if source.size is None:
+def _folder(source: Source, part: Part, channels: int | None = None) -> Images:
+    """The images of a part, of the training part those that are drawn; None channels: one if no image has colour."""
+    listed = list_folder(Path(source.name), part)
+    if source.image_size is None:
         raise InputError(
-            f"{source.dataset} holds images of any size; say with --image-size at how many pixels a side they are read"
+            f"{source.name} holds images of any size; say with --image-size at how many pixels a side they are read"
         )
-    if source.size < 1:
-        raise InputError(f"size {source.size}; expected at least 1 pixel a side (see --image-size)")
+    if source.image_size < 1:
+        raise InputError(f"image size {source.image_size}; expected at least 1 pixel a side (see --image-size)")
     rows = _rows(source, len(listed.labels)) if part == "train" else None
     if rows is None:
         rows = np.arange(len(listed.labels))
     # As bytes and as float64.
     check_memory(
-        9.0 * len(rows) * 3 * source.size**2,
-        f"{len(rows)} images of {source.size}x{source.size} pixels",
+        9.0 * len(rows) * 3 * source.image_size**2,
+        f"{len(rows)} images of {source.image_size}x{source.image_size} pixels",
         "lower --images or --image-size",
     )
-    pixels = read_images(listed, rows, source.size)
-    return images_of(Stored(source.dataset, pixels, 255, listed.labels[rows], listed.classes))
+    pixels = read_images(listed, rows, source.image_size)
+    if channels != 3 and _is_grey(pixels, listed, rows, channels == 1):
+        # Equal channels say nothing and count three times in every sum over the values of a target.
+        pixels = pixels[..., :1].copy()
+    return images_of(Stored(source.name, pixels, 255, listed.labels[rows], listed.classes))
+
+
+def _is_grey(pixels: NDArray[np.uint8], listed: Folder, rows: NDArray[np.int64], wanted: bool) -> bool:
+    """Whether no image has colour; if that is `wanted`, one that does is refused by name."""
+    coloured = (pixels != pixels[..., :1]).any(axis=(1, 2, 3))
+    if wanted and coloured.any():
+        raise InputError(
+            f"{listed.root / listed.paths[rows[coloured.argmax()]]} has colour and the training images have none, so "
+            "that all are read as one channel; save it in grey, or remove it"
+        )
+    return not coloured.any()
 
 
 def _rows(source: Source, count: int) -> NDArray[np.int64] | None:
@@ -185,16 +219,16 @@ def _rows(source: Source, count: int) -> NDArray[np.int64] | None:
     if source.images is None or source.images == count:
         return None
     if source.images > count:
-        raise InputError(f"images {source.images} exceeds the {count} images of {source.dataset}; lower --images")
+        raise InputError(f"images {source.images} exceeds the {count} images of {source.name}; lower --images")
     return np.sort(np.random.default_rng(source.seed).permutation(count)[: source.images])
 
 
 def _patch(source: Source) -> int:
     if source.patch is not None:
         return source.patch
-    if source.dataset not in DEFAULT_PATCH:
-        raise InputError(f"{source.dataset} holds pixels; give the side of a patch with --patch")
-    return DEFAULT_PATCH[source.dataset]
+    if source.name not in DEFAULT_PATCH:
+        raise InputError(f"{source.name} holds pixels; give the side of a patch with --patch")
+    return DEFAULT_PATCH[source.name]
 
 
 def _codes(source: Source) -> int:

@@ -16,7 +16,7 @@ from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
-from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
@@ -61,7 +61,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         from maskgraph.graphs.distributed import check_address
 
         check_address(options.scheduler)
-    images = _coded(options, options.mask_ratio)
+    images = _coded(options, options.mask_ratio, progress)
     check_ratios(options.mask, images.grid, options.mask_ratio, options.mask_unit)
     if options.bootstrap is not None:
         check_bootstrap(images, options.bootstrap)
@@ -198,18 +198,21 @@ def source_of(options: argparse.Namespace) -> Source:
         codebook=options.codebook,
         codes=options.codes,
         images=options.images,
-        size=options.image_size,
+        image_size=options.image_size,
         data_dir=options.data_dir,
         seed=options.seed,
     )
 
 
-def _coded(options: argparse.Namespace, ratios: Sequence[float]) -> CodedImages:
+def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progress) -> CodedImages:
     """Coded images, once every option about graphs is known to be good."""
     check_view(options.view)
     for ratio in ratios:
         check_mask(options.mask, ratio, options.mask_unit)
-    images = load_coded(source_of(options))
+    source = source_of(options)
+    if left := what_is_passed_over(source, "train"):
+        progress.say(source.name, left)
+    images = load_coded(source)
     check_plane(images, options.mask)
     return images
 
@@ -262,7 +265,7 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     for name, default in options.of_a_dataset.items():
         if getattr(options, name) is None:
             setattr(options, name, default)
-    images = _coded(options, [options.mask_ratio])
+    images = _coded(options, [options.mask_ratio], Progress("verify"))
     graph = _graph(images, options, options.mask_ratio)
     config = TrainConfig(
         mask_ratio=options.mask_ratio,

@@ -14,12 +14,15 @@ from maskgraph.empirical.claim import held
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group, TorchGroup
+from maskgraph.empirical.parts import FOLDER
 from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
 from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
 from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.folder import Part, passed_over
+from maskgraph.graphs.source import what_is_passed_over
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
 from maskgraph.tables import table
@@ -27,6 +30,10 @@ from maskgraph.theory.ranks import processes
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+BOTH: tuple[Part, ...] = ("train", "val")
+"""The parts of a folder of images, both of which training needs."""
 
 
 def train(options: argparse.Namespace) -> int:
@@ -115,9 +122,11 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     directory = _directory(options, name)
     data_dir = None if options.data_dir is None else Path(options.data_dir)
     first = group is None or group.rank == 0
-    progress = Progress(name) if first else _silent
+    progress = Progress(name)
+    if first and planned.data.dataset == FOLDER and data_dir is not None and (left := passed_over(data_dir, BOTH)):
+        progress.say(str(data_dir), left)
     with _resumable(directory):
-        run_recipe(planned, directory, data_dir, options.resume, options.workers, progress, group)
+        run_recipe(planned, directory, data_dir, options.resume, options.workers, progress if first else _silent, group)
     if not first:
         return OK
     records = read_judged(directory)
@@ -161,8 +170,11 @@ def _print_written(paths: Sequence[Path]) -> None:
 
 def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     directory = _directory(options, name)
+    progress = Progress(name)
+    if left := what_is_passed_over(plan.source, *BOTH):
+        progress.say(plan.source.name, left)
     with _resumable(directory):
-        run_study(plan, directory, options.resume, options.workers, Progress(name))
+        run_study(plan, directory, options.resume, options.workers, progress)
     _print_summary(read_bounds(directory), read_records(directory), probed_feature(read_study(directory)))
     _print_written([directory / "records", *_report(directory)])
     return OK

@@ -370,9 +370,46 @@ def test_a_folder_of_images_is_data_like_any_other(tmp_path: Path, capsys: pytes
     assert main(["verify", *options]) == 0
     assert "untrained" in capsys.readouterr().out
     assert_refused(
-        capsys, "size 0; expected at least 1 pixel", "bound", str(tmp_path), "--image-size", "0", "--mask-ratio", "0.5"
+        capsys,
+        "image size 0; expected at least 1 pixel",
+        "bound",
+        str(tmp_path),
+        "--image-size",
+        "0",
+        "--mask-ratio",
+        "0.5",
     )
     assert_refused(capsys, "say with --image-size", "bound", str(tmp_path), "--patch", "4", "--mask-ratio", "0.5")
+
+
+def test_what_of_a_folder_is_not_read_is_told_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for label in ("ant", "cat"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for index in range(6):
+                image = Image.fromarray(rng.integers(256, size=(8, 8, 3), dtype=np.uint8))
+                image.save(tmp_path / part / label / f"{index}.png")
+    options = (str(tmp_path), "--image-size", "8", "--patch", "4", "--mask-ratio", "0.5")
+    commands = ("bound", "verify", "train")
+    more = {"train": ("--epochs", "1", "--workers", "1", "--out", str(tmp_path / "run"))}
+    (tmp_path / "train" / "ant" / "6.gif").touch()
+    (tmp_path / "val" / "ant" / "6.gif").touch()
+    for command in commands:
+        assert main([command, *options, *more.get(command, ())]) == 0
+        error = capsys.readouterr().err
+        count = "2 files passed over (2 .gif)" if command == "train" else "1 file passed over (1 .gif)"
+        (line,) = [line for line in error.splitlines() if "passed over" in line]
+        assert f"{tmp_path}: {count}: images end with .jpg, " in line
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        '[data]\ndataset = "folder"\npatch = 4\nimage_size = 8\n'
+        '[train]\nmethods = ["mae"]\nseeds = 1\nepochs = 1\n[judge]\nprobes = ["knn"]\nviews = 2\n'
+    )
+    at = ("--data-dir", str(tmp_path), "--out", str(tmp_path / "recipe"), "--workers", "1")
+    assert main(["recipe", str(recipe), *at]) == 0
+    error = capsys.readouterr().err
+    assert error.count("passed over") == error.count(f"{tmp_path}: 2 files passed over (2 .gif): images end") == 1
 
 
 def test_bounds_that_say_something_are_not_called_vacuous(capsys: pytest.CaptureFixture[str]) -> None:

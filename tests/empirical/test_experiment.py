@@ -333,7 +333,14 @@ def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
                 noise = np.clip(rng.normal(colour, 25, size=(20, 24, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(noise).save(folder / f"{index}.png")
     table = {
-        "data": {"dataset": "folder", "patch": 8, "size": 16, "crop": [0.5, 1.0], "flip": True, "validation": 0.25},
+        "data": {
+            "dataset": "folder",
+            "patch": 8,
+            "image_size": 16,
+            "crop": [0.5, 1.0],
+            "flip": True,
+            "validation": 0.25,
+        },
         "train": {"methods": ["u-simmim"], "seeds": 1, "epochs": 2, "batch": 6},
         "judge": {"probes": ["ridge", "knn"], "every": 2, "views": 2},
     }

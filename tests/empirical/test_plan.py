@@ -50,6 +50,15 @@ def test_the_studies_that_come_with_the_project_are_plans() -> None:
         assert read_plan(file).runs()
 
 
+def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() -> None:
+    """Studies that were begun before are of the same plan."""
+    now, then = (plan_from(changed("data", dataset=".", **{key: 8})) for key in ("image_size", "size"))
+    assert now == then
+    assert plan_table(then)["data"]["image_size"] == 8
+    with pytest.raises(InputError, match=r"\[data\] sets 'size', which does not exist; .* image_size"):
+        plan_from(changed("data", dataset=".", size=8, image_size=8))
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     ({**FULL, "model": {}}, r"unknown table 'model' in the study; expected \[data\], \[graph\] and \[train\]"),
     ({"data": 3}, r"the study sets data to a value; expected the table \[data\]"),

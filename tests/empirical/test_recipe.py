@@ -171,7 +171,7 @@ def test_a_folder_is_parted_into_three_that_share_no_image(tmp_path: Path) -> No
             for _ in range(count):
                 Image.new("RGB", (12, 10), (number, 100 * label, 7)).save(folder / f"{number:02}.png")
                 number += 1
-    table = {"dataset": "folder", "patch": 4, "size": 8, "crop": [0.5, 1.0], "validation": 0.34}
+    table = {"dataset": "folder", "patch": 4, "image_size": 8, "crop": [0.5, 1.0], "validation": 0.34}
     parts = load_parts(recipe_from({"data": table}).data, tmp_path)
     shown = []
     for images, count in ((parts.train, 8), (parts.validation, 4), (parts.test, 6)):
@@ -190,7 +190,7 @@ def test_a_folder_with_one_image_to_judge_by_is_refused(tmp_path: Path) -> None:
     for at in ("train/a/0", "train/a/1", "train/b/0", "train/b/1", "val/a/0"):
         (tmp_path / at).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (12, 10)).save(tmp_path / f"{at}.png")
-    data = recipe_from({"data": {"dataset": "folder", "patch": 4, "size": 8}}).data
+    data = recipe_from({"data": {"dataset": "folder", "patch": 4, "image_size": 8}}).data
     with pytest.raises(InputError, match=r"^val of .* holds 1 image; collapse is measured on 2 or more: add images$"):
         load_parts(data, tmp_path)
     Image.new("RGB", (12, 10)).save(tmp_path / "val/a/1.png")
@@ -231,6 +231,15 @@ def test_few_images_of_many_classes_have_every_class_in_its_share(seed: int, tmp
         load_parts(dataclasses.replace(least, images=203), None, seed)
 
 
+def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() -> None:
+    """Recipes that were begun before are of the same plan."""
+    now, then = (recipe_from({"data": {"dataset": "folder", "patch": 4, key: 8}}) for key in ("image_size", "size"))
+    assert now == then
+    assert recipe_table(now)["data"]["image_size"] == 8
+    with pytest.raises(InputError, match=r"\[data\] sets 'size', which does not exist"):
+        recipe_from({"data": {"dataset": "folder", "patch": 4, "image_size": 8, "size": 8}})
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -262,8 +271,14 @@ def test_few_images_of_many_classes_have_every_class_in_its_share(seed: int, tmp
         ({**DIGITS, "expect": {"mae": {"cls.kn": 0.5}}}, r"\[expect\] sets mae.cls.kn; expected a feature and a probe"),
         ({**DIGITS, "expect": {"mae": {"knn": 0.5}}}, r"\[expect\] sets mae.knn; expected a feature and a probe"),
         ({**DIGITS, "expect": {"images": "many"}}, r"\[expect\] sets images to 'many'; expected an integer"),
-        ({**DIGITS, "data": {**DIGITS["data"], "size": 8}}, r"size 8 for digits, whose images have their own"),
-        ({"data": {"dataset": "folder", "patch": 16}}, r"images of a folder have sizes of their own; add size = 224"),
+        (
+            {**DIGITS, "data": {**DIGITS["data"], "image_size": 8}},
+            r"image_size 8 for digits, whose images have their own",
+        ),
+        (
+            {"data": {"dataset": "folder", "patch": 16}},
+            r"images of a folder have sizes of their own; add image_size = 224",
+        ),
         (
             {**DIGITS, "judge": {"fine_tune_epochs": 0}},
             r"0 epochs of fine-tuning in batches of 128; expected at least 1",

@@ -13,8 +13,9 @@ from PIL import Image
 
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.folder import check_image, list_folder, read_image
+from maskgraph.graphs.folder import check_image, list_folder, passed_over, read_image
 from maskgraph.graphs.source import Source, load_coded, load_split
+from maskgraph.graphs.stored import load_stored
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -67,12 +68,28 @@ def test_listing_does_not_depend_on_the_order_of_the_disk(root: Path, monkeypatc
         assert list_folder(root, "train").paths == listed
 
 
-def test_what_is_no_image_is_left_alone(root: Path) -> None:
+def test_what_is_no_image_is_passed_over(root: Path) -> None:
     before = list_folder(root, "train")
+    assert before.passed_over == ()
     touch(root, "train/cat/notes.txt", "train/cat/._a.png", "train/.cache/x.png", "train/README.png", "train/cat/jpg")
     touch(root, "train/cat/folder.png/deep.png")
     after = list_folder(root, "train")
     assert (after.classes, after.paths) == (before.classes, before.paths)
+    assert after.passed_over == ("train/README.png", "train/cat/folder.png/", "train/cat/jpg", "train/cat/notes.txt")
+
+
+def test_what_is_passed_over_is_told_in_a_line(root: Path) -> None:
+    assert passed_over(root, ("train", "val")) == ""
+    touch(root, *(f"train/cat/{name}.gif" for name in "abc"), "train/ant/a.GIF", "val/ant/b.tif", "val/notes")
+    files = r"6 files passed over (4 .gif, 1 .tif, 1 without a suffix): images end with .jpg, .jpeg, .png, .webp, .bmp"
+    assert passed_over(root, ("train", "val")) == files
+    assert passed_over(root, ("train",)).startswith("4 files passed over (4 .gif): images end with")
+    touch(root, "val/cat/deep/1.png", "val/cat/deep/2.png")
+    folder = "1 folder passed over, such as val/cat/deep/: images lie in train/CLASS/ itself"
+    assert passed_over(root, ("train", "val")) == f"{files}; {folder}"
+    assert passed_over(root, ("val",)).startswith("2 files passed over (1 ")
+    touch(root, *(f"train/ant/x.{suffix}" for suffix in ("a", "b", "c", "d")))
+    assert "(4 .gif, 1 .a, 1 .b, 1 .c, ...)" in passed_over(root, ("train",))
 
 
 def test_val_need_not_have_every_class(root: Path) -> None:
@@ -195,6 +212,15 @@ def test_jpeg_in_inks(tmp_path: Path) -> None:
     assert np.abs(read_image(tmp_path / "a.jpg", 8).astype(int) - RED).max() <= 4
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_an_image_of_the_size_is_read_as_it_is(tmp_path: Path, suffix: str) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
+    assert np.array_equal(read_image(tmp_path / f"a.{suffix}", 16), pixels)
+    Image.fromarray(pixels[:, :, 0]).save(tmp_path / f"grey.{suffix}")
+    assert np.array_equal(read_image(tmp_path / f"grey.{suffix}", 16), pixels[:, :, [0, 0, 0]])
+
+
 @pytest.mark.parametrize("lying", [False, True])
 def test_the_middle_of_a_wide_and_of_a_high_image(tmp_path: Path, lying: bool) -> None:
     # 32 x 96 at size 28: the shorter side is 32 already, nothing is resized, and rows 2-30, columns 34-62 are kept.
@@ -303,7 +329,7 @@ def test_a_folder_is_coded_as_its_pixels_are(noise: Path, tmp_path: Path) -> Non
     pixels = np.stack([read_image(noise / path, 8) for path in listed.paths])
     np.savez(tmp_path / "same.npz", pixels=pixels / 255, labels=listed.labels)
     same = Source(str(tmp_path / "same.npz"), patch=4, codes=3, images=6, seed=2)
-    one, other = (load_coded(source) for source in (replace(same, dataset=str(noise), size=8), same))
+    one, other = (load_coded(source) for source in (replace(same, dataset=str(noise), image_size=8), same))
     np.testing.assert_array_equal(one.codes, other.codes)
     np.testing.assert_array_equal(one.labels, other.labels)
     np.testing.assert_allclose(one.weights, np.full(6, 1 / 6))
@@ -314,7 +340,7 @@ def test_a_folder_is_coded_as_its_pixels_are(noise: Path, tmp_path: Path) -> Non
 
 
 def test_its_validation_part_is_held_out(noise: Path) -> None:
-    split = load_split(Source(str(noise), patch=4, size=8), 0.3)
+    split = load_split(Source(str(noise), patch=4, image_size=8), 0.3)
     assert split.train.labels.tolist() == [0] * 4 + [1] * 4
     assert split.test.labels.tolist() == [0, 0, 1, 1]
     assert split.test_pixels is not None
@@ -326,18 +352,77 @@ def test_its_validation_part_is_held_out(noise: Path) -> None:
 def test_what_is_wrong_with_a_folder_is_said(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"images holds images of any size; say with --image-size at how many pixels"):
         load_coded(Source(str(noise), patch=4))
-    with pytest.raises(InputError, match=r"size 0; expected at least 1 pixel a side \(see --image-size\)"):
-        load_coded(Source(str(noise), patch=4, size=0))
+    with pytest.raises(InputError, match=r"image size 0; expected at least 1 pixel a side \(see --image-size\)"):
+        load_coded(Source(str(noise), patch=4, image_size=0))
     with pytest.raises(InputError, match=r"holds pixels; give the side of a patch with --patch"):
-        load_coded(Source(str(noise), size=8))
-    with pytest.raises(InputError, match=r"size 8 of digits, which is no folder of images; leave out --image-size"):
-        load_coded(Source("digits", size=8))
+        load_coded(Source(str(noise), image_size=8))
+    with pytest.raises(
+        InputError, match=r"image size 8 of digits, which is no folder of images; leave out --image-size"
+    ):
+        load_coded(Source("digits", image_size=8))
     with pytest.raises(InputError, match=r"images 9 exceeds the 8 images of"):
-        load_coded(Source(str(noise), patch=4, size=8, images=9))
+        load_coded(Source(str(noise), patch=4, image_size=8, images=9))
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
     with pytest.raises(InputError, match=r"8 images of 8x8 pixels needs about .* lower --images or --image-size"):
-        load_coded(Source(str(noise), patch=4, size=8))
+        load_coded(Source(str(noise), patch=4, image_size=8))
     monkeypatch.undo()
     (noise / "train" / "cat" / "2.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"cat/2.png cannot be read as an image"):
-        load_coded(Source(str(noise), patch=4, size=8))
+        load_coded(Source(str(noise), patch=4, image_size=8))
+
+
+def digits_in(folder: Path, mode: str, *parts: str) -> Source:
+    """Ninety digits in files, the same in each part."""
+    raw = load_stored("digits")
+    for part in parts:
+        for row, (pixels, label) in enumerate(zip(raw.pixels[:90, :, :, 0], raw.labels[:90], strict=True)):
+            (folder / part / str(label)).mkdir(parents=True, exist_ok=True)
+            # Multiples of 15 are sixteenths as nearly as bytes can be, and white is 240.
+            Image.fromarray(pixels * 15).convert(mode).save(folder / part / str(label) / f"{row:02}.png")
+    return Source(folder, patch=2, image_size=8)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_folder_without_colour_has_one_channel(mode: str, tmp_path: Path) -> None:
+    """Its graph is that of the same images in a .npz, down to what targets are worth."""
+    source = digits_in(tmp_path / "digits", mode, "train", "val")
+    listed = list_folder(tmp_path / "digits", "train")
+    pixels = np.stack([read_image(listed.root / path, 8)[:, :, 0] for path in listed.paths])
+    np.savez(tmp_path / "same.npz", pixels=pixels / 255, labels=listed.labels)
+    one, other = load_coded(source), load_coded(Source(tmp_path / "same.npz", patch=2))
+    assert one.codebook is not None
+    assert other.codebook is not None
+    assert one.codebook.shape == (4, 4)
+    np.testing.assert_array_equal(one.codes, other.codes)
+    np.testing.assert_array_equal(one.codebook, other.codebook)
+    split = load_split(source, 0.3)
+    assert split.train_pixels is not None
+    assert split.test_pixels is not None
+    assert split.train_pixels.shape == split.test_pixels.shape == (90, 64)
+
+
+def test_colour_is_in_all_parts_or_in_the_training_part(tmp_path: Path) -> None:
+    source = digits_in(tmp_path, "L", "train", "val")
+    red = Image.new("RGB", (8, 8), RED)
+    red.save(tmp_path / "val" / "3" / "red.png")
+    assert load_coded(source).codebook is not None
+    with pytest.raises(InputError, match=r"val/3/red.png has colour and the training images have none, .*; save it in"):
+        load_split(source, 0.3)
+    red.save(tmp_path / "train" / "3" / "red.png")
+    coded, split = load_coded(source), load_split(source, 0.3)
+    assert coded.codebook is not None
+    assert coded.codebook.shape == (4, 12)
+    (tmp_path / "val" / "3" / "red.png").unlink()
+    split = load_split(source, 0.3)
+    assert split.test_pixels is not None
+    assert split.test_pixels.shape == (90, 192), "grey images beside coloured ones have three equal channels"
+
+
+def test_a_path_is_its_text(tmp_path: Path) -> None:
+    assert Source(tmp_path, data_dir=tmp_path) == Source(str(tmp_path), data_dir=str(tmp_path))
+    for wrong in ("digits", tmp_path):
+        message = rf"in the place of a Source, which says how data is coded too; expected Source\('{wrong}'\)"
+        with pytest.raises(InputError, match=message):
+            load_coded(wrong)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            load_split(wrong, 0.3)  # type: ignore[arg-type]
