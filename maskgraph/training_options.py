@@ -114,8 +114,9 @@ each model, draw the figures, write report.html. Interrupted, it goes on where i
 
   maskgraph study studies/digits.toml
 
-A study holds [data] (dataset, patch, codebook, codes, held_out, ...), [graph] (mask_ratios, views, hops, max_masks,
-mask, mask_unit) and [train] (methods, seeds, epochs, size, lam, feature, ...).""",
+A study holds [data] (dataset, patch, codebook, codes, held_out, image_size of a folder's images, ...), [graph]
+(mask_ratios, views, hops, max_masks, mask, mask_unit) and [train] (methods, seeds, epochs, size, lam, feature, ...).
+What is read of a .npz and of a folder: maskgraph train --help.""",
     )
     parser.add_argument("study", metavar="STUDY.toml", help="the study")
     add_run(parser)
@@ -138,7 +139,9 @@ what pixels, random networks and features of nothing score. Interrupted, it goes
   maskgraph recipe mine.toml --data-dir /data/imagenet    your own: [data], [train], [judge], see docs/recipes.md
   torchrun --nproc-per-node 8 -m maskgraph recipe imagenet1k-base --data-dir /data/imagenet
 
-A folder of images holds train/CLASS/ and val/CLASS/.""",
+A folder of images holds train/CLASS/ and val/CLASS/; its recipe says dataset = "folder" and image_size = S. Images of
+S x S pixels are judged as they are; of others the shorter side is resized to S*256/224 and the middle cut out. All have
+three channels; transparency is dropped.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="NAME|FILE.toml", help="the recipe; none: list them")
     parser.add_argument(

@@ -162,7 +162,9 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         dataclasses.replace(images, workers=0)
     with pytest.raises(InputError, match=r"of 3 channels; expected one each, std above 0"):
         dataclasses.replace(images, std=(1.0, 1.0))
-    with pytest.raises(InputError, match=r"labels has shape \(10,\) for the 12 images of noise; expected \(12,\): some of"):
+    with pytest.raises(
+        InputError, match=r"labels has shape \(10,\) for the 12 images of noise; expected \(12,\): some of"
+    ):
         dataclasses.replace(images, labels=images.labels[:10])
     assert len(take(images, np.arange(10)).labels) == 10
     other = dataclasses.replace(images, size=12)
