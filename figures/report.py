@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,10 +16,11 @@ from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
 from maskgraph.figures.waterfall import waterfall
 from maskgraph.figures.world import draw_worlds, small_worlds
+from maskgraph.theory.bounds import is_vacuous
 
 CAPTIONS = {
     "bound_versus_accuracy": "Theory on the left axis, probe accuracy on the right, label error beneath. The "
-    "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 0 nothing.",
+    "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 1/K nothing.",
     "accuracy_against_bound": "Does the bound order the models? One point a mask ratio; if the bound explained "
     "accuracy, the points would lie on a falling or rising line.",
     "waterfall": "The chain of each proof from its left side (dot) to its right (diamond), measured; a bar is what one "
@@ -83,7 +85,8 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
     return (
         f"{opening(str(bounds['dataset'].iloc[0]), figures, CAPTIONS)}"
         f"<h2>Graphs</h2>{_bounds_table(bounds)}"
-        "<p class=note>thm_4_2 at or below 0 is vacuous. All bounds at L = 1, λ = 1/4, ε = 0.</p>"
+        "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
+        "ε = 0.</p>"
         f"<h2>Models and baselines</h2>{_records_table(records)}"
         "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
         "scored on images held out from everything.</p>"
@@ -113,9 +116,9 @@ def opening(about: str, figures: Sequence[Path], captions: Mapping[str, str]) ->
 
 
 def _bounds_table(bounds: pd.DataFrame) -> str:
-    shown = bounds[["view", "hop", "mask_ratio", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
-    shown["thm_4_2"] = bounds["bounds"].map(lambda found: found["thm_4_2_any_lambda"])
-    shown["S2"] = bounds["bounds"].map(lambda found: found["water_filling"])
+    shown = bounds[["view", "hop", "dim", "mask_ratio", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
+    for column, name in (("thm_4_2", "thm_4_2"), ("S2", "water_filling")):
+        shown[column] = [_marked(row, name) for _, row in bounds.iterrows()]
     for column in ("alpha", "alpha_target", "phi", "inter"):
         shown[column] = bounds[column]
     for column, side in (("unseen1", "visible"), ("unseen2", "target")):
@@ -123,6 +126,11 @@ def _bounds_table(bounds: pd.DataFrame) -> str:
     for column in ("bayes_risk", "rank_floor"):
         shown[column] = bounds[column]
     return html_table(shown)
+
+
+def _marked(row: pd.Series[Any], name: str) -> str:
+    value = row["bounds"][name]
+    return f"{value:.4g}" + (" v" if is_vacuous(value, row["lambda"], row["dim"]) else "")
 
 
 def _records_table(records: pd.DataFrame) -> str:

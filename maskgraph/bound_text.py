@@ -9,11 +9,8 @@ from typing import Literal
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.tables import table
 from maskgraph.theory.answer import RatioAnswer
-from maskgraph.theory.bounds import is_printed_lambda
+from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
 from maskgraph.theory.unseen import OF_THE_SAMPLE
-
-ROUNDING = 1e-12
-"""Relative rounding of a bound over at most some thousand eigenvalues."""
 
 
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
@@ -42,26 +39,21 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
 
 def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
     first, notes = answers[0], []
-    trivial = first["lambda"] / options.dim
-    silent = [
-        {key for key, value in found["bounds"].items() if value is not None and value <= trivial * (1 + ROUNDING)}
-        for found in answers
-    ]
-    if any("thm_4_2_any_lambda" in found for found in silent):
+    lam, dim = first["lambda"], options.dim
+    if any(is_vacuous(found["bounds"]["thm_4_2_any_lambda"], lam, dim) for found in answers):
         notes.append(
-            f"thm_4_2 <= lambda/dim = {trivial:.4g} is vacuous: lambda L_unif alone is never below it. "
+            f"thm_4_2 <= lambda/dim = {trivial(lam, dim):.4g} is vacuous: lambda L_unif alone is never below it. "
             "S2 (water-filling) is the sharper bound."
         )
-    if any("water_filling" in found for found in silent):
-        ratios = (
-            f"{one['mask_ratio']:g}" for one, found in zip(answers, silent, strict=True) if "water_filling" in found
-        )
-        notes.append(f"S2 is no more than that at rho {', '.join(ratios)}, and as vacuous.")
+    silent = [found for found in answers if is_vacuous(found["bounds"]["water_filling"], lam, dim)]
+    if silent:
+        ratios = ", ".join(f"{found['mask_ratio']:g}" for found in silent)
+        notes.append(f"S2 is no more than that at rho {ratios}, and as vacuous.")
     if any(options.dim <= found["components"] for found in answers):
         notes.append(
             "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
         )
-    if not is_printed_lambda(first["lambda"], first["lipschitz"]):
+    if not is_printed_lambda(lam, first["lipschitz"]):
         notes.append("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
     if options.hop == "image":
         notes.append("On the image hop the bounds are of that hop's alignment, not of L_MAE.")

@@ -196,7 +196,7 @@ def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) ->
     for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
         found: Mapping[str, Any] = theory.loc[ratio]
         known = [
-            found["bounds"]["thm_4_2_any_lambda"],
+            found["bounds"]["thm_4_2"],
             found["bounds"]["water_filling"],
             found["alpha"],
             found["bayes_risk"],

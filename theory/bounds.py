@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.errors import InputError
 
+ROUNDING = 1e-12
+"""Relative rounding of a bound over at most some thousand eigenvalues."""
+
 
 def check_constants(lipschitz: float, lam: float | None, epsilon: float) -> None:
     """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite."""
@@ -120,6 +123,16 @@ def s1(pair_distance: float) -> float:
 def uniformity_floor(k: int) -> float:
     """U: L_unif(f) = 1/PR(E ffᵀ) >= 1/k for unit-norm f in k dimensions, PR the participation ratio."""
     return 1 / k
+
+
+def trivial(lam: float, k: int) -> float:
+    """λ/k, what U alone gives of L_MAE + λL_unif (docs/theory.md, section 9)."""
+    return lam / k
+
+
+def is_vacuous(value: float, lam: float, k: int) -> bool:
+    """Whether a lower bound of L_MAE + λL_unif says no more than `trivial`, up to rounding."""
+    return value <= trivial(lam, k) * (1 + ROUNDING)
 
 
 def spectral_embedding_error(phi: float, next_value: float) -> float:

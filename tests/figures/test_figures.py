@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
+from maskgraph.figures.report import _bounds_table
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.world import draw_worlds, small_worlds
 
@@ -24,7 +25,7 @@ def bounds() -> pd.DataFrame:
             found = {"water_filling": ratio / 4, "thm_4_2": 0.5 - ratio, "thm_4_2_any_lambda": 0.5 - ratio}
             labels = {"alpha": ratio / 2, "alpha_target": (1 - ratio) / 2}
             spectrum = {"eigenvalues": [1.0, ratio], "head_sq": 1 + ratio**2, "components": 1}
-            graph = {"dataset": "toy", "view": view, "hop": "target", "mask_ratio": ratio}
+            graph = {"dataset": "toy", "view": view, "hop": "target", "mask_ratio": ratio, "lambda": 0.25, "dim": 8}
             rows.append({**graph, "bounds": found, **labels, **spectrum})
     return pd.DataFrame(rows)
 
@@ -60,6 +61,7 @@ def test_main_figure_shows_bounds_accuracy_spread_and_label_error(bounds: pd.Dat
     positive = np.asarray(line(theory, "Thm 4.2: bag views, target hop").get_ydata())
     assert positive[0] == 1.0
     assert np.isnan(positive[1]), "a vacuous bound is not drawn as if it said something"
+    assert line(theory, "(Thm 4.2 is ≤ λ/K, vacuous, wherever no mark is)")
     (mae, umae) = accuracy.containers
     assert mae.lines[0].get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
     assert umae.lines[0].get_ydata() == pytest.approx([ratio + 0.06 for ratio in RATIOS])
@@ -68,6 +70,25 @@ def test_main_figure_shows_bounds_accuracy_spread_and_label_error(bounds: pd.Dat
     assert line(accuracy, "raw pixels").get_ydata()[0] == 0.9
     assert line(errors, "α, positional").get_ydata().tolist() == [ratio / 2 for ratio in RATIOS]
     assert line(errors, "α of x2, bag").get_ydata().tolist() == [(1 - ratio) / 2 for ratio in RATIOS]
+
+
+@pytest.mark.parametrize(("dim", "marks"), [(8, 1), (2, 1), (1, 0)])
+def test_a_bound_up_to_lambda_over_dim_is_not_marked(
+    dim: int, marks: int, bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    """λ L_unif alone is never below λ/K: at K = 1 that is 1/4, which Thm 4.2 is at ρ = 0.25."""
+    (theory, *_) = panels(bound_versus_accuracy(bounds.assign(dim=dim), records, "cls"))
+    drawn = [one for one in theory.get_lines() if one.get_label().startswith("Thm 4.2")]
+    assert [int(np.isfinite(np.asarray(one.get_ydata())).sum()) for one in drawn] == [1, 1][: 2 * marks]
+
+
+def test_the_report_marks_what_the_figure_leaves_out(bounds: pd.DataFrame) -> None:
+    unseen = pd.Series([{"visible": 0.0, "target": 0.0}] * len(bounds))
+    sizes = {"kept": 2, "masks": 6, "tail_sq": 0.5, "bayes_risk": 0.1, "rank_floor": 0.2, "phi": 0.3, "inter": 0.4}
+    table = _bounds_table(bounds.assign(**sizes, unseen=unseen))
+    assert table.count("<td>0.25</td>") == 2 * 2, "ρ, and Thm 4.2 there"
+    assert table.count("<td>-0.25 v</td>") == 2
+    assert table.count(" v</td>") == 2, "S2 says something at both"
 
 
 def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:

@@ -194,6 +194,13 @@ def test_a_planted_violation_is_seen(
     assert found <= numbers | ({"Thm 4.2", "Thm 4.2 any lambda", "S2"} if name == "s1" else set())
 
 
+def test_the_floors_of_both_losses_are_vacuous_from_what_uniformity_alone_gives() -> None:
+    graph, outputs = a_holding_case()
+    found = by_number(ledger(graph, outputs))
+    for number in ("Thm 4.2", "Thm 4.2 any lambda", "S2"):
+        assert found[number].trivial == bounds.trivial(found[number].terms["lam"], 2), number
+
+
 def test_a_broken_step_is_a_violation_though_the_ends_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, outputs = a_holding_case()
     monkeypatch.setattr(Terms, "smoothing", 1e-3 + 1e3)

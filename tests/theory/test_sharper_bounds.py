@@ -241,6 +241,16 @@ def test_u_a_batch_with_its_diagonal_has_a_floor_of_its_own(k: int, size: int) -
         assert float(((f @ f.T) ** 2).mean()) >= max(1 / k, 1 / size) - ROUNDING
 
 
+def test_what_u_alone_gives_is_vacuous() -> None:
+    """L_MAE + λL_unif is λ/k or more without any theorem."""
+    floor = 0.3 * bounds.uniformity_floor(7)
+    assert bounds.trivial(0.3, 7) == pytest.approx(floor, rel=1e-15)
+    assert bounds.is_vacuous(-1.0, 0.3, 7)
+    assert bounds.is_vacuous(0.0, 0.3, 7)
+    assert bounds.is_vacuous(floor * (1 + 1e-15), 0.3, 7), "equal to rounding"
+    assert not bounds.is_vacuous(1.001 * floor, 0.3, 7)
+
+
 def test_at_one_vertex_the_sharper_bounds_meet_the_printed() -> None:
     graph = all_alike()
     values = spectrum(augmentation_graph(graph), 1).values
