@@ -14,9 +14,10 @@ from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.views import known_positions
-from maskgraph.theory import losses, risk
+from maskgraph.theory import losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.outputs import nearest_views
+from maskgraph.theory.risk import Floors
 
 BATCH = 2048
 
@@ -141,8 +142,13 @@ def _refine(
     return halfway - float(graph.p2[targets] @ distance[targets])
 
 
-def measure(graph: MaskGraph, outputs: GraphOutputs) -> dict[str, float | list[float]]:
+def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = None) -> dict[str, float | list[float]]:
     """Losses, alignment, collapse and Lipschitz constants on the target hop of the graph.
+
+    Args:
+        graph: the mask graph.
+        outputs: of the model at its views.
+        floors: those of the graph, where something else has asked for them before.
 
     Returns:
         Losses of h under plain names; quantities of a feature f, normalised to unit norm, under `cls.`, `mean.`
@@ -151,6 +157,7 @@ def measure(graph: MaskGraph, outputs: GraphOutputs) -> dict[str, float | list[f
     """
     A = augmentation_graph(graph)
     h = outputs.h
+    floors = Floors(graph) if floors is None else floors
     result: dict[str, float | list[float]] = {
         "L_MAE": losses.mae_loss(graph, h),
         "L_MAE_collapsed": losses.mae_loss(graph, outputs.collapsed),
@@ -159,9 +166,9 @@ def measure(graph: MaskGraph, outputs: GraphOutputs) -> dict[str, float | list[f
         "variance_h": losses.variance(graph, h),
         "pair_distance_h": losses.pair_distance(A, h),
         "norm_h": [float(value) for value in np.quantile(np.linalg.norm(h, axis=1), (0, 0.5, 1))],
-        "bayes_risk": risk.bayes_risk(graph),
-        "target_variance": risk.target_variance(graph),
-        "target_variance_given_mask": risk.target_variance_given_mask(graph),
+        "bayes_risk": floors.bayes_risk,
+        "target_variance": floors.target_variance,
+        "target_variance_given_mask": floors.target_variance_given_mask,
     }
     for kind, f in outputs.features.items():
         for name, value in _feature_quantities(A, losses.normalise(f), h).items():

@@ -42,6 +42,7 @@ from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.risk import Floors
 
 COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
 """Roughly what a piece costs beside the others, for the estimate of what is left."""
@@ -264,7 +265,8 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     inverse = invert_decoder(model, graph, outputs.h)
     feature = trained.config.feature
     seen = Outputs(f=outputs.features[feature], h=outputs.h, pseudo=inverse.outputs, collapsed=outputs.collapsed)
-    measured = measure(graph, outputs)
+    floors = Floors(graph)
+    measured = measure(graph, outputs, floors)
     L = measured[f"{feature}.lipschitz"]
     assert isinstance(L, float)
     return {
@@ -274,7 +276,7 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
         "epsilon_refined_mass": inverse.refined_mass,
         "four_L_lambda": 4 * L * _theory_lambda(trained, graph),
         **measured,
-        "checks": [check.as_dict() for check in ledger(graph, seen)],
+        "checks": [check.as_dict() for check in ledger(graph, seen, floors=floors)],
     }
 
 

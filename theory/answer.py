@@ -127,7 +127,7 @@ def answer(
     edges = labels.edge_mass(A)
     L, epsilon = constants.lipschitz, constants.epsilon
     lam = 1 / (4 * L) if constants.lam is None else constants.lam
-    floors = risk.floors(graph, dim) if graph.images.codebook is not None else None
+    floors = risk.Floors(graph) if graph.images.codebook is not None else None
     return {
         "mask_ratio": mask_ratio,
         "patches": graph.images.patches,
@@ -160,7 +160,7 @@ def answer(
         },
         "bayes_risk": floors.bayes_risk if floors else None,
         "target_variance": floors.target_variance if floors else None,
-        "rank_floor": floors.rank_floor if floors else None,
+        "rank_floor": floors.rank_floor(dim) if floors else None,
     }
 
 

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.theory.check import Check
 from maskgraph.theory.outputs import Outputs, with_unit_features
+from maskgraph.theory.risk import Floors
 from maskgraph.theory.statement import Statement
 from maskgraph.theory.statements import STATEMENTS
 from maskgraph.theory.terms import Terms
 
 
 def ledger(
-    graph: MaskGraph, outputs: Outputs, statements: Sequence[Statement] = STATEMENTS, seed: int = 0
+    graph: MaskGraph,
+    outputs: Outputs,
+    statements: Sequence[Statement] = STATEMENTS,
+    floors: Floors | None = None,
 ) -> list[Check]:
     """Hold statements to a model, each with its sides, steps, assumptions and verdict.
 
@@ -25,7 +29,7 @@ def ledger(
         graph: the mask graph; all statements are about its target hop.
         outputs: the model. Its feature is normalised first, as the theorems take it.
         statements: which.
-        seed: of the iterative eigensolver on very large components.
+        floors: those of the graph, where something else has asked for them before.
     """
-    terms = Terms(graph, with_unit_features(outputs), seed)
+    terms = Terms(graph, with_unit_features(outputs), floors=floors)
     return [statement.measure(terms) for statement in statements]

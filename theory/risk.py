@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,25 +16,122 @@ CHUNK = 2**22
 """Numbers of target values that are laid out at a time, 32 MB."""
 
 
+class Floors:
+    """What models cannot go below in L_MAE on a graph, each measured once, when first asked for.
+
+    Two passes over the graph serve all of them, in memory that its size does not enter, but for
+    `target_variance_given_mask`, which lays out X2.
+
+    Args:
+        graph: the mask graph; codes without patch values raise InputError where a number is asked for.
+    """
+
+    def __init__(self, graph: MaskGraph) -> None:
+        self.graph = graph
+
+    @cached_property
+    def target_energy(self) -> float:
+        """E‖x2‖²."""
+        mean, variance = self._mean_and_variance
+        return variance + float(mean @ mean)
+
+    @property
+    def target_variance(self) -> float:
+        """Var(x2) = E‖x2 − E x2‖², the floor of a constant encoder whose decoder knows nothing else (Thm 3.6)."""
+        return self._mean_and_variance[1]
+
+    @cached_property
+    def target_variance_given_mask(self) -> float:
+        """E_m Var(x2 | m) <= Var(x2), the floor of a constant encoder whose decoder knows the mask (S4)."""
+        graph = self.graph
+        masks = int(graph.ids2.shape[1])
+        mask = np.broadcast_to(np.arange(masks), graph.ids2.shape).ravel()
+        mass = np.repeat(graph.images.weights, masks)
+        given = sp.csr_array((mass, (mask, graph.ids2.ravel())), shape=(masks, len(graph.p2)))
+        means = np.asarray(given @ (graph.X2 - graph.p2 @ graph.X2))
+        return max(self.target_variance - float((means**2).sum()) / masks, 0.0)
+
+    @property
+    def bayes_risk(self) -> float:
+        """E‖x2‖² − E‖E[x2|x1]‖² (identity I2): no model of any size goes below it on this graph."""
+        return self._bayes_and_squares[0]
+
+    def rank_floor(self, k: int) -> float:
+        """Min L_MAE over encoders of k dimensions with a linear decoder: E‖x2‖² − Σ_{i<=k} s_i², attained (S3).
+
+        s are the singular values of diag(p1)^-½ M X2. The decoder has no bias; a bias counts as one more dimension.
+
+        Raises:
+            InputError: k below 1.
+        """
+        if k < 1:
+            raise InputError(f"dimension {k}; expected at least 1 (see --dim)")
+        bayes, squares = self._bayes_and_squares
+        # E‖x2‖² − Σ s_i² over all i is the Bayes risk, which is known without cancellation.
+        return bayes + float(np.maximum(squares[k:], 0).sum())
+
+    @cached_property
+    def _bayes_and_squares(self) -> tuple[float, NDArray[np.float64]]:
+        """The Bayes risk and all s_i², descending."""
+        # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
+        values = self.graph.target_values
+        if values.shape[0] < values.shape[1]:
+            values = np.asarray(np.linalg.qr(values.T, mode="r")).T
+        mean, variance = _mean_and_variance(self._slot_mass, values)
+        # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
+        moment = np.zeros((len(mean), len(mean)))
+        for mass, best in _conditional_means(self.graph, values, mean):
+            weighted = best * np.sqrt(mass)[:, None]
+            moment += weighted.T @ weighted
+        bayes = max(variance - float(np.trace(moment)), 0.0)
+        return bayes, np.asarray(np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1])
+
+    @cached_property
+    def _mean_and_variance(self) -> tuple[NDArray[np.float64], float]:
+        return _mean_and_variance(self._slot_mass, self.graph.target_values)
+
+    @cached_property
+    def _slot_mass(self) -> NDArray[np.float64]:
+        """(n2, V) float64, how often each code stands in each slot of a target."""
+        graph = self.graph
+        values, slots = len(graph.target_values), graph.masks.dropped.shape[1]
+        mass = np.zeros((slots, values))
+        step = max(CHUNK // slots, 1)
+        for low in range(0, len(graph.p2), step):
+            vertices = slice(low, low + step)
+            codes = graph.target_codes(vertices)
+            for slot in range(slots):
+                mass[slot] += np.bincount(codes[:, slot], graph.p2[vertices], minlength=values)
+        return mass
+
+
 def target_energy(graph: MaskGraph) -> float:
-    """E‖x2‖²."""
-    mean, variance = _mean_and_variance(graph, graph.target_values)
-    return variance + float(mean @ mean)
+    """`Floors.target_energy` of a graph that nothing else is asked of."""
+    return Floors(graph).target_energy
 
 
 def target_variance(graph: MaskGraph) -> float:
-    """Var(x2) = E‖x2 − E x2‖², the floor of a constant encoder whose decoder knows nothing else (Thm 3.6)."""
-    return _mean_and_variance(graph, graph.target_values)[1]
+    """`Floors.target_variance`, likewise."""
+    return Floors(graph).target_variance
 
 
 def target_variance_given_mask(graph: MaskGraph) -> float:
-    """E_m Var(x2 | m) <= Var(x2), the floor of a constant encoder whose decoder knows the mask (S4)."""
-    masks = int(graph.ids2.shape[1])
-    mask = np.broadcast_to(np.arange(masks), graph.ids2.shape).ravel()
-    mass = np.repeat(graph.images.weights, masks)
-    given = sp.csr_array((mass, (mask, graph.ids2.ravel())), shape=(masks, len(graph.p2)))
-    means = np.asarray(given @ (graph.X2 - graph.p2 @ graph.X2))
-    return max(target_variance(graph) - float((means**2).sum()) / masks, 0.0)
+    """`Floors.target_variance_given_mask`, likewise."""
+    return Floors(graph).target_variance_given_mask
+
+
+def bayes_risk(graph: MaskGraph) -> float:
+    """`Floors.bayes_risk`, likewise."""
+    return Floors(graph).bayes_risk
+
+
+def rank_floor(graph: MaskGraph, k: int) -> float:
+    """`Floors.rank_floor`, likewise.
+
+    Raises:
+        InputError: k below 1.
+    """
+    return Floors(graph).rank_floor(k)
 
 
 def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:
@@ -42,71 +139,8 @@ def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:
     return np.asarray(graph.M @ graph.X2) / graph.p1[:, None]
 
 
-def bayes_risk(graph: MaskGraph) -> float:
-    """E‖x2‖² − E‖E[x2|x1]‖² (identity I2): no model of any size goes below it on this graph."""
-    return floors(graph, 1).bayes_risk
-
-
-def rank_floor(graph: MaskGraph, k: int) -> float:
-    """Min L_MAE over encoders of k dimensions with a linear decoder: E‖x2‖² − Σ_{i<=k} s_i², attained (S3).
-
-    s are the singular values of diag(p1)^-½ M X2. The decoder has no bias; a bias counts as one more dimension.
-
-    Raises:
-        InputError: k below 1.
-    """
-    return floors(graph, k).rank_floor
-
-
-@dataclass(frozen=True)
-class Floors:
-    """What models cannot go below in L_MAE.
-
-    Attributes:
-        bayes_risk: any model.
-        target_variance: a constant encoder.
-        rank_floor: an encoder of k dimensions with a linear decoder.
-    """
-
-    bayes_risk: float
-    target_variance: float
-    rank_floor: float
-
-
-def floors(graph: MaskGraph, k: int) -> Floors:
-    """All of them in one pass over the graph, in memory that its size does not enter.
-
-    Raises:
-        InputError: k below 1, or codes without patch values.
-    """
-    if k < 1:
-        raise InputError(f"dimension {k}; expected at least 1 (see --dim)")
-    # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
-    values = graph.target_values
-    if values.shape[0] < values.shape[1]:
-        values = np.asarray(np.linalg.qr(values.T, mode="r")).T
-    mean, variance = _mean_and_variance(graph, values)
-    # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
-    moment = np.zeros((len(mean), len(mean)))
-    for mass, best in _conditional_means(graph, values, mean):
-        weighted = best * np.sqrt(mass)[:, None]
-        moment += weighted.T @ weighted
-    bayes = max(variance - float(np.trace(moment)), 0.0)
-    squares = np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1]
-    # E‖x2‖² − Σ s_i² over all i is the Bayes risk, which is known without cancellation.
-    return Floors(bayes, variance, bayes + float(np.maximum(squares[k:], 0).sum()))
-
-
-def _mean_and_variance(graph: MaskGraph, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+def _mean_and_variance(mass: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """E x2 (n2·s,) and E‖x2 − E x2‖², slot by slot from how often each code stands in it."""
-    slots = graph.masks.dropped.shape[1]
-    mass = np.zeros((slots, len(values)))
-    step = max(CHUNK // slots, 1)
-    for low in range(0, len(graph.p2), step):
-        vertices = slice(low, low + step)
-        codes = graph.target_codes(vertices)
-        for slot in range(slots):
-            mass[slot] += np.bincount(codes[:, slot], graph.p2[vertices], minlength=len(values))
     mean = mass @ values
     variance = sum(float(own @ ((values - centre) ** 2).sum(axis=1)) for own, centre in zip(mass, mean, strict=True))
     return mean.ravel(), variance

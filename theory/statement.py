@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.theory.assumptions import EPS, Assumption
 from maskgraph.theory.check import Check, Sense, Step, broken_step, verdict_of
-from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.terms import Terms
 from maskgraph.theory.terms_graph import UnmetError
 
@@ -65,18 +63,11 @@ class Statement:
         """The right side."""
         return self.chain[-1].value(terms)
 
-    def check(self, graph: MaskGraph, outputs: Outputs, seed: int = 0) -> Check:
-        """Hold the statement to a model on a graph, its feature taken as it is.
-
-        Args:
-            graph: the mask graph; the statement is about its target hop.
-            outputs: the model. What it lacks or gets wrong makes the verdict "assumption not met".
-            seed: of the iterative eigensolver on very large components.
-        """
-        return self.measure(Terms(graph, outputs, seed))
-
     def measure(self, terms: Terms) -> Check:
-        """The same from terms that several statements share."""
+        """Hold the statement to a model on a graph, whose terms several statements share.
+
+        What the model lacks or gets wrong makes the verdict "assumption not met".
+        """
         try:
             assumptions = tuple(assumption.met(terms) for assumption in self.assumptions)
             steps = tuple(Step(link.cause, float(link.value(terms)), link.exact) for link in self.chain)

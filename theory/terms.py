@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import majority_class
-from maskgraph.theory import bounds, labels, losses, risk
+from maskgraph.theory import bounds, labels, losses
 from maskgraph.theory.certificate import rounding
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.spectrum import Spectrum, spectrum
@@ -28,7 +28,7 @@ class Terms(OutputTerms):
 
     @cached_property
     def _spectrum(self) -> Spectrum:
-        return spectrum(self.A, min(self.k + 1, len(self.graph.p1)), self.seed)
+        return spectrum(self.A, min(self.k + 1, len(self.graph.p1)))
 
     @cached_property
     def values(self) -> Array:
@@ -65,7 +65,7 @@ class Terms(OutputTerms):
     def rank_floor(self) -> float:
         """The rank-k floor of S3."""
         _ = self.X2
-        return risk.rank_floor(self.graph, self.k)
+        return self.floors.rank_floor(self.k)
 
     @cached_property
     def f(self) -> Array:

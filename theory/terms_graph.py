@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import labels, risk
+from maskgraph.theory import labels
 from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.frobenius import frobenius_norm_sq, frobenius_through_edges
 from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.risk import Floors
 
 Array = NDArray[np.float64]
 
@@ -28,15 +29,17 @@ class GraphTerms:
     Args:
         graph: the mask graph; statements are about its target hop.
         outputs: the model, its feature as it is (see `outputs.with_unit_features`).
-        seed: of the iterative eigensolver, on components too large for a dense one.
         embedding: (N1, k) features whose best linear readout is taken for the exact eigenvectors; None: those.
+        floors: those of the graph, where something else has asked for them before; None: measured here.
     """
 
-    def __init__(self, graph: MaskGraph, outputs: Outputs, seed: int = 0, embedding: Array | None = None) -> None:
+    def __init__(
+        self, graph: MaskGraph, outputs: Outputs, embedding: Array | None = None, floors: Floors | None = None
+    ) -> None:
         self.graph = graph
         self.outputs = outputs
-        self.seed = seed
         self.embedding = embedding
+        self.floors = Floors(graph) if floors is None else floors
 
     @cached_property
     def _faults(self) -> dict[str, str]:
@@ -114,22 +117,22 @@ class GraphTerms:
     def bayes(self) -> float:
         """The Bayes risk."""
         _ = self.X2
-        return risk.bayes_risk(self.graph)
+        return self.floors.bayes_risk
 
     @cached_property
     def target_energy(self) -> float:
         """E‖x2‖²."""
         _ = self.X2
-        return risk.target_energy(self.graph)
+        return self.floors.target_energy
 
     @cached_property
     def variance(self) -> float:
         """Var(x2)."""
         _ = self.X2
-        return risk.target_variance(self.graph)
+        return self.floors.target_variance
 
     @cached_property
     def variance_given_mask(self) -> float:
         """E_m Var(x2 | m)."""
         _ = self.X2
-        return risk.target_variance_given_mask(self.graph)
+        return self.floors.target_variance_given_mask
