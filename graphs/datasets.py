@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -82,6 +82,9 @@ class CodedImages:
     def patches(self) -> int:
         """n, the number of patches of an image."""
         return int(self.codes.shape[1])
+
+
+Some = TypeVar("Some", bound=Images | CodedImages)
 
 
 def make_images(name: str, pixels: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None) -> Images:
@@ -190,7 +193,7 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
 def images_of(stored: Stored, rows: NDArray[np.int64] | None = None) -> Images:
     """The images at `rows` (all when None) in float64; the others stay bytes, an eighth of the memory."""
     count = len(stored.labels)
-    # Divided by their sum rather than set to 1 / len(rows): to the last bit what `take_images` makes of all of them.
+    # Divided by their sum rather than set to 1 / len(rows): to the last bit what `take` makes of all of them.
     weights = np.full(count, 1.0 / count)
     pixels, labels = stored.pixels, stored.labels
     if rows is not None:
@@ -198,16 +201,12 @@ def images_of(stored: Stored, rows: NDArray[np.int64] | None = None) -> Images:
     return Images(stored.name, pixels / float(stored.full), labels, weights, stored.classes, drawn=True)
 
 
-def take(images: CodedImages, rows: NDArray[np.int64]) -> CodedImages:
+def take(images: Some, rows: NDArray[np.int64]) -> Some:
     """The images at `rows`, with their weights renormalised to sum to 1."""
     weights = images.weights[rows]
-    return replace(images, codes=images.codes[rows], labels=images.labels[rows], weights=weights / weights.sum())
-
-
-def take_images(images: Images, rows: NDArray[np.int64]) -> Images:
-    """The images at `rows`, with their weights renormalised to sum to 1."""
-    weights = images.weights[rows]
-    return replace(images, pixels=images.pixels[rows], labels=images.labels[rows], weights=weights / weights.sum())
+    name = "codes" if isinstance(images, CodedImages) else "pixels"
+    shown = {name: getattr(images, name)[rows]}
+    return replace(images, **shown, labels=images.labels[rows], weights=weights / weights.sum())
 
 
 def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -29,7 +29,6 @@ ADDRESS = re.compile(r"((tcp|tls|ucx|wss?)://)?([^\s:/\[\]]+|\[[\da-fA-F:.]+\]):
 BLOCK = 2**22
 """Edges of a task: a second of work or less, so that little is lost with a worker."""
 
-
 ATTEMPTS = 5
 """Times that what was lost with a worker is counted again."""
 
@@ -168,7 +167,5 @@ def _wait(
         if client.scheduler_info(n_workers=-1)["workers"]:
             seen = time.monotonic()
         elif time.monotonic() - seen > TIMEOUT:
-            raise WorkersLostError(
-                f"the scheduler at {address!r} has lost all its workers; start some and run it again"
-            )
+            raise WorkersLostError(LOST.format(address))
         time.sleep(0.05)

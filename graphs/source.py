@@ -16,7 +16,6 @@ from maskgraph.graphs.datasets import (
     load,
     split_rows,
     take,
-    take_images,
 )
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
@@ -118,7 +117,7 @@ def load_split(source: Source, held_out: float) -> Split:
         train, test = data, _folder(source, "val", data.pixels.shape[3])
     else:
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
-        train, test = take_images(data, train_rows), take_images(data, test_rows)
+        train, test = take(data, train_rows), take(data, test_rows)
     patch, kind = _patch(source), source.codebook or "kmeans"
     patches = patchify(train.pixels, patch)
     weights = train.weights
@@ -169,9 +168,7 @@ def _some(source: Source) -> Images | CodedImages:
         return images_of(stored, _rows(source, len(stored.labels)))
     data = load(source.name, _directory(source))
     rows = _rows(source, len(data.labels))
-    if rows is None:
-        return data
-    return take_images(data, rows) if isinstance(data, Images) else take(data, rows)
+    return data if rows is None else take(data, rows)
 
 
 def _is_folder(source: Source) -> bool:

@@ -20,8 +20,9 @@ from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text, tightness_text
 from maskgraph.progress import Progress
-from maskgraph.theory.answer import Constants, RatioAnswer, answer, check_dim, check_positive
+from maskgraph.theory.answer import Constants, RatioAnswer, answer
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
+from maskgraph.theory.dimension import check_dim, check_positive
 from maskgraph.theory.engine import Engine, Host
 from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
 
@@ -76,7 +77,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
         graph = _graph(images, options, ratio, options.scheduler)
         if options.dim is not None:
-            check_dim(graph, options.dim)
+            check_dim(options.dim, len(graph.p1))
         views.append(len(graph.p1))
         room -= graph.nbytes
         if room > 0:

@@ -9,9 +9,9 @@ import numpy as np
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
+from maskgraph.theory.dimension import check_dim
 from maskgraph.theory.engine import HOST, Engine
 from maskgraph.theory.spectrum import Told, spectrum
 from maskgraph.theory.unseen import Unseen, unseen
@@ -119,7 +119,7 @@ def answer(
     """
     check_ratio_of(graph.masks, graph.images.grid, mask_ratio)
     constants = constants or Constants()
-    check_dim(graph, dim)
+    check_dim(dim, len(graph.p1))
     A = augmentation_graph(graph, hop)
     found = spectrum(A, dim, seed, engine, tell)
     # A floor of the loss is stated at its safe end: it falls with every eigenvalue.
@@ -162,19 +162,3 @@ def answer(
         "target_variance": floors.target_variance if floors else None,
         "rank_floor": floors.rank_floor(dim) if floors else None,
     }
-
-
-def check_positive(dim: int) -> None:
-    """Raise InputError for a K that is too small for any graph."""
-    if dim < 1:
-        raise InputError(f"dimension {dim}; expected at least 1 (see --dim)")
-
-
-def check_dim(graph: MaskGraph, dim: int) -> None:
-    """Raise InputError unless 1 <= K <= N1: features of N1 views span no more."""
-    most = len(graph.p1)
-    if not 1 <= dim <= most:
-        raise InputError(
-            f"dimension {dim} for a graph of {most} visible views; "
-            f"expected 1 to {most}: lower --dim, or refine the views (--codes, --view)"
-        )

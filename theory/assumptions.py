@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from maskgraph.theory.check import Met
-
-EPS = float(np.finfo(np.float64).eps)
+from maskgraph.theory.rounding import EPS
 
 NETWORK = 1e-6
 """What agrees to single precision, in which networks answer, counts as equal. The statements allow for it."""

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from maskgraph.theory.certificate import EPS, project_out, tall_product, turn
+from maskgraph.theory.certificate import project_out, tall_product, turn
 from maskgraph.theory.engine import PANEL, Array, Engine, Floats
+from maskgraph.theory.rounding import EPS
 
 BLOCK = 16
 """Columns of a step: one cache line of float32."""

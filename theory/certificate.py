@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
 from maskgraph.theory.engine import HOST, PANEL, ROWS, Apply, Array, Engine, Floats, Gram
+from maskgraph.theory.rounding import EPS
 
 FAILURE = 1e-10
 """Probability that the upper bounds of a graph's iterative solves fail."""
@@ -49,8 +50,6 @@ DIAGONAL = 1e-11
 
 HUGE = 1e100
 """Far from overflow, and as sure a sign as any that ‖C‖ exceeds the guess."""
-
-EPS = float(np.finfo(np.float64).eps)
 
 
 def rounding(size: int) -> float:

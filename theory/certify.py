@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.certificate import (
-    EPS,
     FAILURE,
     bracket,
     degree_to_separate,
     norm_beside,
 )
+from maskgraph.theory.dimension import check_dim
 from maskgraph.theory.engine import HOST, Engine, Floats
 from maskgraph.theory.frobenius import Factor, row_squares
+from maskgraph.theory.rounding import EPS
 
 DEGREE = 160
 """Highest degree that the test goes to."""
@@ -72,8 +73,7 @@ def certify(
             f"vectors contains {vectors[row, column]} at ({row}, {column}); expected finite numbers: look for a solve "
             "that failed"
         )
-    if not 1 <= k <= vertices:
-        raise InputError(f"dimension {k} for a graph of {vertices} views; expected 1 to {vertices} (see --dim)")
+    check_dim(k, vertices)
     factor = Factor(graph.B)
     squares, error = row_squares(factor)
     frobenius = math.fsum(squares)

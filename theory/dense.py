@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.theory.certificate import EPS, rounding
+from maskgraph.theory.certificate import rounding
 from maskgraph.theory.components import Components
 from maskgraph.theory.engine import Floats
 from maskgraph.theory.ranks import ALONE, Ranks
+from maskgraph.theory.rounding import EPS
 
 
 @dataclass(frozen=True)

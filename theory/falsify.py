@@ -20,8 +20,8 @@ from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory import assumptions, bounds
-from maskgraph.theory.answer import check_positive
 from maskgraph.theory.check import Check
+from maskgraph.theory.dimension import check_positive
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.small_worlds import SMALL_WORLDS
 from maskgraph.theory.statement import Statement

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from maskgraph.theory.certificate import EPS
 from maskgraph.theory.degrees import column_lengths, row_lengths
 from maskgraph.theory.engine import Floats
+from maskgraph.theory.rounding import EPS
 
 if TYPE_CHECKING:
     from maskgraph.theory.pair import Pair

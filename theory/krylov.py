@@ -17,7 +17,6 @@ from maskgraph.theory.basis import BLOCK, inverse_root
 from maskgraph.theory.certificate import (
     CHOLESKY_SIDE,
     CHOLESKY_WORK,
-    EPS,
     MAX_DEGREE,
     Bracket,
     bracket,
@@ -40,6 +39,7 @@ from maskgraph.theory.lanczos import (
     largest,
 )
 from maskgraph.theory.pair import Pair
+from maskgraph.theory.rounding import EPS
 
 TESTS = 12
 """Most times that a solve is tested, and goes on in what is left."""

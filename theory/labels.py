@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.theory.assumptions import EPS
+from maskgraph.theory.rounding import EPS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import scipy.linalg
 
 from maskgraph.theory.basis import BLOCK, Basis, orthonormal, random_block
 from maskgraph.theory.certificate import (
-    EPS,
     LOW_DEGREE,
     TESTED,
     degree_to_separate,
@@ -20,6 +19,7 @@ from maskgraph.theory.certificate import (
 )
 from maskgraph.theory.engine import Array, Engine, Floats, Gram
 from maskgraph.theory.goal import Goal
+from maskgraph.theory.rounding import EPS
 
 DEGREE = 8
 """Highest degree of a polynomial filter."""

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
+from maskgraph.theory.dimension import check_positive
 
 CHUNK = 2**22
 """Numbers of target values that are laid out at a time, 32 MB."""
@@ -64,8 +64,7 @@ class Floors:
         Raises:
             InputError: k below 1.
         """
-        if k < 1:
-            raise InputError(f"dimension {k}; expected at least 1 (see --dim)")
+        check_positive(k)
         bayes, squares = self._bayes_and_squares
         # E‖x2‖² − Σ s_i² over all i is the Bayes risk, which is known without cancellation.
         return bayes + float(np.maximum(squares[k:], 0).sum())

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.memory import available_bytes, check_memory
-from maskgraph.theory.certificate import EPS, FAILURE
+from maskgraph.theory.certificate import FAILURE
 from maskgraph.theory.components import Components
 from maskgraph.theory.dense import Part, eigenpairs, orthonormal_beside, solve_densely
 from maskgraph.theory.engine import Engine, Floats
 from maskgraph.theory.frobenius import Factor
 from maskgraph.theory.goal import DENSELY, SHARED, Goal, most_columns
 from maskgraph.theory.ranks import local_processes
+from maskgraph.theory.rounding import EPS
 
 if TYPE_CHECKING:
     from maskgraph.theory.krylov import Eigenpairs

@@ -17,12 +17,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.graphs.errors import InputError
-from maskgraph.theory.certificate import EPS
 from maskgraph.theory.components import Components, components
 from maskgraph.theory.dense import Part
+from maskgraph.theory.dimension import check_dim
 from maskgraph.theory.engine import HOST, Engine, Floats
 from maskgraph.theory.frobenius import Factor, row_squares
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.search import Head, Search
 
 NOTHING = Head(np.empty(0), np.empty(0), [], 0.0)
@@ -81,10 +81,7 @@ def spectrum(
         ConvergenceError: an iterative solve did not converge; the message has the interval that it reached.
     """
     vertices = graph.B.shape[0]
-    if not isinstance(k, int | np.integer) or not 1 <= k <= vertices:
-        raise InputError(
-            f"dimension {k} for a graph of {vertices} views; expected an integer from 1 to {vertices} (see --dim)"
-        )
+    check_dim(k, vertices)
     split = components(graph.B)
     if tell:
         tell(told(split, k))

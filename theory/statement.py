@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from maskgraph.theory.assumptions import EPS, Assumption
+from maskgraph.theory.assumptions import Assumption
 from maskgraph.theory.check import Check, Sense, Step, broken_step, verdict_of
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.terms import Terms
 from maskgraph.theory.terms_graph import UnmetError
 

@@ -17,7 +17,6 @@ from maskgraph.theory.assumptions import (
     CONSTANT,
     CONSTANT_GIVEN_MASK,
     EIGENVECTORS,
-    EPS,
     EPSILON,
     EPSILON_UNNEEDED,
     LARGE_LAMBDA,
@@ -27,6 +26,7 @@ from maskgraph.theory.assumptions import (
     UNIT_F,
     UNIT_H,
 )
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.statement import Link, Statement, Value
 
 

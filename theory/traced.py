@@ -15,9 +15,9 @@ import torch
 from maskgraph.graphs.augmentation import TIE, majority_class
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.theory import bounds
-from maskgraph.theory.assumptions import EPS
 from maskgraph.theory.lipschitz import SAME
 from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.terms import ZERO, Terms
 
 Tensor = torch.Tensor

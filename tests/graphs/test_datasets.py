@@ -22,7 +22,6 @@ from maskgraph.graphs.datasets import (
     make_images,
     split_rows,
     take,
-    take_images,
 )
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.idx import read_idx
@@ -398,7 +397,7 @@ def test_take_renormalises() -> None:
     np.testing.assert_allclose(taken.weights, [2 / 3, 1 / 3], rtol=ROUNDING)
     assert taken.classes == coded.classes
     images = make_images("w", PIXELS, LABELS, np.array([1.0, 2.0, 2.0]))
-    chosen = take_images(images, np.array([1, 2]))
+    chosen = take(images, np.array([1, 2]))
     assert (chosen.pixels[..., 0] == PIXELS[1:]).all()
     assert chosen.labels.tolist() == [1, 0]
     assert chosen.weights.tolist() == [0.5, 0.5]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from maskgraph.graphs import stored
-from maskgraph.graphs.datasets import DEFAULT_PATCH, Images, images_of, load, make_images, take_images
+from maskgraph.graphs.datasets import DEFAULT_PATCH, Images, images_of, load, make_images, take
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, load_coded, load_split
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, load_stored
@@ -104,11 +104,11 @@ def test_both_parts_number_the_classes_alike(tmp_path: Path) -> None:
 def test_drawn_images_are_those_drawn_before(fashion: Path, count: int) -> None:
     rows = np.sort(np.random.default_rng(3).permutation(40)[:count])
     whole = make_images("fashion-mnist", CLOTHES / 255.0, KINDS)
-    same(images_of(load_stored("fashion-mnist", fashion), rows), take_images(whole, rows))
+    same(images_of(load_stored("fashion-mnist", fashion), rows), take(whole, rows))
     source = Source("fashion-mnist", codebook="exact", images=count, data_dir=str(fashion), seed=3)
     coded = load_coded(source)
     assert coded.labels.tolist() == KINDS[rows].tolist()
-    assert coded.weights.tobytes() == take_images(whole, rows).weights.tobytes()
+    assert coded.weights.tobytes() == take(whole, rows).weights.tobytes()
 
 
 def test_only_the_drawn_images_become_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

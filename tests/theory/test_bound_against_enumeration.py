@@ -271,7 +271,7 @@ def test_a_ratio_in_units_of_squares_is_that_of_masks_made_of_them() -> None:
 def test_dimension_out_of_range(dim: int) -> None:
     graph = FIXED_WORLDS["equal values under two codes"].graph(1, "sequence")
     assert graph.M.shape[0] == 3
-    with pytest.raises(InputError, match=f"dimension {dim} .*expected 1 to 3"):
+    with pytest.raises(InputError, match=f"dimension {dim} .*expected an integer from 1 to 3"):
         answer(graph, 0.6, dim)
 
 

@@ -8,7 +8,6 @@ import scipy.stats
 
 from maskgraph.theory.certificate import (
     DIAGONAL,
-    EPS,
     TESTED,
     bracket,
     eigenvalue_upper_bounds,
@@ -17,6 +16,7 @@ from maskgraph.theory.certificate import (
     norm_upper_bound,
 )
 from maskgraph.theory.engine import HOST, Apply
+from maskgraph.theory.rounding import EPS
 from tests.theory.toys import Array
 
 ROUNDING = 1e-12

@@ -491,7 +491,9 @@ def test_the_frobenius_norm_comes_from_either_side() -> None:
 @pytest.mark.parametrize("k", [0, -1, 8, 2.5])
 def test_dimension_out_of_range(k: Any) -> None:
     graph = joint_augmentation(random_joint(np.random.default_rng(9), 7, 9))
-    with pytest.raises(InputError, match=f"dimension {k} for a graph of 7 views; expected an integer from 1 to 7"):
+    with pytest.raises(
+        InputError, match=f"dimension {k} for a graph of 7 visible views; expected an integer from 1 to 7"
+    ):
         spectrum.spectrum(graph, k)
 
 
