@@ -23,25 +23,24 @@ from maskgraph.theory.bounds import is_vacuous
 READOUTS = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
 
 
-def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str, readout: str = "knn") -> Figure:
+def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
     """The project's main figure.
 
-    Top: the sharper bound S2 in units of its own ceiling 1/(4L), left axis, and probe accuracy of each method, mean
+    Top: the sharper bound S2 in units of its own ceiling 1/(4L), left axis, and 5-NN accuracy of each method, mean
     and standard deviation over seeds, right axis. Beneath: the label error of both sides.
 
     Args:
         bounds: one row a graph, as the study records them.
         records: one row a model or baseline.
         feature: cls or mean, the feature that was probed.
-        readout: linear, knn or few_shot.
     """
     figure = new_figure(8.2, 8.0)
     theory, errors = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     accuracy = theory.twinx()
     _draw_bounds(theory, bounds)
-    _draw_accuracy(accuracy, records, f"{feature}.{readout}")
-    _draw_baselines(accuracy, records, feature, readout)
-    accuracy.set_ylabel(f"{READOUTS[readout]} accuracy on held-out images, {feature} feature")
+    _draw_accuracy(accuracy, records, f"{feature}.knn")
+    _draw_baselines(accuracy, records, feature)
+    accuracy.set_ylabel(f"{READOUTS['knn']} accuracy on held-out images, {feature} feature")
     theory.set_title(f"Bound versus accuracy over the mask ratio: {bounds['dataset'].iloc[0]}", loc="left")
     _draw_label_errors(errors, bounds)
     handles = [line for axes in (theory, accuracy) for line in axes.get_legend_handles_labels()[0]]
@@ -121,10 +120,10 @@ def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str) -> None:
     axes.spines["top"].set_visible(False)
 
 
-def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str, readout: str) -> None:
+def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str) -> None:
     names = {"raw-pixels": "raw pixels", "coded-pixels": "coded pixels", "random-network": "random network"}
     for style, (method, name) in zip(("--", "-.", ":"), names.items(), strict=True):
-        column = f"{feature if method == 'random-network' else 'pixels'}.{readout}"
+        column = f"{feature if method == 'random-network' else 'pixels'}.knn"
         rows = records[records["method"] == method]
         if column in rows and rows[column].notna().any():
             axes.axhline(rows[column].mean(), color="#009e73", linestyle=style, linewidth=1.2, label=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ from maskgraph.graphs.views import View, arrange, check_view, view_ids
 if TYPE_CHECKING:
     from maskgraph.graphs.merging import Counts
 
+
+Counted = Callable[[int, int], None]
+"""Told how many pieces of how many are counted."""
 
 SMALL = 2**19
 """Edges up to which a graph is counted by numpy alone, sooner than the compiled loops are loaded."""
@@ -89,12 +93,12 @@ class MaskGraph:
     @cached_property
     def R1(self) -> sp.csr_array:
         """(N1, N) CSR, the joint distribution of visible view and image."""
-        return self._with_images(self.ids1, len(self.p1))
+        return _joint_with_images(self.ids1, len(self.p1), self.images)
 
     @cached_property
     def R2(self) -> sp.csr_array:
         """(N2, N) CSR, the joint distribution of target view and image."""
-        return self._with_images(self.ids2, len(self.p2))
+        return _joint_with_images(self.ids2, len(self.p2), self.images)
 
     @cached_property
     def class_mass1(self) -> sp.csr_array:
@@ -123,12 +127,7 @@ class MaskGraph:
     @property
     def representatives1(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(image, mask) indices, each (N1,): one place where each visible view occurs."""
-        return self._places(self.visible)
-
-    @property
-    def representatives2(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(image, mask) indices, each (N2,): one place where each target view occurs."""
-        return self._places(self.target)
+        return self._image_and_mask(self.visible.place)
 
     @cached_property
     def codes1(self) -> NDArray[np.int64]:
@@ -143,7 +142,7 @@ class MaskGraph:
 
     def target_codes(self, vertices: NDArray[np.int64] | slice) -> NDArray[np.int64]:
         """(·, n2) int64 codes of some target views, in the order of their vertices."""
-        image, mask = np.divmod(self.target.place[vertices].astype(np.int64), len(self.masks.kept))
+        image, mask = self._image_and_mask(self.target.place[vertices])
         return arrange(self.view, self.images.codes[image[:, None], self.masks.dropped[mask]])
 
     @cached_property
@@ -171,12 +170,8 @@ class MaskGraph:
             )
         return self.images.codebook
 
-    def _places(self, views: Views) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        image, mask = np.divmod(views.place.astype(np.int64), len(self.masks.kept))
-        return image, mask
-
-    def _with_images(self, ids: NDArray[np.int64], vertices: int) -> sp.csr_array:
-        return _joint_with_images(ids, vertices, self.images)
+    def _image_and_mask(self, place: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.divmod(place.astype(np.int64), len(self.masks.kept))
 
 
 def mask_graph(
@@ -185,6 +180,7 @@ def mask_graph(
     view: View = "positional",
     threads: int | None = None,
     scheduler: str | None = None,
+    counted: Counted | None = None,
 ) -> MaskGraph:
     """Build the mask graph of images under masks.
 
@@ -194,6 +190,7 @@ def mask_graph(
         view: when two views are the same vertex.
         threads: that count; None: one a core. The graph does not depend on them.
         scheduler: address of a dask scheduler whose workers count instead; the graph does not depend on them either.
+        counted: told how many blocks of edges of how many the scheduler's workers have counted.
 
     Raises:
         InputError: images without codes, masks of another number of patches, an unknown view identity, or a graph
@@ -220,7 +217,7 @@ def mask_graph(
     else:
         from maskgraph.graphs.distributed import count_on
 
-        counts = count_on(scheduler, found)
+        counts = count_on(scheduler, found, done=counted)
     return from_counts(images, masks, view, counts, found.unit)
 
 

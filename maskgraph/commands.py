@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskgraph.bound_text import print_bounds
 from maskgraph.graphs.augmentation import check_hop
-from maskgraph.graphs.bipartite import MaskGraph, cores, mask_graph
+from maskgraph.graphs.bipartite import Counted, MaskGraph, cores, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
@@ -25,9 +25,6 @@ from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.dimension import check_dim, check_positive
 from maskgraph.theory.engine import Engine, Host
 from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
-
-if TYPE_CHECKING:
-    pass
 
 OK, VIOLATED = 0, 1
 
@@ -73,9 +70,14 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     views = []
     kept: dict[float, MaskGraph] = {}
     room = available_bytes() // 8
+
+    def counted(before: int, ratio: float, blocks: int, of: int) -> None:
+        label = f"{blocks}/{of} blocks of the graph at mask ratio {ratio:g}"
+        progress(before, steps, label, 0.25 * (before + blocks / of) / total)
+
     for done, ratio in enumerate(options.mask_ratio, start=1):
         # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
-        graph = _graph(images, options, ratio, options.scheduler)
+        graph = _graph(images, options, ratio, options.scheduler, partial(counted, done - 1, ratio))
         if options.dim is not None:
             check_dim(options.dim, len(graph.p1))
         views.append(len(graph.p1))
@@ -218,10 +220,16 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progr
     return images
 
 
-def _graph(images: CodedImages, options: argparse.Namespace, ratio: float, scheduler: str | None = None) -> MaskGraph:
+def _graph(
+    images: CodedImages,
+    options: argparse.Namespace,
+    ratio: float,
+    scheduler: str | None = None,
+    counted: Counted | None = None,
+) -> MaskGraph:
     distribution = mask_distribution(options.mask, images.grid, ratio, options.mask_unit)
     masks = mask_set(distribution, options.max_masks, options.seed)
-    return mask_graph(images, masks, options.view, scheduler=scheduler)
+    return mask_graph(images, masks, options.view, scheduler=scheduler, counted=counted)
 
 
 def _recorded_checks(run: Path) -> list[dict[str, Any]]:

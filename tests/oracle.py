@@ -257,8 +257,7 @@ def answer(
 ) -> dict[str, Any]:
     """What `bound` says of one mask ratio, less what only names the request.
 
-    `lam` None means 1/(4L). The key `own`, the probability that both images of a positive pair are one row of
-    the dataset, is not part of `bound`.
+    `lam` None means 1/(4L).
     """
     world = events(codes, labels, weights, masks, view)
     lam = 1 / (4 * L) if lam is None else lam
@@ -281,7 +280,6 @@ def answer(
         "phi": math.fsum(mass for mass, one, other in pairs if class1[one.x1] != class1[other.x1]),
         "intra": math.fsum(mass for mass, one, other in pairs if one.label == other.label),
         "inter": math.fsum(mass for mass, one, other in pairs if one.label != other.label),
-        "own": math.fsum(mass for mass, one, other in pairs if one.image == other.image),
         "unseen": unseen(world, weights is None),
         "lipschitz": L,
         "lambda": lam,

@@ -62,9 +62,9 @@ def features(kind: str, A: AugmentationGraph, k: int, rng: np.random.Generator) 
     return np.asarray(losses.normalise(f))
 
 
-def uniformities(A: AugmentationGraph, seed: int = 0) -> list[Uniformity]:
+def uniformities(A: AugmentationGraph) -> list[Uniformity]:
     """L_unif and one over the participation ratio, for each kind and dimension."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     found = []
     for kind in KINDS:
         for k in DIMENSIONS:

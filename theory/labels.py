@@ -60,17 +60,6 @@ def edge_mass(graph: AugmentationGraph) -> EdgeMass:
     return EdgeMass(1 - inter, inter)
 
 
-def own_mass(graph: AugmentationGraph) -> float:
-    """Pr over positive pairs of the hop that both come from the same image (one row of the dataset).
-
-    Such pairs are always intra-class; `intra` of `edge_mass` less this is the mass of pairs of two images of one class.
-    """
-    if graph.hop == "image":
-        return 1.0
-    R2, p2 = graph.graph.R2, graph.graph.p2
-    return float((R2.data**2 / np.repeat(p2, np.diff(R2.indptr))).sum())
-
-
 def misread(class_mass: sp.csr_array, answer: NDArray[np.int64]) -> float:
     """Pr over image and view that the image's class is not the view's answer; exactly 0 where every answer is sure.
 

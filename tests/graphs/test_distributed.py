@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
+from maskgraph import progress
 from maskgraph.cli import main
 from maskgraph.graphs import distributed
 from maskgraph.graphs.bipartite import from_counts, mask_graph
-from maskgraph.graphs.edges import edges
+from maskgraph.graphs.counting import count
+from maskgraph.graphs.edges import Edges, edges
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.merging import Counts
 from maskgraph.graphs.views import View
 from tests.cli.refusal import assert_refused
 from tests.graphs.test_counting import clustered, same
@@ -133,6 +136,23 @@ def test_a_killed_worker_changes_nothing_and_none_left_is_an_error(
         distributed.count_on(cluster.address, found, 200, kill_all)
     with pytest.raises(InputError, match="has no worker; start some with"):
         distributed.count_on(cluster.address, found)
+
+
+def test_the_command_line_tells_of_blocks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def count_here(address: str, found: Edges, done: Callable[[int, int], None]) -> Counts:
+        done(0, 4)
+        done(3, 4)
+        return count(found, 1)
+
+    monkeypatch.setattr(distributed, "count_on", count_here)
+    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    options = ("bound", "mixture:n=4", "--mask-ratio", "0.5", "--dim", "2", "--json")
+    assert main([*options, "--scheduler", "127.0.0.1:8786"]) == 0
+    out, told = capsys.readouterr()
+    lines = [line for line in told.splitlines() if "blocks of the graph at mask ratio 0.5" in line]
+    assert [line.split()[-9] for line in lines] == ["0/4", "3/4"]
+    assert main([*options]) == 0
+    assert capsys.readouterr().out == out
 
 
 @pytest.mark.parametrize("address", ["foo", "nowhere:1:2", "foo://a:1", "tcp://a", "tcp://:9", "tcp://a:x", "a:65536"])

@@ -32,15 +32,11 @@ def test_edge_mass_by_pairs_of_events(case: Case) -> None:
     world = case.world.events(case.kept, case.view)
     pairs = oracle.event_pairs(world, case.hop)
     found = labels.edge_mass(case.A)
-    own = math.fsum(mass for mass, one, other in pairs if one.image == other.image)
     intra = math.fsum(mass for mass, one, other in pairs if one.label == other.label)
-    others = math.fsum(mass for mass, one, other in pairs if one.label == other.label and one.image != other.image)
-    assert labels.own_mass(case.A) == pytest.approx(own, abs=ROUNDING)
     assert found.intra == pytest.approx(intra, abs=ROUNDING)
-    assert found.intra - labels.own_mass(case.A) == pytest.approx(others, abs=ROUNDING)
     assert found.intra + found.inter == pytest.approx(1, abs=ROUNDING)
     if case.hop == "image":
-        assert (found.intra, found.inter, labels.own_mass(case.A)) == (1, 0, 1)
+        assert (found.intra, found.inter) == (1, 0)
 
 
 @searched(80)
@@ -137,10 +133,7 @@ def test_one_graph_by_hand() -> None:
     assert labels.alpha(graph) == pytest.approx(0.25)
     assert labels.alpha_target(graph) == 0
     edges = labels.edge_mass(A)
-    # Target 0 has mass ¾ and holds a : b = 2 : 1, so that its own pairs weigh ¾·5/9; target 1 holds c alone.
-    assert labels.own_mass(A) == pytest.approx(0.75 * 5 / 9 + 0.25)
     assert edges.intra == pytest.approx(1)
-    assert edges.intra - labels.own_mass(A) == pytest.approx(0.75 * 4 / 9)
     assert labels.phi(A) == 0
     assert labels.p_max(graph) == pytest.approx(1)
     assert singleton_mass(graph, "target") == pytest.approx(0.25)
