@@ -64,13 +64,13 @@ class Terms(OutputTerms):
     @cached_property
     def rank_floor(self) -> float:
         """The rank-k floor of S3."""
-        _ = self.X2
+        self._require_targets()
         return self.floors.rank_floor(self.k)
 
     @cached_property
     def f(self) -> Array:
         """(N1, k') features."""
-        _ = self.A
+        self._require_views()
         return self._part("f", "give its feature at every visible view")
 
     @cached_property

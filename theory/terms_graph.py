@@ -59,6 +59,18 @@ class GraphTerms:
         value: float | None = getattr(self.outputs, name)
         return value
 
+    def _require_views(self) -> None:
+        """Raise UnmetError for a graph without views, on which nothing has a value."""
+        rows, columns = self.graph.M.shape
+        if min(rows, columns) == 0:
+            raise UnmetError(f"the graph has {rows} visible and {columns} target views; give it images and masks")
+
+    def _require_targets(self) -> None:
+        """Raise UnmetError where targets have no values."""
+        if self.graph.images.codebook is None:
+            raise UnmetError("these codes have no patch values, so there are no targets x2: add a codebook (V, s)")
+        self._require_views()
+
     @cached_property
     def longest(self) -> int:
         """Entries of the longest row of M and of its longest column, together."""
@@ -67,17 +79,13 @@ class GraphTerms:
     @cached_property
     def A(self) -> AugmentationGraph:
         """The augmentation graph of the target hop."""
-        if min(self.graph.M.shape) == 0:
-            rows, columns = self.graph.M.shape
-            raise UnmetError(f"the graph has {rows} visible and {columns} target views; give it images and masks")
+        self._require_views()
         return augmentation_graph(self.graph)
 
     @cached_property
     def X2(self) -> Array:
         """(N2, d) targets."""
-        if self.graph.images.codebook is None:
-            raise UnmetError("these codes have no patch values, so there are no targets x2: add a codebook (V, s)")
-        _ = self.A
+        self._require_targets()
         return self.graph.X2
 
     @cached_property
@@ -93,13 +101,13 @@ class GraphTerms:
     @cached_property
     def alpha(self) -> float:
         """α, the label error of the visible side."""
-        _ = self.A
+        self._require_views()
         return labels.alpha(self.graph)
 
     @cached_property
     def alpha_target(self) -> float:
         """α of the target side."""
-        _ = self.A
+        self._require_views()
         return labels.alpha_target(self.graph)
 
     @cached_property
@@ -110,29 +118,29 @@ class GraphTerms:
     @cached_property
     def p_max(self) -> float:
         """The largest class mass under the majority label."""
-        _ = self.A
+        self._require_views()
         return labels.p_max(self.graph)
 
     @cached_property
     def bayes(self) -> float:
         """The Bayes risk."""
-        _ = self.X2
+        self._require_targets()
         return self.floors.bayes_risk
 
     @cached_property
     def target_energy(self) -> float:
         """E‖x2‖²."""
-        _ = self.X2
+        self._require_targets()
         return self.floors.target_energy
 
     @cached_property
     def variance(self) -> float:
         """Var(x2)."""
-        _ = self.X2
+        self._require_targets()
         return self.floors.target_variance
 
     @cached_property
     def variance_given_mask(self) -> float:
         """E_m Var(x2 | m)."""
-        _ = self.X2
+        self._require_targets()
         return self.floors.target_variance_given_mask

@@ -19,7 +19,7 @@ class OutputTerms(GraphTerms):
     @cached_property
     def h(self) -> Array:
         """(N1, d) outputs."""
-        _ = self.X2
+        self._require_targets()
         return self._part("h", "statements about a loss need the decoder's outputs; the others are held")
 
     @cached_property
@@ -61,7 +61,7 @@ class OutputTerms(GraphTerms):
     @cached_property
     def pseudo(self) -> Array:
         """(N2, d) outputs h_g at the targets."""
-        _ = self.X2
+        self._require_targets()
         return self._part("pseudo", "give the decoder's outputs h_g(x2) of some pseudo-inverse encoder")
 
     @cached_property
@@ -100,7 +100,7 @@ class OutputTerms(GraphTerms):
     @cached_property
     def collapsed(self) -> Array:
         """(N1, d) outputs of a constant encoder."""
-        _ = self.X2
+        self._require_targets()
         if self.outputs.collapsed is None:
             return self.h
         return self._part("collapsed", "")
