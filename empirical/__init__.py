@@ -1,12 +1,62 @@
-"""Real masked autoencoders: trained, then measured on the graph of the bound.
+"""Real masked autoencoders: trained, then measured on the graph of the bound, or judged on pixels.
 
-model         the ViT masked autoencoder and its losses
-checkpoint    one atomic safetensors file a model
+Networks:
+
+config        TrainConfig: how one model is trained
+model         the ViT of MAE and SimMIM
+blocks        its transformer blocks and position tables
+network       the model as training runs it
+stacked       many models as one, on a leading axis
+published     checkpoints in the layout of facebookresearch/mae
+
+Data:
+
+data          batches of views, on the device that trains
+pixels        images in bytes on that device
+stream        images read as they are needed
+parts         train, validation and test, never mixed
+augment       crops and flips
+randaugment   RandAugment
+regularise    what long fine-tuning does against overfitting
+
+Training:
+
+objective     what is minimised: reconstruction, uniformity, and λ between them
+draws         what a step draws, of seed and step alone
+shares        a batch dealt to processes and parts
+group         the processes that train together
+state         what changes from step to step, and the step
 train         the training loop: warm-up, cosine, resume
+stack         many small models trained at once
+train_stack   to the checkpoints that each would have alone
+checkpoint    one atomic safetensors file a model
+curve         losses and a probe while it runs
+footprint     memory and arithmetic of a step, before the first one
+
+On the graph: studies:
+
 measure       losses, alignment, Lipschitz constants and ε over the whole support of a graph
 collapse      RankMe, participation ratio, singular values, image / mask / interaction shares
 probes        linear, kNN and few-shot probes on held-out images
 plan          what a study does, read from TOML
+study         everything of it, in parallel, resumable
+
+On pixels: recipes:
+
+recipe        what a recipe does, read from TOML
+experiment    everything of it, beside its nulls
+judge         what features tell, and how far they have collapsed
+readout       features of images, of every block, of several views
+linear_probe  ridge, and batch-norm with LARS
+finetune      encoder and classifier together
+spectra       every measure of collapse, and what N and D impose
+intervals     how far a score can be believed
+summary       scores and differences over seeds and images
+
+What both need:
+
+typed         tables of TOML as fields of a dataclass
+claim         a directory belongs to one plan
 records       JSON on disk, read into one pandas table
-study         everything, in parallel, resumable
+workers       pieces of work in processes of their own
 """

@@ -49,7 +49,7 @@ class Plan:
         source: what is loaded and how it is coded.
         held_out: share of each class held out for scoring probes, where the dataset has no test part.
         graph: the graphs.
-        methods: mae, u-mae or both.
+        methods: some of mae, u-mae, simmim, u-simmim.
         seeds: how many seeds a method and ratio; seed s has one order and masks for every method, and one
             initialisation for each family.
         train: how each model is trained; method, mask ratio and seed are filled in.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs.classes import Classes, canonical, classes_of
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
 
@@ -263,8 +263,3 @@ def _joint_with_images(ids: NDArray[np.int64], vertices: int, images: CodedImage
     count, masks = ids.shape
     mass = np.repeat(images.weights / masks, masks)
     return sp.csr_array((mass, (ids.ravel(), np.repeat(np.arange(count), masks))), shape=(vertices, count))
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

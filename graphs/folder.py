@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.machine import cores
 
 if TYPE_CHECKING:
     from PIL.Image import Image

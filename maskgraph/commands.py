@@ -11,9 +11,10 @@ from typing import Any
 
 from maskgraph.bound_text import print_bounds
 from maskgraph.graphs.augmentation import check_hop
-from maskgraph.graphs.bipartite import Counted, MaskGraph, cores, mask_graph
+from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded, what_is_passed_over

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import cores
+from maskgraph.graphs.machine import cores
 from maskgraph.theory.ranks import ALONE, Ranks
 from maskgraph.theory.team import Team, team
 

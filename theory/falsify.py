@@ -1,7 +1,7 @@
 """Try to break a statement: gradient search for the model on a small graph that leaves it the least slack.
 
 The search only proposes; what it found is measured by the statement itself, in the numpy code that measures every other
-model, and counts as a violation only if that says so. torch is imported here, and nowhere else in this room.
+model, and counts as a violation only if that says so. It needs gradients, and so torch.
 """
 
 from __future__ import annotations

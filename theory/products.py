@@ -13,8 +13,8 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled
+from maskgraph.graphs.machine import cores
 from maskgraph.theory.engine import PANEL
 from maskgraph.theory.pair import Pair, Tiles, unsigned
 from maskgraph.theory.ranks import ALONE, Ranks

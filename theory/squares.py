@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskgraph.graphs.bipartite import cores
 from maskgraph.graphs.compiled import compiled, compiled_fast
+from maskgraph.graphs.machine import cores
 from maskgraph.theory.pair import Pair, unsigned
 from maskgraph.theory.team import team
 from maskgraph.theory.vectors import LINE, Array, prefetch

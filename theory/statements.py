@@ -387,7 +387,7 @@ STATEMENTS = (
         any_lambda=True,
     ),
 )
-"""In the order in which docs/theory.md proves them."""
+"""Identities, the paper's theorems in their order, and beside each what is sharper or enters it."""
 
 
 def statement(number: str) -> Statement:

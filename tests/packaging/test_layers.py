@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,14 @@ def test_rooms_import_only_what_comes_before_them(room: str) -> None:
     for path in files:
         own = {".".join(name.split(".")[:2]) for name in imported(path) if name.startswith("maskgraph")}
         assert own <= allowed, f"{path.name} reaches past its room: {own - allowed}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_map_of_a_room_names_every_module(room: str) -> None:
+    text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+    assert text is not None
+    named = re.findall(r"^([a-z_]+)  +\S", text, re.MULTILINE)
+    assert sorted(named) == sorted(path.stem for path in (ROOT / room).glob("*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("package", HEAVY)
