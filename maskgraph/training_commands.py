@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from maskgraph.commands import OK, print_json, source_of
 from maskgraph.empirical.claim import held
@@ -25,11 +24,8 @@ from maskgraph.graphs.folder import Part, passed_over
 from maskgraph.graphs.source import what_is_passed_over
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
-from maskgraph.tables import table
+from maskgraph.study_text import study_text
 from maskgraph.theory.ranks import processes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 BOTH: tuple[Part, ...] = ("train", "val")
@@ -175,46 +171,6 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
         progress.say(plan.source.name, left)
     with _resumable(directory):
         run_study(plan, directory, options.resume, options.workers, progress)
-    _print_summary(read_bounds(directory), read_records(directory), probed_feature(read_study(directory)))
+    print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
     _print_written([directory / "records", *_report(directory)])
     return OK
-
-
-def _print_summary(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> None:
-    """One row a mask ratio and method, then the baselines."""
-    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
-    theory = first.set_index("mask_ratio")
-    columns = (
-        f"{feature}.linear",
-        f"{feature}.knn",
-        f"{feature}.few_shot",
-        "L_MAE",
-        f"{feature}.L_unif",
-        f"{feature}.rankme",
-    )
-    rows: list[list[object]] = []
-    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
-        found: Mapping[str, Any] = theory.loc[ratio]
-        known = [
-            found["bounds"]["thm_4_2"],
-            found["bounds"]["water_filling"],
-            found["alpha"],
-            found["bayes_risk"],
-        ]
-        rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
-    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
-    print(f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature")
-    names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
-    print(table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows))
-    for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
-        prefix = feature if method == "random-network" else "pixels"
-        if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
-            scores = (
-                f"{name} {_spread(runs[f'{prefix}.{column}'])}"
-                for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
-            )
-            print(f"baseline {method!s}: {', '.join(scores)}")
-
-
-def _spread(values: pd.Series[float]) -> str:
-    return f"{values.mean():.3f}±{values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"

@@ -1,0 +1,54 @@
+"""What a study found as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from maskgraph.tables import table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str:
+    """One row a mask ratio and method, then the baselines."""
+    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
+    theory = first.set_index("mask_ratio")
+    columns = (
+        f"{feature}.linear",
+        f"{feature}.knn",
+        f"{feature}.few_shot",
+        "L_MAE",
+        f"{feature}.L_unif",
+        f"{feature}.rankme",
+    )
+    rows: list[list[object]] = []
+    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
+        found: Mapping[str, Any] = theory.loc[ratio]
+        known = [
+            found["bounds"]["thm_4_2"],
+            found["bounds"]["water_filling"],
+            found["alpha"],
+            found["bayes_risk"],
+        ]
+        rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
+    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
+    names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
+    lines = [
+        f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature",
+        table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows),
+    ]
+    for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
+        prefix = feature if method == "random-network" else "pixels"
+        if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
+            scores = (
+                f"{name} {_spread(runs[f'{prefix}.{column}'])}"
+                for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
+            )
+            lines.append(f"baseline {method!s}: {', '.join(scores)}")
+    return "\n".join(lines)
+
+
+def _spread(values: pd.Series[float]) -> str:
+    return f"{values.mean():.3f}±{values.std(ddof=1):.3f}" if len(values) > 1 else f"{values.mean():.3f}"
