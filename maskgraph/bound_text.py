@@ -13,7 +13,7 @@ from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 
-def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
+def print_bounds(images: CodedImages, options: argparse.Namespace, dim: int, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
     first, unit = answers[0], options.mask_unit
     # What is usual goes without saying.
@@ -21,14 +21,14 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
     print(
         f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, {masks}"
-        f"{options.hop} hop, dim {options.dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
+        f"{options.hop} hop, dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
         f"epsilon = {first['epsilon']:g}\n"
     )
     headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
     labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
     print(table((*headers, *labels), [_bound_row(found) for found in answers]))
     notes = [
-        *_notes(options, answers),
+        *_notes(options, dim, answers),
         *_warnings(options.view, answers),
     ]
     if notes:
@@ -37,9 +37,9 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
         _print_intervals(answers)
 
 
-def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
+def _notes(options: argparse.Namespace, dim: int, answers: Sequence[RatioAnswer]) -> list[str]:
     first, notes = answers[0], []
-    lam, dim = first["lambda"], options.dim
+    lam = first["lambda"]
     if any(is_vacuous(found["bounds"]["thm_4_2_any_lambda"], lam, dim) for found in answers):
         notes.append(
             f"thm_4_2 <= lambda/dim = {trivial(lam, dim):.4g} is vacuous: lambda L_unif alone is never below it. "
@@ -49,7 +49,7 @@ def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[
     if silent:
         ratios = ", ".join(f"{found['mask_ratio']:g}" for found in silent)
         notes.append(f"S2 is no more than that at rho {ratios}, and as vacuous.")
-    if any(options.dim <= found["components"] for found in answers):
+    if any(dim <= found["components"] for found in answers):
         notes.append(
             "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
         )

@@ -86,8 +86,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         if room > 0:
             kept[ratio] = graph
         progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
-    if options.dim is None:
-        options.dim = min(DIM, *views)
+    dim = min(DIM, *views) if options.dim is None else options.dim
     finished = count(1)
 
     def tick(label: str) -> None:
@@ -98,20 +97,18 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     for ratio in options.mask_ratio:
         graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio, options.scheduler)
         told = partial(progress.say, f"mask ratio {ratio:g}")
-        found = answer(graph, ratio, options.dim, options.hop, constants, options.seed, told, engine)
+        found = answer(graph, ratio, dim, options.hop, constants, options.seed, told, engine)
         tick(f"bounds at mask ratio {ratio:g}")
         if resamples:
             again = partial(tick, f"resamples at mask ratio {ratio:g}")
-            found["bootstrap"] = bootstrap(
-                graph, found, options.dim, options.hop, constants, resamples, options.seed, again
-            )
+            found["bootstrap"] = bootstrap(graph, found, dim, options.hop, constants, resamples, options.seed, again)
         answers.append(found)
     if options.json:
-        head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": options.dim}
+        head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": dim}
         masks = {"mask": options.mask, "mask_unit": options.mask_unit}
         print_json({**head, **masks, "seed": options.seed, "ratios": answers})
     else:
-        print_bounds(images, options, answers)
+        print_bounds(images, options, dim, answers)
     return OK
 
 
@@ -271,10 +268,8 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
 
     if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):
         raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")
-    options.dataset = options.target
-    for name, default in options.of_a_dataset.items():
-        if getattr(options, name) is None:
-            setattr(options, name, default)
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    options = argparse.Namespace(**{**options.of_a_dataset, **given, "dataset": options.target})
     images = _coded(options, [options.mask_ratio], Progress("verify"))
     graph = _graph(images, options, options.mask_ratio)
     config = TrainConfig(

@@ -27,7 +27,6 @@ from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
 from maskgraph.study_text import study_text
 from maskgraph.theory.ranks import processes
 
-
 BOTH: tuple[Part, ...] = ("train", "val")
 """The parts of a folder of images, both of which training needs."""
 
