@@ -210,7 +210,7 @@ STATEMENTS = (
         "twice Thm 3.4, with no assumption",
         "L_MAE >= E|h - h+|^2 / 2",
         ">=",
-        (Link("L_MAE", lambda t: t.mae), Link("target gap", lambda t: t.half_pair_h)),
+        (Link("L_MAE", lambda t: t.mae), Link("target gap", lambda t: bounds.s1(t.pair_h))),
         _loss_size,
         reported=("bayes",),
     ),

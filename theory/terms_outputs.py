@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.theory import bounds, losses, risk
+from maskgraph.theory import losses, risk
 from maskgraph.theory.terms_graph import Array, GraphTerms
 
 
@@ -38,9 +38,14 @@ class OutputTerms(GraphTerms):
         return losses.align_loss(self.A, self.h)
 
     @cached_property
+    def pair_h(self) -> float:
+        """E‖h − h⁺‖², about the mean of each target."""
+        return losses.pair_distance(self.A, self.h)
+
+    @property
     def half_pair_h(self) -> float:
-        """½E‖h − h⁺‖², about the mean of each target."""
-        return bounds.s1(losses.pair_distance(self.A, self.h))
+        """½E‖h − h⁺‖²."""
+        return self.pair_h / 2
 
     @cached_property
     def trace_h(self) -> float:

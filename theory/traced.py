@@ -114,8 +114,12 @@ class TracedTerms:
         return self._align(self.h)
 
     @cached_property
+    def pair_h(self) -> Tensor:
+        return torch.einsum("ij,sij->s", self.small.pairs, self._apart(self.h))
+
+    @property
     def half_pair_h(self) -> Tensor:
-        return torch.einsum("ij,sij->s", self.small.pairs, self._apart(self.h)) / 2
+        return self.pair_h / 2
 
     @cached_property
     def trace_h(self) -> Tensor:

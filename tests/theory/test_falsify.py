@@ -254,7 +254,18 @@ def test_what_cannot_be_searched() -> None:
 
 
 TRACED = (
-    *("mae", "mae_collapsed", "energy_h", "align_h", "half_pair_h", "trace_h", "target_gap", "excess", "epsilon"),
+    *(
+        "mae",
+        "mae_collapsed",
+        "energy_h",
+        "align_h",
+        "pair_h",
+        "half_pair_h",
+        "trace_h",
+        "target_gap",
+        "excess",
+        "epsilon",
+    ),
     *(
         "energy_pseudo",
         "asym",
