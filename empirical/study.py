@@ -226,7 +226,7 @@ def _bounds(plan: Plan, name: str) -> dict[str, Any]:
     # Features of so many views span no more dimensions.
     dim = min(_dim(plan, graph), len(graph.p1))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
-    return {"dataset": images.name, "view": view, "hop": hop, "dim": dim, "seed": plan.source.seed, **found}
+    return {"dataset": images.name, "view": view, "hop": hop, "seed": plan.source.seed, **found}
 
 
 def _dim(plan: Plan, graph: MaskGraph) -> int:

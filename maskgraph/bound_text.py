@@ -13,9 +13,10 @@ from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
 
-def print_bounds(images: CodedImages, options: argparse.Namespace, dim: int, answers: Sequence[RatioAnswer]) -> None:
+def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
-    first, unit = answers[0], options.mask_unit
+    first, unit, dims = answers[0], options.mask_unit, sorted({found["dim"] for found in answers})
+    dim = f"{dims[0]} to {dims[-1]}" if len(dims) > 1 else f"{dims[0]}"
     # What is usual goes without saying.
     units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
     masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
@@ -24,11 +25,11 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, dim: int, ans
         f"{options.hop} hop, dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
         f"epsilon = {first['epsilon']:g}\n"
     )
-    headers = ("rho", "kept", "masks", "N1", "N2", "comps", "head", "tail", "thm_4_2", "S2")
-    labels = ("alpha", "alpha2", "phi", "inter", "unseen1", "unseen2", "bayes", "Var(x2)", "floor")
-    print(table((*headers, *labels), [_bound_row(found) for found in answers]))
+    rows = [_bound_row(found) for found in answers]
+    columns = [name for name in rows[0] if name != "dim" or len(dims) > 1]
+    print(table(columns, [[row[name] for name in columns] for row in rows]))
     notes = [
-        *_notes(options, dim, answers),
+        *_notes(options, answers),
         *_warnings(options.view, answers),
     ]
     if notes:
@@ -37,19 +38,25 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, dim: int, ans
         _print_intervals(answers)
 
 
-def _notes(options: argparse.Namespace, dim: int, answers: Sequence[RatioAnswer]) -> list[str]:
+def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
     first, notes = answers[0], []
-    lam = first["lambda"]
-    if any(is_vacuous(found["bounds"]["thm_4_2_any_lambda"], lam, dim) for found in answers):
+    lam, dims = first["lambda"], sorted({found["dim"] for found in answers})
+    if len(dims) > 1:
+        notes.append(f"dim is {dims[-1]} or the number of visible views where that is less: name one for all by --dim.")
+
+    def silent(bound: Literal["thm_4_2_any_lambda", "water_filling"]) -> list[RatioAnswer]:
+        return [found for found in answers if is_vacuous(found["bounds"][bound], lam, found["dim"])]
+
+    if silent("thm_4_2_any_lambda"):
+        least = f"{trivial(lam, dims[-1]):.4g}" + (f" to {trivial(lam, dims[0]):.4g}" if len(dims) > 1 else "")
         notes.append(
-            f"thm_4_2 <= lambda/dim = {trivial(lam, dim):.4g} is vacuous: lambda L_unif alone is never below it. "
+            f"thm_4_2 <= lambda/dim = {least} is vacuous: lambda L_unif alone is never below it. "
             "S2 (water-filling) is the sharper bound."
         )
-    silent = [found for found in answers if is_vacuous(found["bounds"]["water_filling"], lam, dim)]
-    if silent:
-        ratios = ", ".join(f"{found['mask_ratio']:g}" for found in silent)
+    if nothing := silent("water_filling"):
+        ratios = ", ".join(f"{found['mask_ratio']:g}" for found in nothing)
         notes.append(f"S2 is no more than that at rho {ratios}, and as vacuous.")
-    if any(dim <= found["components"] for found in answers):
+    if any(found["dim"] <= found["components"] for found in answers):
         notes.append(
             "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
         )
@@ -113,25 +120,27 @@ def _interval(ends: Sequence[float]) -> str:
     return "..".join(f"{end:.4g}" for end in ends)
 
 
-def _bound_row(found: RatioAnswer) -> list[object]:
-    masks = f"{found['masks']}/{found['masks_total']}"
-    return [
-        f"{found['mask_ratio']:g}",
-        found["kept"],
-        masks,
-        *found["vertices"],
-        found["components"],
-        found["head_sq"],
-        found["tail_sq"],
-        found["bounds"]["thm_4_2_any_lambda"],
-        found["bounds"]["water_filling"],
-        found["alpha"],
-        found["alpha_target"],
-        found["phi"],
-        found["inter"],
-        found["unseen"]["visible"],
-        found["unseen"]["target"],
-        found["bayes_risk"],
-        found["target_variance"],
-        found["rank_floor"],
-    ]
+def _bound_row(found: RatioAnswer) -> dict[str, object]:
+    visible, target = found["vertices"]
+    return {
+        "rho": f"{found['mask_ratio']:g}",
+        "kept": found["kept"],
+        "masks": f"{found['masks']}/{found['masks_total']}",
+        "N1": visible,
+        "N2": target,
+        "comps": found["components"],
+        "dim": found["dim"],
+        "head": found["head_sq"],
+        "tail": found["tail_sq"],
+        "thm_4_2": found["bounds"]["thm_4_2_any_lambda"],
+        "S2": found["bounds"]["water_filling"],
+        "alpha": found["alpha"],
+        "alpha2": found["alpha_target"],
+        "phi": found["phi"],
+        "inter": found["inter"],
+        "unseen1": found["unseen"]["visible"],
+        "unseen2": found["unseen"]["target"],
+        "bayes": found["bayes_risk"],
+        "Var(x2)": found["target_variance"],
+        "floor": found["rank_floor"],
+    }

@@ -30,7 +30,7 @@ from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, pr
 OK, VIOLATED = 0, 1
 
 DIM = 64
-"""Dimension of a bound where the user names none, unless a graph has fewer visible views."""
+"""Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
 
 
 def bound(options: argparse.Namespace) -> int:
@@ -56,6 +56,9 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     check_hop(options.hop)
     if options.dim is not None:
         check_positive(options.dim)
+    figure = None if options.figure is None else Path(options.figure)
+    if figure is not None:
+        _check_figure(figure)
     if options.scheduler is not None:
         from maskgraph.graphs.distributed import check_address
 
@@ -68,7 +71,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     steps = (2 + resamples) * len(options.mask_ratio)
     # Building is a small part of the work, but the first sign of life.
     total = (1.25 + resamples) * len(options.mask_ratio)
-    views = []
+    dims: dict[float, int] = {}
     kept: dict[float, MaskGraph] = {}
     room = available_bytes() // 8
 
@@ -79,37 +82,51 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     for done, ratio in enumerate(options.mask_ratio, start=1):
         # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
         graph = _graph(images, options, ratio, options.scheduler, partial(counted, done - 1, ratio))
-        if options.dim is not None:
-            check_dim(options.dim, len(graph.p1))
-        views.append(len(graph.p1))
+        views = len(graph.p1)
+        dims[ratio] = min(DIM, views) if options.dim is None else options.dim
+        check_dim(dims[ratio], views)
         room -= graph.nbytes
         if room > 0:
             kept[ratio] = graph
         progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
-    dim = min(DIM, *views) if options.dim is None else options.dim
     finished = count(1)
 
     def tick(label: str) -> None:
         done = next(finished)
-        progress(len(views) + done, steps, label, (0.25 * len(views) + done) / total)
+        progress(len(dims) + done, steps, label, (0.25 * len(dims) + done) / total)
 
     answers: list[RatioAnswer] = []
     for ratio in options.mask_ratio:
         graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio, options.scheduler)
         told = partial(progress.say, f"mask ratio {ratio:g}")
-        found = answer(graph, ratio, dim, options.hop, constants, options.seed, told, engine)
+        found = answer(graph, ratio, dims[ratio], options.hop, constants, options.seed, told, engine)
         tick(f"bounds at mask ratio {ratio:g}")
         if resamples:
             again = partial(tick, f"resamples at mask ratio {ratio:g}")
-            found["bootstrap"] = bootstrap(graph, found, dim, options.hop, constants, resamples, options.seed, again)
+            found["bootstrap"] = bootstrap(graph, found, options.hop, constants, resamples, options.seed, again)
         answers.append(found)
     if options.json:
-        head = {"dataset": images.name, "view": options.view, "hop": options.hop, "dim": dim}
+        head = {"dataset": images.name, "view": options.view, "hop": options.hop}
         masks = {"mask": options.mask, "mask_unit": options.mask_unit}
         print_json({**head, **masks, "seed": options.seed, "ratios": answers})
     else:
-        print_bounds(images, options, dim, answers)
+        print_bounds(images, options, answers)
+    if figure is not None:
+        from maskgraph.figures.bounds import bounds_over_ratios
+        from maskgraph.figures.style import save
+
+        save(bounds_over_ratios(answers, f"{images.name}, {options.view} views, {options.hop} hop"), figure)
+        progress.say("figure", str(figure))
     return OK
+
+
+def _check_figure(path: Path) -> None:
+    """Raise InputError for a file that no figure can be written to."""
+    from maskgraph.empirical.records import check_writable
+
+    if path.suffix != ".png" or path.is_dir():
+        raise InputError(f"--figure {path}; expected a file that ends in .png")
+    check_writable(path)
 
 
 def verify(options: argparse.Namespace) -> int:

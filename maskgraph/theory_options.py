@@ -20,7 +20,7 @@ def bound(commands: argparse._SubParsersAction[Parser]) -> None:
 Build the augmentation graph that masking induces on a dataset and compute, at each mask ratio, its spectrum, its
 label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothing is trained.
 
-  maskgraph bound digits --mask-ratio 0.25 0.5 0.75 --view bag
+  maskgraph bound digits --mask-ratio 0.25 0.5 0.75 --view bag --figure bound.png
   maskgraph bound digits --mask-ratio 0.75 --hop image --json
   maskgraph bound mixture:n=8,eta=0.3 --mask-ratio 0.5 --view sequence --dim 2
   maskgraph bound digits --mask-ratio 0.75 --view bag --max-masks 64 --bootstrap 200
@@ -50,7 +50,10 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         "--dim",
         type=int,
         metavar="K",
-        help="dimension of the encoder's feature (64, or the number of visible views if less)",
+        help="dimension of the encoder's feature (at each ratio 64, or its number of visible views if less)",
+    )
+    parser.add_argument(
+        "--figure", metavar="FILE.png", help="draw bounds, label errors and spectrum over the mask ratios there as well"
     )
     parser.add_argument(
         "--hop",
@@ -83,7 +86,7 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
         "--bootstrap",
         type=int,
         metavar="B",
-        help="95%% basic bootstrap intervals over images, from B resamples: B times the work (none)",
+        help="95%% basic bootstrap intervals over images, from B >= 39 resamples: B times the work (none)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 

@@ -59,6 +59,7 @@ RatioAnswer = TypedDict(
     "RatioAnswer",
     {
         "mask_ratio": float,
+        "dim": int,
         "patches": int,
         "kept": int,
         "masks": int,
@@ -130,6 +131,7 @@ def answer(
     floors = risk.Floors(graph) if graph.images.codebook is not None else None
     return {
         "mask_ratio": mask_ratio,
+        "dim": int(dim),
         "patches": graph.images.patches,
         "kept": int(graph.masks.kept.shape[1]),
         "masks": len(graph.masks.kept),

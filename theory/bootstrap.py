@@ -23,6 +23,9 @@ from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
 LEVEL = 0.95
 """Nominal probability that an interval holds the value of the data."""
 
+FEWEST = 39
+"""Resamples from which on the least of them stands at the quantile of an interval's end: (39 + 1)(1 − 0.95)/2 = 1."""
+
 Array = NDArray[np.float64]
 
 
@@ -48,10 +51,13 @@ def check_bootstrap(images: CodedImages, resamples: int) -> None:
     """See that there is something to resample.
 
     Raises:
-        InputError: fewer than 1 resample, images that are no draws, or a single image.
+        InputError: fewer than `FEWEST` resamples, images that are no draws, or a single image.
     """
-    if resamples < 1:
-        raise InputError(f"bootstrap {resamples}; expected a number of resamples of at least 1, such as 200")
+    if resamples < FEWEST:
+        raise InputError(
+            f"bootstrap {resamples}; expected at least {FEWEST} resamples, such as 200: of fewer none is as far out as "
+            f"the ends of a {100 * LEVEL:g} % interval"
+        )
     if not images.drawn:
         raise InputError(
             f"{images.name} has weights and so is a distribution, not a sample: there is nothing to resample; leave "
@@ -94,7 +100,6 @@ def resampled(
 def bootstrap(
     graph: MaskGraph,
     found: RatioAnswer,
-    dim: int,
     hop: Hop,
     constants: Constants,
     resamples: int,
@@ -106,7 +111,6 @@ def bootstrap(
     Args:
         graph: of drawn images.
         found: the answer on it.
-        dim: K of the answer.
         hop: of the answer.
         constants: of the answer.
         resamples: how many.
@@ -116,7 +120,7 @@ def bootstrap(
     Raises:
         InputError: see `check_bootstrap`.
     """
-    drawn = resampled(graph, dim, hop, constants, resamples, seed, tick)
+    drawn = resampled(graph, found["dim"], hop, constants, resamples, seed, tick)
     estimate = statistics(found)
     intervals = {name: list(basic_interval(estimate[name], values)) for name, values in drawn.items()}
     return {"resamples": resamples, "level": LEVEL, "intervals": intervals}

@@ -20,7 +20,7 @@ from tests.cli.refusal import assert_refused
 ROOT = Path(__file__).parents[2]
 
 KEYS = {
-    *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
+    *("mask_ratio", "dim", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
     *("alpha", "alpha_target", "phi"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds", "bayes_risk", "target_variance"),
@@ -55,17 +55,42 @@ def coded(tmp_path: Path) -> str:
 
 def test_json_holds_the_contract_and_nothing_else(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, coded, "--mask-ratio", "0.25", "0.5", "--dim", "3", "--seed", "5", "--hop", "image")
-    assert set(found) == {"dataset", "view", "hop", "mask", "mask_unit", "dim", "seed", "ratios"}
+    assert set(found) == {"dataset", "view", "hop", "mask", "mask_unit", "seed", "ratios"}
     assert (found["dataset"], found["view"], found["hop"]) == (coded, "positional", "image")
-    assert (found["dim"], found["seed"]) == (3, 5)
+    assert found["seed"] == 5
     assert (found["mask"], found["mask_unit"]) == ("uniform", 1)
     assert [ratio["mask_ratio"] for ratio in found["ratios"]] == [0.25, 0.5]
     for ratio in found["ratios"]:
         assert set(ratio) == KEYS
+        assert ratio["dim"] == 3
         assert set(ratio["bounds"]) == {"thm_4_2", "thm_4_2_any_lambda", "water_filling"}
         assert len(ratio["eigenvalues"]) == 3
         low, high = ratio["tail_sq_interval"]
         assert low <= ratio["tail_sq"] <= high
+
+
+def test_a_ratio_says_the_same_whatever_others_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    # One code is kept at 0.9375: eight visible views at most, on which no feature spans 64 dimensions.
+    options = ("digits", "--view", "bag", "--max-masks", "8", "--codes", "8", "--mask-ratio")
+    alone = answer(capsys, *options, "0.75")["ratios"]
+    both = answer(capsys, *options, "0.75", "0.9375")["ratios"]
+    assert both[0] == alone[0]
+    assert [found["dim"] for found in both] == [64, 8]
+    assert main(["bound", *options, "0.75", "0.9375"]) == 0
+    out = capsys.readouterr().out
+    assert "dim 8 to 64" in out
+    assert "thm_4_2 <= lambda/dim = 0.003906 to 0.03125 is vacuous" in out
+    rows = [line.split() for line in out.splitlines()]
+    place = rows[2].index("dim")
+    assert [row[place] for row in rows[4:6]] == ["64", "8"]
+
+
+def test_a_figure_of_what_the_table_says(coded: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new" / "bound.png"
+    assert main(["bound", coded, "--mask-ratio", "0.25", "0.5", "--dim", "2", "--figure", str(file)]) == 0
+    assert str(file) in capsys.readouterr().err
+    with Image.open(file) as image:
+        assert image.format == "PNG"
 
 
 def test_thm_4_2_is_null_where_lambda_is_another(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,19 +209,19 @@ def test_unseen_masses_of_draws(drawn: str, capsys: pytest.CaptureFixture[str]) 
 def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = (drawn, "--mask-ratio", "0.5", "0.75", "--dim", "2", "--view", "bag")
     plain = answer(capsys, *options)
-    found = answer(capsys, *options, "--bootstrap", "12")
+    found = answer(capsys, *options, "--bootstrap", "40")
     for ratio, without in zip(found["ratios"], plain["ratios"], strict=True):
         interval = ratio.pop("bootstrap")
         assert ratio == without
-        assert (interval["resamples"], interval["level"]) == (12, 0.95)
+        assert (interval["resamples"], interval["level"]) == (40, 0.95)
         assert set(interval["intervals"]) == {
             *("head_sq", "tail_sq", "thm_4_2_any_lambda", "water_filling", "alpha", "alpha_target", "phi", "inter"),
             *("bayes_risk", "target_variance", "rank_floor"),
         }
         assert all(low <= high for low, high in interval["intervals"].values())
-    assert main(["bound", *options, "--bootstrap", "12"]) == 0
+    assert main(["bound", *options, "--bootstrap", "40"]) == 0
     out = capsys.readouterr().out
-    assert "95 % basic bootstrap intervals over images, 12 resamples" in out
+    assert "95 % basic bootstrap intervals over images, 40 resamples" in out
     assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
 
 
@@ -223,7 +248,7 @@ def test_nothing_is_built_where_there_is_nothing_to_resample(
 
     monkeypatch.setattr("maskgraph.commands.mask_graph", build)
     assert_refused(
-        capsys, "has weights and so is a distribution", "bound", coded, "--mask-ratio", "0.5", "--bootstrap", "9"
+        capsys, "has weights and so is a distribution", "bound", coded, "--mask-ratio", "0.5", "--bootstrap", "99"
     )
 
 
@@ -255,11 +280,14 @@ BAD = [
         ("digits", "--mask-ratio", "0.5", "--seed", str(2**32)),
         r"seed 4294967296; expected an integer from 0 to 4294967295",
     ),
-    (("digits", "--mask-ratio", "0.5", "--bootstrap", "0"), r"bootstrap 0; expected a number of resamples"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "0"), r"bootstrap 0; expected at least 39 resamples"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "-3"), r"bootstrap -3; expected"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "38"), r"bootstrap 38; .*none is as far out as the ends"),
+    (("digits", "--mask-ratio", "0.5", "--figure", "bound.pdf"), r"--figure bound\.pdf; expected a file .* \.png"),
+    (("digits", "--mask-ratio", "0.5", "--figure", "/dev/null/b.png"), r"/dev/null/b\.png cannot be written"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"invalid int value: '2.5'"),
-    (("digits", "--images", "1", "--codes", "2", "--mask-ratio", "0.5", "--bootstrap", "9"), r"1 image: every"),
-    (("mixture", "--mask-ratio", "0.5", "--bootstrap", "9"), r"is a distribution, not a sample: .*--images"),
+    (("digits", "--images", "1", "--codes", "2", "--mask-ratio", "0.5", "--bootstrap", "99"), r"1 image: every"),
+    (("mixture", "--mask-ratio", "0.5", "--bootstrap", "99"), r"is a distribution, not a sample: .*--images"),
     (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; expected digits"),
     (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist"),
     (("mixture:m=3", "--mask-ratio", "0.5"), r"sets 'm'; a mixture has the keys"),

@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.report import _bounds_table
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.world import draw_worlds, small_worlds
+from maskgraph.graphs.synthetic import class_mixture
+from maskgraph.theory.answer import answer
+from maskgraph.theory.finding import world_graph
 
 RATIOS = (0.25, 0.75)
 
@@ -133,3 +137,36 @@ def test_views_that_say_the_same_of_their_class_coincide() -> None:
     places = np.asarray(panels(figure)[1].collections[0].get_offsets())
     assert len(places) == 27
     assert len(np.unique(places.round(6), axis=0)) <= 10
+
+
+def test_bounds_over_ratios_draws_each_answer() -> None:
+    images = class_mixture(4, 0.3)
+    ratios = (0.75, 0.25, 0.5)
+    answers = [answer(world_graph(images, ratio, "sequence"), ratio, 2) for ratio in ratios]
+    figure = bounds_over_ratios(answers, "a mixture")
+    bounds, labels, spectrum = figure.axes
+    order = [1, 2, 0]
+    for axes, label, values in (
+        (bounds, "S2, water-filling", [found["bounds"]["water_filling"] for found in answers]),
+        (bounds, "Thm 4.2", [found["bounds"]["thm_4_2_any_lambda"] for found in answers]),
+        (bounds, "λ/K, up to which a bound says nothing", [0.125] * 3),
+        (labels, "α", [found["alpha"] for found in answers]),
+        (labels, "α of x2", [found["alpha_target"] for found in answers]),
+        (labels, "φ", [found["phi"] for found in answers]),
+        (labels, "inter-class mass", [found["inter"] for found in answers]),
+        (spectrum, "head, Σ λ² of the K largest", [found["head_sq"] for found in answers]),
+        (spectrum, "tail, Σ λ² of all others", [found["tail_sq"] for found in answers]),
+        (spectrum, "components = eigenvalues 1", [1] * 3),
+    ):
+        drawn = line(axes, label)
+        assert list(drawn.get_xdata()) == [0.25, 0.5, 0.75]
+        assert list(drawn.get_ydata()) == [values[i] for i in order]
+        assert axes.get_ylim()[1] > max(values)
+
+
+def test_bounds_over_ratios_marks_no_vacuous_bound() -> None:
+    # Four eigenvalues 1 and more: the head exceeds 2.
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "positional"), 0.5, 8)
+    (bounds, *_) = bounds_over_ratios([found], "a mixture").axes
+    assert "Thm 4.2" not in [drawn.get_label() for drawn in bounds.get_lines()]
+    assert bounds.get_xlim() == (0, 1)

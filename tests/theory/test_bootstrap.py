@@ -79,7 +79,7 @@ def test_intervals_by_dense_matrices_of_repeated_rows(hop: str) -> None:
         B = joint / np.sqrt(np.outer(joint.sum(axis=1), joint.sum(axis=0)))
         heads.append(float((np.linalg.svd(B, compute_uv=False)[:2] ** 4).sum()))
     found = answer(graph, 0.5, 2, "target" if hop == "target" else "image")
-    ours = bootstrap(graph, found, 2, "target" if hop == "target" else "image", Constants(), 40, 3)
+    ours = bootstrap(graph, found, "target" if hop == "target" else "image", Constants(), 40, 3)
     low, high = np.quantile(heads, [0.025, 0.975])
     ends = [2 * found["head_sq"] - high, 2 * found["head_sq"] - low]
     assert ours["intervals"]["head_sq"] == pytest.approx(ends, abs=ROUNDING)
@@ -91,7 +91,7 @@ def test_intervals_by_dense_matrices_of_repeated_rows(hop: str) -> None:
 
 def test_the_seed_names_the_resamples() -> None:
     graph = graph_of(class_mixture(4, 0.3, images=12), "bag")
-    one, same, other = (resampled(graph, 2, "target", Constants(), 5, seed) for seed in (0, 0, 1))
+    one, same, other = (resampled(graph, 2, "target", Constants(), 39, seed) for seed in (0, 0, 1))
     assert one["head_sq"].tolist() == same["head_sq"].tolist() != other["head_sq"].tolist()
 
 
@@ -107,10 +107,10 @@ def test_a_resample_of_fewer_views_than_the_dimension(hop: Hop) -> None:
     images = make_coded_images("w", np.array([[0, 1], [1, 2], [2, 0], [0, 0]]), np.zeros(4, dtype=int))
     graph = mask_graph(images, make_mask_set(np.array([[0]]), 2), "positional")
     constants = Constants(lam=2.0)
-    ours = resampled(graph, 3, hop, constants, 30, 0)
+    ours = resampled(graph, 3, hop, constants, 39, 0)
     rng = np.random.default_rng(0)
     fewer = 0
-    for at in range(30):
+    for at in range(39):
         again = mask_graph(resample(images, rng), graph.masks, "positional")
         values = np.linalg.eigvalsh(dense(augmentation_graph(again, hop)))[::-1]
         fewer += min(again.M.shape) < min(3, len(values))
@@ -123,10 +123,10 @@ def test_a_resample_of_fewer_views_than_the_dimension(hop: Hop) -> None:
 @pytest.mark.parametrize(
     ("images", "resamples", "message"),
     [
-        (class_mixture(4, 0.3, images=5), 0, "bootstrap 0; expected a number of resamples of at least 1"),
+        (class_mixture(4, 0.3, images=5), 0, "bootstrap 0; expected at least 39 resamples"),
         (class_mixture(4, 0.3, images=5), -2, "bootstrap -2"),
-        (class_mixture(4, 0.3), 10, "has weights and so is a distribution, not a sample"),
-        (class_mixture(4, 0.3, images=1), 10, "1 image: every resample is that image"),
+        (class_mixture(4, 0.3), 100, "has weights and so is a distribution, not a sample"),
+        (class_mixture(4, 0.3, images=1), 100, "1 image: every resample is that image"),
     ],
 )
 def test_nothing_to_resample(images: CodedImages, resamples: int, message: str) -> None:

@@ -1,0 +1,75 @@
+"""What `maskgraph bound` says, over the mask ratio: bounds, label errors, spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskgraph.figures.style import GREY, new_figure, tidy
+from maskgraph.theory.answer import RatioAnswer
+from maskgraph.theory.bounds import is_vacuous, trivial
+
+LABELS = {
+    "alpha": ("α", "#cc79a7", "o"),
+    "alpha_target": ("α of x2", "#56b4e9", "v"),
+    "phi": ("φ", "#0072b2", "s"),
+    "inter": ("inter-class mass", "#d55e00", "^"),
+}
+
+
+def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
+    """Three panels over the mask ratio, one mark a ratio.
+
+    Top: S2 and Thm 4.2 above the least that λ L_unif alone can be, λ/K; a mark of Thm 4.2 that says no more is left
+    out. Middle: label errors. Beneath: head and tail of the spectrum, and components, on a logarithmic axis.
+
+    Args:
+        answers: of one dataset, one a ratio, in any order.
+        title: what they are of.
+    """
+    answers = sorted(answers, key=lambda found: found["mask_ratio"])
+    figure = new_figure(7.4, 9.0)
+    bounds, labels, spectrum = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
+    ratios = [found["mask_ratio"] for found in answers]
+    _draw_bounds(bounds, ratios, answers)
+    bounds.set_title(title, loc="left", fontsize=9)
+    for name, (label, colour, mark) in LABELS.items():
+        values = [found[name] for found in answers]  # type: ignore[literal-required]
+        labels.plot(ratios, values, color=colour, marker=mark, markersize=5, label=label)
+    labels.set_ylabel("label errors")
+    labels.set_ylim(bottom=0)
+    head, tail = ([found[name] for found in answers] for name in ("head_sq", "tail_sq"))
+    spectrum.plot(ratios, head, color="#0072b2", marker="o", markersize=5, label="head, Σ λ² of the K largest")
+    spectrum.plot(ratios, tail, color="#d55e00", marker="v", markersize=5, label="tail, Σ λ² of all others")
+    components = [found["components"] for found in answers]
+    spectrum.plot(ratios, components, "s--", color=GREY, markersize=4, label="components = eigenvalues 1")
+    spectrum.set_yscale("symlog", linthresh=1e-2)
+    spectrum.set_ylim(0, 3 * max(*head, *tail, *components))
+    spectrum.set_ylabel("spectrum of A")
+    spectrum.set_xlabel("mask ratio ρ")
+    spectrum.set_xlim(0, 1)
+    for axes in (bounds, labels, spectrum):
+        tidy(axes)
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _draw_bounds(axes: Axes, ratios: list[float], answers: Sequence[RatioAnswer]) -> None:
+    lam = answers[0]["lambda"]
+    sharper = [found["bounds"]["water_filling"] for found in answers]
+    printed = [found["bounds"]["thm_4_2_any_lambda"] for found in answers]
+    silent = [is_vacuous(value, lam, found["dim"]) for value, found in zip(printed, answers, strict=True)]
+    axes.plot(ratios, sharper, color="#0072b2", marker="s", label="S2, water-filling")
+    says = [float("nan") if nothing else value for value, nothing in zip(printed, silent, strict=True)]
+    if not all(silent):
+        axes.plot(ratios, says, "x", color="black", markersize=8, markeredgewidth=1.6, label="Thm 4.2")
+    least = [trivial(lam, found["dim"]) for found in answers]
+    axes.plot(ratios, least, color=GREY, linestyle=":", marker="_", label="λ/K, up to which a bound says nothing")
+    if any(silent):
+        axes.plot([], [], " ", label="(so does Thm 4.2 where it has no mark)")
+    axes.axhline(lam, color=GREY, linewidth=0.8, label="λ, the most that either can be")
+    axes.set_ylabel(r"lower bound of $L_\mathrm{MAE} + \lambda L_\mathrm{unif}$")
+    # Its ceiling: a feature that collapses onto an eigenvector of eigenvalue 1 costs no more than λ.
+    axes.set_ylim(0, 1.08 * lam)
