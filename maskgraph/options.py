@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import NoReturn
 
 BAD_INPUT = 2
@@ -114,7 +113,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=os.cpu_count() or 1,
         metavar="N",
         help="processes of one thread each (one a core)",
     )

@@ -21,6 +21,7 @@ from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Part, passed_over
+from maskgraph.graphs.machine import cores
 from maskgraph.graphs.source import what_is_passed_over
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
@@ -80,7 +81,7 @@ def recipe(options: argparse.Namespace) -> int:
 
 def _check_bare(options: argparse.Namespace) -> None:
     """Raise InputError for an option about a recipe where none is named."""
-    for name in ("data_dir", "methods", "seeds", "device", "precision", "accumulate", "out", "resume"):
+    for name in ("data_dir", "methods", "seeds", "device", "precision", "accumulate", "out", "resume", "workers"):
         if getattr(options, name) not in (None, False):
             raise InputError(
                 f"--{name.replace('_', '-')} without a recipe; name one, such as digits, or list them by "
@@ -121,7 +122,7 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     if first and planned.data.dataset == FOLDER and data_dir is not None and (left := passed_over(data_dir, BOTH)):
         progress.say(str(data_dir), left)
     with _resumable(directory):
-        run_recipe(planned, directory, data_dir, options.resume, options.workers, progress if first else _silent, group)
+        run_recipe(planned, directory, data_dir, options.resume, _workers(options), progress if first else _silent, group)
     if not first:
         return OK
     records = read_judged(directory)
@@ -141,8 +142,12 @@ def _silent(done: int, total: int, label: str, share: float) -> None:
     """Progress of all processes but the first."""
 
 
+def _workers(options: argparse.Namespace) -> int:
+    return cores() if options.workers is None else int(options.workers)
+
+
 def _directory(options: argparse.Namespace, name: str) -> Path:
-    if options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         raise InputError(f"workers {options.workers}; expected at least 1")
     return Path("runs") / name if options.out is None else Path(options.out)
 
@@ -169,7 +174,7 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     if left := what_is_passed_over(plan.source, *BOTH):
         progress.say(plan.source.name, left)
     with _resumable(directory):
-        run_study(plan, directory, options.resume, options.workers, progress)
+        run_study(plan, directory, options.resume, _workers(options), progress)
     print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
     _print_written([directory / "records", *_report(directory)])
     return OK

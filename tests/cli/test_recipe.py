@@ -156,6 +156,7 @@ def said_by_two(*arguments: str) -> str:
         (["--seeds", "3"], r"--seeds without a recipe; name one, such as digits, or list them"),
         (["--json", "--data-dir", "images"], r"--data-dir without a recipe; name one"),
         (["--resume"], r"--resume without a recipe; name one"),
+        (["--workers", "2"], r"--workers without a recipe; name one"),
         (["cifar"], r"unknown recipe 'cifar'; expected .*digits.*, or the path of a .toml file"),
         (["nowhere.toml"], r"nowhere.toml cannot be read .*; expected a recipe in TOML"),
         (["digits", "--seeds", "0"], r"seeds 0; expected at least 1"),
