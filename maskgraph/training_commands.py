@@ -122,7 +122,8 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     if first and planned.data.dataset == FOLDER and data_dir is not None and (left := passed_over(data_dir, BOTH)):
         progress.say(str(data_dir), left)
     with _resumable(directory):
-        run_recipe(planned, directory, data_dir, options.resume, _workers(options), progress if first else _silent, group)
+        tell = progress if first else _silent
+        run_recipe(planned, directory, data_dir, options.resume, _workers(options), tell, group)
     if not first:
         return OK
     records = read_judged(directory)
