@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import TrainingSet
-from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.masks import dropped_patches
 
 Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 """The rows of a batch, the patches of each that are kept and dropped, and what chance says of its augmentation."""
@@ -38,5 +38,5 @@ class Draws:
         rows = self._order[1][index * batch : (index + 1) * batch]
         masks, augmentation = (np.random.default_rng([seed, use, step]) for use in (2, 4))
         kept = self._masks.sample(masks, len(rows))
-        dropped = make_mask_set(kept, self._masks.patches).dropped
+        dropped = dropped_patches(kept, self._masks.patches)
         return rows, kept, dropped, self._data.draw(augmentation, len(rows))

@@ -16,7 +16,7 @@ from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
-from maskgraph.graphs.masks import MaskDistribution, make_mask_set
+from maskgraph.graphs.masks import MaskDistribution, dropped_patches
 
 BATCH = 512
 
@@ -94,8 +94,7 @@ def view_features(
         for_image = []
         for view in range(views):
             kept = masks.sample(rng, len(rows)) if shared is None else np.tile(shared[view], (len(rows), 1))
-            mask = make_mask_set(kept, masks.patches)
-            batch = masked(patches, mask.kept, mask.dropped)
+            batch = masked(patches, kept, dropped_patches(kept, masks.patches))
             with torch.no_grad():
                 tokens = model.encode(batch.visible, batch.positions, batch.slots)
                 for_image.append([_float64(model.feature(tokens, kind)) for kind in kinds])

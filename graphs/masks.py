@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from maskgraph.graphs.errors import InputError
 
@@ -111,8 +112,12 @@ def kept_patches(patches: int, mask_ratio: float) -> int:
     The ratio is read as the decimal that it prints as, so that 0.55 of 30 patches is 13.5 and not 13.499….
 
     Raises:
-        InputError: a ratio outside (0, 1).
+        InputError: a ratio outside (0, 1), or no number.
     """
+    if not isinstance(mask_ratio, Real):
+        raise InputError(
+            f"mask ratio {mask_ratio!r}; expected a number, the share of patches that is masked, such as 0.75"
+        )
     if not 0 < mask_ratio < 1:
         raise InputError(
             f"mask ratio {mask_ratio:g} is outside (0, 1); it is the share of patches that is masked, such as 0.75"
@@ -208,12 +213,89 @@ def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 
     return make_mask_set(drawn[:max_masks], distribution.patches, total)
 
 
-def make_mask_set(kept: NDArray[np.int64], patches: int, total: int | None = None) -> MaskSet:
-    """A mask set from the kept patches (S, n1) of its masks; `total` defaults to S (the set is all there is)."""
+def make_mask_set(kept: ArrayLike, patches: int, total: int | None = None) -> MaskSet:
+    """A mask set from masks that are listed.
+
+    Args:
+        kept: (S, n1) integers, the kept patches of each mask, in any order; or (S, n) bool, true at the kept ones.
+        patches: n.
+        total: how many masks the distribution holds; None: S, the set is all there is.
+
+    Raises:
+        InputError: masks that are not distinct, do not keep as many patches each, name a patch twice or one that the
+            images do not have, or show or hide nothing; another dtype or shape; a total below S.
+    """
+    masks = _listed_masks(kept, patches)
+    if total is not None and total < len(masks):
+        raise InputError(
+            f"total {total} for {len(masks)} masks; expected at least as many, or none where these are all"
+        )
+    return MaskSet(masks, dropped_patches(masks, patches), len(masks) if total is None else total)
+
+
+def dropped_patches(kept: NDArray[np.int64], patches: int) -> NDArray[np.int64]:
+    """(B, n2) int64: the patches that masks drop, ascending; of masks (B, n1) that may repeat, as in a batch."""
     is_dropped = np.ones((len(kept), patches), dtype=bool)
     np.put_along_axis(is_dropped, kept, False, axis=1)
-    dropped = np.nonzero(is_dropped)[1].reshape(len(kept), -1)
-    return MaskSet(np.sort(kept, axis=1), dropped, len(kept) if total is None else total)
+    return np.nonzero(is_dropped)[1].reshape(len(kept), -1)
+
+
+def _listed_masks(kept: ArrayLike, patches: int) -> NDArray[np.int64]:
+    """(S, n1) int64, ascending within a mask, of what `make_mask_set` takes."""
+    if not isinstance(patches, int | np.integer) or patches < 2:
+        raise InputError(
+            f"masks over {patches} patches; expected an integer of at least 2, one to show and one to hide"
+        )
+    try:
+        masks = np.asarray(kept)
+    except ValueError as error:
+        raise InputError(
+            f"masks that keep different numbers of patches ({error}); expected as many in each: make a mask set for "
+            "each number"
+        ) from error
+    if masks.ndim != 2 or len(masks) == 0:
+        raise InputError(f"masks of shape {masks.shape}; expected (S, n1), a row of kept patches for each mask")
+    flags = masks.dtype == bool
+    if flags:
+        masks = _of_flags(masks, patches)
+    if masks.dtype.kind not in "iu":
+        raise InputError(f"masks of dtype {masks.dtype}; expected integers, the kept patches, or bool, true at those")
+    if masks.shape[1] >= patches or masks.shape[1] == 0:
+        mend = "" if flags or masks.shape[1] != patches else ": rows of 0 and 1 are to be bool, .astype(bool)"
+        raise InputError(
+            f"masks that keep {masks.shape[1]} of {patches} patches; expected 1 to {patches - 1} kept{mend}"
+        )
+    if masks.min() < 0 or masks.max() >= patches:
+        row, at = (int(i) for i in np.argwhere((masks < 0) | (masks >= patches))[0])
+        raise InputError(
+            f"mask {row} keeps patch {masks[row, at]}; expected patches from 0 to {patches - 1}, counted from the first"
+        )
+    masks = np.sort(masks.astype(np.int64), axis=1)
+    twice = np.flatnonzero((np.diff(masks, axis=1) == 0).any(axis=1))
+    if len(twice):
+        raise InputError(f"mask {twice[0]} names a patch twice ({masks[twice[0]].tolist()}); name each kept patch once")
+    distinct, first, inverse = np.unique(masks, axis=0, return_index=True, return_inverse=True)
+    if len(distinct) < len(masks):
+        again = np.flatnonzero(first[inverse.ravel()] != np.arange(len(masks)))[0]
+        raise InputError(
+            f"masks {first[inverse.ravel()[again]]} and {again} keep the same patches {masks[again].tolist()}; "
+            "expected distinct masks, which are equiprobable: drop one"
+        )
+    return masks
+
+
+def _of_flags(flags: NDArray[np.bool_], patches: int) -> NDArray[np.int64]:
+    """(S, n1) the places of the true entries of (S, n) flags."""
+    if flags.shape[1] != patches:
+        raise InputError(f"masks of shape {flags.shape} and dtype bool; expected ({len(flags)}, {patches})")
+    counts = flags.sum(axis=1)
+    other = np.flatnonzero(counts != counts[0])
+    if len(other):
+        raise InputError(
+            f"masks 0 and {other[0]} keep {counts[0]} and {counts[other[0]]} patches; expected as many in each: make a "
+            "mask set for each number"
+        )
+    return np.nonzero(flags)[1].reshape(len(flags), -1)
 
 
 # Every step of a training draws from the same list, which takes longer to make than the rest of what a step draws.

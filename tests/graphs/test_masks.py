@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 from fractions import Fraction
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -320,3 +321,58 @@ def test_units_are_kept_or_dropped_as_one(kind: MaskKind, grid: tuple[int, int],
 def test_units_that_do_not_fit(grid: tuple[int, int], unit: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         mask_distribution("uniform", grid, 0.5, unit)
+
+
+def test_masks_may_be_flags_or_lists() -> None:
+    """A row of flags is the mask of its true places."""
+    wanted = make_mask_set(np.array([[0, 1], [1, 3]]), 4)
+    for masks in (
+        np.array([[True, True, False, False], [False, True, False, True]]),
+        [[0, 1], [3, 1]],
+        np.array([[0, 1], [3, 1]], dtype=np.uint8),
+    ):
+        found = make_mask_set(masks, 4)
+        assert found.kept.tolist() == wanted.kept.tolist()
+        assert found.dropped.tolist() == wanted.dropped.tolist()
+        assert found.kept.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ([[0, 1], [2, 3], [0, 1]], r"masks 0 and 2 keep the same patches \[0, 1\]; expected distinct .*: drop one"),
+        ([[2, 3], [0, 1], [1, 0]], r"masks 1 and 2 keep the same patches \[0, 1\]"),
+        ([[0, 3], [0, -1]], r"mask 1 keeps patch -1; expected patches from 0 to 3, counted from the first"),
+        ([[0, 99]], r"mask 0 keeps patch 99; expected patches from 0 to 3"),
+        ([[0, 1], [2, 2]], r"mask 1 names a patch twice \(\[2, 2\]\); name each kept patch once"),
+        ([[1, 1, 0, 0], [0, 0, 1, 1]], r"that keep 4 of 4 patches; expected 1 to 3 kept: rows of 0 and 1 .*astype"),
+        ([[True] * 4], r"masks that keep 4 of 4 patches; expected 1 to 3 kept$"),
+        ([[False] * 4], r"masks that keep 0 of 4 patches; expected 1 to 3 kept$"),
+        (
+            [[True, False, False, False], [True, True, False, False]],
+            r"masks 0 and 1 keep 1 and 2 patches; .* for each n",
+        ),
+        ([[True, False]], r"masks of shape \(1, 2\) and dtype bool; expected \(1, 4\)"),
+        ([[0, 1], [2]], r"masks that keep different numbers of patches \(.*\); expected as many in each"),
+        ([[0.0, 1.0]], r"masks of dtype float64; expected integers, the kept patches, or bool"),
+        ([0, 1], r"masks of shape \(2,\); expected \(S, n1\), a row of kept patches for each mask"),
+        (np.empty((0, 2), dtype=np.int64), r"masks of shape \(0, 2\); expected \(S, n1\)"),
+    ],
+)
+def test_masks_that_are_none_are_refused(kept: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_mask_set(kept, 4)
+
+
+def test_numbers_of_masks_and_patches_that_cannot_be() -> None:
+    for patches in (1, 2.0):
+        with pytest.raises(InputError, match=rf"masks over {patches} patches; expected an integer of at least 2"):
+            make_mask_set(np.array([[0]]), patches)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"total 1 for 2 masks; expected at least as many, or none"):
+        make_mask_set(np.array([[0], [1]]), 3, total=1)
+
+
+def test_a_ratio_that_is_no_number() -> None:
+    for ratio in ("0.75", None, 0.5j, np.array([0.5, 0.75])):
+        with pytest.raises(InputError, match=r"mask ratio .*; expected a number, the share of patches that is masked"):
+            mask_distribution("uniform", (4, 4), ratio)  # type: ignore[arg-type]
