@@ -6,8 +6,10 @@ one into safetensors, and reads only that.
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,29 +113,29 @@ def from_published(
     return Published(model.eval(), decoder)
 
 
-def save_published(model: MaskedAutoencoder, path: Path) -> None:
+def save_published(model: MaskedAutoencoder, path: str | Path) -> None:
     """Write a model in the published layout, atomically.
 
     Raises:
         InputError: see `published_tensors`; a place that cannot be written.
     """
-    write_atomically(path, save(published_tensors(model)))
+    write_atomically(Path(path), save(published_tensors(model)))
 
 
-def load_published(path: Path, heads: int | None = None, decoder_heads: int | None = None) -> Published:
+def load_published(path: str | Path, heads: int | None = None, decoder_heads: int | None = None) -> Published:
     """Read a safetensors file in the published layout (see `from_published`).
 
     Raises:
         InputError: no such file, a pickled one, a truncated one, or tensors of something else.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             first = file.read(4)
         if first.startswith(PICKLES):
             raise InputError(
-                f'{path} is pickled and could run code; where you trust it, convert it once: python -c "import torch, '
-                f"safetensors.torch as s; s.save_file(torch.load('{path}', weights_only=True)['model'], "
-                "'mae.safetensors')\""
+                f"{path} is pickled and could run code; where you trust it, convert it once, to {_converted(path)}: "
+                f"python -c {shlex.quote(_conversion(path))}"
             )
         tensors = load_file(path)
     except OSError as error:
@@ -141,6 +143,27 @@ def load_published(path: Path, heads: int | None = None, decoder_heads: int | No
     except SafetensorError as error:
         raise InputError(f"{path} cannot be read as safetensors ({error}); fetch or convert it again") from error
     return from_published(tensors, heads, decoder_heads)
+
+
+def _converted(path: Path) -> Path:
+    # Whatever the pickled file is called, this is not it.
+    return path.with_name(f"{path.name}.safetensors")
+
+
+def _conversion(path: Path) -> str:
+    """Python that turns a pickled checkpoint into safetensors and unpickles nothing but tensors and plain values.
+
+    The files of a training hold its model beside optimiser, epoch and the arguments of its command, a Namespace;
+    others are the parameters alone. Parameters may share memory, which safetensors refuse.
+    """
+    old, new = (json.dumps(str(one), ensure_ascii=False) for one in (path, _converted(path)))
+    return (
+        "import argparse, torch, safetensors.torch as s; "
+        "torch.serialization.add_safe_globals([argparse.Namespace]); "
+        f'state = torch.load({old}, map_location="cpu", weights_only=True); '
+        'state = state.get("model", state); '
+        f"s.save_file({{name: value.contiguous().clone() for name, value in state.items()}}, {new})"
+    )
 
 
 def _published(name: str) -> str:

@@ -173,13 +173,13 @@ def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
         check_same(path, completed(read_checkpoint(path)[1], meta), shared_identity(meta))
 
 
-def load_model(path: Path) -> TrainedModel:
+def load_model(path: str | Path) -> TrainedModel:
     """The model of a finished or unfinished checkpoint, on the CPU.
 
     Raises:
         InputError: see `read_checkpoint`.
     """
-    tensors, meta = read_checkpoint(path)
+    tensors, meta = read_checkpoint(Path(path))
     shape = meta["model"]
     model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
     model.load_state_dict(model_tensors(tensors))

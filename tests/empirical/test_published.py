@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import math
+import shlex
+import subprocess
+import sys
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from maskgraph.empirical.config import TrainConfig
@@ -18,7 +24,7 @@ from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_conf
 from maskgraph.empirical.objective import normalise_patches, reconstruction_share
 from maskgraph.empirical.published import from_published, load_published, published_tensors, save_published
 from maskgraph.empirical.readout import whole_features
-from maskgraph.empirical.train import train
+from maskgraph.empirical.train import load_model, train
 from maskgraph.graphs.errors import InputError
 from tests.empirical.literal import Array, erf
 from tests.empirical.toys import pixels
@@ -298,12 +304,70 @@ def test_files_that_cannot_be_trusted_or_read_are_refused(tmp_path: Path) -> Non
         load_published(tmp_path / "half.safetensors")
 
 
-def test_the_way_to_convert_a_pickled_file_works(tmp_path: Path) -> None:
+def pickled(model: MaskedAutoencoder, kind: str) -> Any:
+    """A checkpoint as people have it: what `torch.save` was given."""
+    tensors = published_tensors(model)
+    if kind == "state_dict":
+        return OrderedDict(tensors)
+    if kind == "published":
+        return {"model": tensors}
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95))
+    sum(parameter.sum() for parameter in model.parameters()).backward()  # type: ignore[union-attr]
+    optimiser.step()
+    scaler = {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 3}
+    args = argparse.Namespace(batch_size=64, norm_pix_loss=True, output_dir="./out", resume="", world_size=1, gpu=None)
+    return {
+        "model": published_tensors(model),
+        "optimizer": optimiser.state_dict(),
+        "epoch": 799,
+        "scaler": scaler,
+        "args": args,
+    }
+
+
+@pytest.mark.parametrize("kind", ["state_dict", "published", "training"])
+@pytest.mark.parametrize("name", ["mae.pth", 'it\'s my "$1" mae.pth'])
+def test_the_line_that_converts_a_pickled_file_does(kind: str, name: str, tmp_path: Path) -> None:
+    """The very line that is printed, in a shell, on what facebookresearch/mae and others write."""
     model = network("grey")
-    torch.save({"model": published_tensors(model)}, tmp_path / "mae.pth")
-    save_file(torch.load(tmp_path / "mae.pth", weights_only=True)["model"], tmp_path / "mae.safetensors")
-    assert_same_parameters(load_published(tmp_path / "mae.safetensors").model, model)
-    assert load_file(tmp_path / "mae.safetensors").keys() == published_tensors(model).keys()
+    saved = pickled(model, kind)
+    torch.save(saved, tmp_path / name)
+    with pytest.raises(InputError, match=r"convert it once, to .*safetensors: python -c ") as caught:
+        load_published(tmp_path / name)
+    line = str(caught.value).split(".safetensors: ", 1)[1]
+    line = line.replace("python", shlex.quote(sys.executable), 1)
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_same_parameters(load_published(tmp_path / f"{name}.safetensors").model, model)
+
+
+def test_the_line_runs_no_code_of_the_file(tmp_path: Path) -> None:
+    torch.save({"model": Trap()}, tmp_path / "mae.pth")
+    with pytest.raises(InputError, match="could run code") as caught:
+        load_published(tmp_path / "mae.pth")
+    line = str(caught.value).split(".safetensors: ", 1)[1].replace("python", shlex.quote(sys.executable), 1)
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Unsupported global" in done.stderr
+    assert not (tmp_path / "sprung").exists()
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("sprung"),)
+
+
+def test_paths_may_be_strings(tmp_path: Path) -> None:
+    model, path = network("grey"), str(tmp_path / "mae.safetensors")
+    save_published(model, path)
+    assert_same_parameters(load_published(path).model, model)
+    with pytest.raises(InputError, match=r"none.safetensors cannot be read"):
+        load_published("none.safetensors")
+    with pytest.raises(
+        InputError, match=r"none.safetensors does not exist; expected a checkpoint written by maskgraph"
+    ):
+        load_model("none.safetensors")
 
 
 def test_models_that_the_layout_has_no_place_for_are_refused() -> None:
