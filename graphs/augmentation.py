@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,8 +96,9 @@ def augmentation_graph(graph: MaskGraph, hop: Hop = "target") -> AugmentationGra
     """The augmentation graph of a mask graph.
 
     Raises:
-        InputError: an unknown hop.
+        InputError: no mask graph, or an unknown hop.
     """
+    check_mask_graph(graph)
     check_hop(hop)
     joint = graph.M if hop == "target" else graph.R1
     rows, columns = graph.p1, np.asarray(joint.sum(axis=0)).ravel()

@@ -174,6 +174,15 @@ class MaskGraph:
         return np.divmod(place.astype(np.int64), len(self.masks.kept))
 
 
+def check_mask_graph(graph: object) -> None:
+    """Raise InputError for anything that is no mask graph."""
+    if not isinstance(graph, MaskGraph):
+        raise InputError(
+            f"a {type(graph).__name__} is no MaskGraph; make one with mask_graph(images, masks), or of any joint "
+            "distribution of views with joint_graph(M) of maskgraph.graphs.synthetic"
+        )
+
+
 def mask_graph(
     images: CodedImages,
     masks: MaskSet,
@@ -193,14 +202,19 @@ def mask_graph(
         counted: told how many blocks of edges of how many the scheduler's workers have counted.
 
     Raises:
-        InputError: images without codes, masks of another number of patches, an unknown view identity, or a graph
-            beyond memory.
+        InputError: images without codes, no masks, or masks of another number of patches, an unknown view identity,
+            or a graph beyond memory.
     """
     check_view(view)
     if not isinstance(images, CodedImages):
         raise InputError(
             f"images are {type(images).__name__}; expected CodedImages, which encode(images, patch) of "
             "maskgraph.graphs.patches makes of Images"
+        )
+    if not isinstance(masks, MaskSet):
+        raise InputError(
+            f"a {type(masks).__name__} is no MaskSet; draw masks with mask_set(mask_distribution(...)), or list them "
+            "with make_mask_set(kept, patches), both of maskgraph.graphs.masks"
         )
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:

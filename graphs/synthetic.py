@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
@@ -95,32 +97,69 @@ def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedIm
 
 
 def joint_graph(
-    M: NDArray[np.float64], X2: NDArray[np.float64] | None = None, labels: NDArray[np.int64] | None = None
+    M: ArrayLike | sp.sparray | sp.spmatrix, X2: ArrayLike | None = None, labels: ArrayLike | None = None
 ) -> MaskGraph:
     """The mask graph of any joint distribution of views: images (x1, x2) of two patches under one mask.
 
+    So a bipartite graph of one's own becomes one that everything here takes, its mask ratio 1/2.
+
     Args:
-        M: (N1, N2) non-negative, without empty rows or columns; normalised to sum 1.
+        M: (N1, N2) non-negative, dense or scipy sparse, without empty rows or columns; normalised to sum 1.
         X2: (N2, s) target values; None: no patch values.
-        labels: (N1, N2) class of the image (x1, x2); None: one class.
+        labels: integers, the class of the image (x1, x2), (N1, N2) or what is repeated to it: (N1, 1) gives a class
+            to each x1, (1, N2) to each x2; None: one class.
 
     Raises:
-        InputError: arrays that do not fit each other, or a row or column of M without mass.
+        InputError: no matrix of numbers, arrays that do not fit each other, or a row or column of M without mass.
     """
-    if M.ndim != 2 or not (np.isfinite(M).all() and (M >= 0).all() and M.any(axis=0).all() and M.any(axis=1).all()):
+    rows, columns, mass, shape = _masses(M)
+    targets, classes = (None if value is None else np.asarray(value) for value in (X2, labels))
+    fit = (targets is None or (targets.ndim == 2 and len(targets) == shape[1])) and (
+        classes is None
+        or (classes.ndim == 2 and classes.shape[0] in (1, shape[0]) and classes.shape[1] in (1, shape[1]))
+    )
+    if not fit:
         raise InputError(
-            f"a joint distribution of shape {M.shape}; expected finite masses, some in each row and column"
+            f"targets of shape {None if targets is None else targets.shape} and labels of shape "
+            f"{None if classes is None else classes.shape} for a joint distribution of shape {shape}; expected "
+            f"({shape[1]}, s) and {shape}"
         )
-    if (X2 is not None and len(X2) != M.shape[1]) or (labels is not None and labels.shape != M.shape):
-        raise InputError(
-            f"targets of shape {None if X2 is None else X2.shape} and labels of shape "
-            f"{None if labels is None else labels.shape} for a joint distribution of shape {M.shape}"
-        )
-    rows, columns = np.nonzero(M)
     codebook = None
-    if X2 is not None:
-        codebook = np.zeros((max(M.shape), X2.shape[1]))
-        codebook[: len(X2)] = X2
-    label = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows, columns]
-    images = make_coded_images("joint", np.stack([rows, columns], axis=1), label, M[rows, columns], codebook)
+    if targets is not None:
+        codebook = np.zeros((max(shape), targets.shape[1]), dtype=targets.dtype)
+        codebook[: len(targets)] = targets
+    label = np.zeros(len(rows), dtype=np.int64) if classes is None else np.broadcast_to(classes, shape)[rows, columns]
+    images = make_coded_images("joint", np.stack([rows, columns], axis=1), label, mass, codebook)
     return mask_graph(images, make_mask_set(np.array([[0]]), 2), "sequence")
+
+
+def _masses(M: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], tuple[int, int]]:
+    """Row, column and mass of each positive entry, row by row, and the shape."""
+    sparse = sp.issparse(M)
+    if not (sparse or isinstance(M, np.ndarray | list | tuple)):
+        raise InputError(
+            f"a {type(M).__name__} is no joint distribution; give an (N1, N2) array or scipy sparse matrix of masses, "
+            "of a networkx graph networkx.bipartite.biadjacency_matrix(graph, rows, columns)"
+        )
+    matrix = M if sparse else np.asarray(M)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+        raise InputError(
+            f"a joint distribution of shape {matrix.shape} and dtype {matrix.dtype}; expected (N1, N2) real numbers"
+        )
+    # Entries row by row, several in one place summed, as a dense matrix has them.
+    entries = sp.csr_array(matrix, dtype=np.float64)
+    entries.sum_duplicates()
+    mass = entries.data
+    if (np.isfinite(mass) & (mass >= 0)).all():
+        entries.eliminate_zeros()
+        if all(np.diff(one.indptr).all() for one in (entries, entries.tocsc())) and entries.nnz:
+            found = entries.tocoo()
+            return (
+                found.row.astype(np.int64),
+                found.col.astype(np.int64),
+                found.data,
+                (matrix.shape[0], matrix.shape[1]),
+            )
+    raise InputError(
+        f"a joint distribution of shape {matrix.shape}; expected finite masses, some in each row and column"
+    )

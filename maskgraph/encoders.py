@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import known_positions
-from maskgraph.theory.outputs import Outputs, nearest_views
+from maskgraph.theory.outputs import Outputs, kind_of, nearest_views, real_array
 
 Array = NDArray[np.float64]
 
@@ -105,14 +105,14 @@ def _answer(name: str, model: Model, arrays: list[NDArray[Any]]) -> Array:
                 torch.as_tensor(array, dtype=like.dtype if array.dtype.kind == "f" else None, device=like.device)
                 for array in arrays
             ]
-            return _float64(name, model(*tensors))
+            return _real(name, model(*tensors))
     if not callable(model):
         raise InputError(
-            f"the {name} is {_kind(model)}; expected a function or a torch module"
+            f"the {name} is {kind_of(model)}; expected a function or a torch module"
             + (", or Outputs" if name == "encoder" else "")
         )
     with nullcontext() if torch is None else torch.no_grad():
-        return _float64(name, model(*arrays))
+        return _real(name, model(*arrays))
 
 
 def _floating(torch: Any, module: Any) -> Any:
@@ -135,25 +135,6 @@ def _evaluating(module: Any) -> Iterator[None]:
             part.training = training
 
 
-def _float64(name: str, answer: Any) -> Array:
-    mend = "return one array, one row a view"
-    if hasattr(answer, "detach"):
-        answer = answer.detach().cpu()
-        # numpy has no bfloat16.
-        answer = (answer if answer.is_complex() else answer.double()).numpy()
-    if answer is None or isinstance(answer, dict | tuple):
-        raise InputError(f"the {name} returned {_kind(answer)}; {mend}")
-    try:
-        array = np.asarray(answer)
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"the {name} returned {_kind(answer)} of dtype {array.dtype}; {mend} of real numbers")
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"the {name} returned {_kind(answer)} that is no array ({error}); {mend}") from error
-
-
-def _kind(value: object) -> str:
-    word = type(value).__name__
-    return "None" if value is None else f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
+def _real(name: str, answer: Any) -> Array:
+    # A copy: a model may hand out what it keeps, or what it was given.
+    return real_array(f"the {name} returned", answer, "return one array, one row a view").copy()

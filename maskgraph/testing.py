@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from maskgraph.encoders import Model, check_usable, outputs_of
 from maskgraph.graphs.augmentation import augmentation_graph
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskSet, make_mask_set
@@ -77,10 +77,11 @@ def assert_holds(
     Raises:
         AssertionError: a statement is violated; one that was named has an assumption that is not met; or, where none
             was named, none that is about the model could be held.
-        InputError: an unknown number, no number at all, a graph without patch values, or outputs that are not
-            finite, of the wrong shape, or a feature of norm zero. Nothing is checked then.
+        InputError: no mask graph, an unknown number, no number at all, a graph without patch values, or outputs that
+            are not finite, of the wrong shape, or a feature of norm zero. Nothing is checked then.
     """
     __tracebackhide__ = True
+    _check_order(graph, model)
     chosen = STATEMENTS if statements is None else _named(statements)
     if isinstance(model, Outputs):
         if decoder is not None or positions:
@@ -244,6 +245,12 @@ def _spectral_embedding(graph: MaskGraph, k: int) -> Array:
 
 def _all_masks(patches: int, kept: int) -> MaskSet:
     return make_mask_set(np.array(list(itertools.combinations(range(patches), kept))), patches)
+
+
+def _check_order(graph: object, model: object) -> None:
+    if isinstance(model, MaskGraph) and not isinstance(graph, MaskGraph):
+        raise InputError("the graph was given second; expected assert_holds(graph, model): swap the two")
+    check_mask_graph(graph)
 
 
 def _named(statements: str | Iterable[str]) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.dimension import check_dim
@@ -116,8 +116,9 @@ def answer(
         engine: where large components are solved.
 
     Raises:
-        InputError: a ratio that keeps another number of patches than the graph's masks, or K beyond N1.
+        InputError: no mask graph, a ratio that keeps another number of patches than the graph's masks, or K beyond N1.
     """
+    check_mask_graph(graph)
     check_ratio_of(graph.masks, graph.images.grid, mask_ratio)
     constants = constants or Constants()
     check_dim(dim, len(graph.p1))

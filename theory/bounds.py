@@ -7,6 +7,7 @@ docs/theory.md. Losses are sums over the d target values; L is on squared distan
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ ROUNDING = 1e-12
 
 def check_constants(lipschitz: float, lam: float | None, epsilon: float) -> None:
     """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite."""
+    for name, value in (("Lipschitz constant", lipschitz), ("lambda", lam), ("epsilon", epsilon)):
+        if not (isinstance(value, Real) or (name == "lambda" and value is None)):
+            raise InputError(f"{name} {value!r}; expected a number")
     if not 0 < lipschitz < math.inf:
         raise InputError(f"Lipschitz constant {lipschitz:g}; expected a positive number (see --lipschitz)")
     if lam is not None and not 0 < lam < math.inf:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.errors import InputError
 from maskgraph.theory.losses import EDGES
 
 Array = NDArray[np.float64]
@@ -21,6 +24,8 @@ LARGEST = 1e60
 class Outputs:
     """A model on a graph. Every part may be missing; the statements that need it then say so.
 
+    Arrays may be given as whatever holds real numbers, lists and torch tensors included, and are kept as float64.
+
     Attributes:
         f: (N1, k) float64, its feature at each visible view.
         h: (N1, d) float64, its reconstruction of the target there.
@@ -31,6 +36,9 @@ class Outputs:
         epsilon: an ε that is claimed; None: the one that `pseudo` certifies, 0 where there is none either.
         lipschitz: an L that is claimed; None: the least that serves, measured on positive pairs.
         lam: λ of the loss; None: 1/(4L), the one that Thm 4.2 is printed for.
+
+    Raises:
+        InputError: a part that is no array of real numbers, or a constant that is no number.
     """
 
     f: Array | None = None
@@ -40,6 +48,17 @@ class Outputs:
     epsilon: float | None = None
     lipschitz: float | None = None
     lam: float | None = None
+
+    def __post_init__(self) -> None:
+        """See that parts are numbers; what is wrong with them on a graph is for `faults` to say."""
+        for name in ("f", "h", "pseudo", "collapsed"):
+            if (value := getattr(self, name)) is not None:
+                mend = f"give {name} as one array, one row a view"
+                object.__setattr__(self, name, real_array(f"{name} is", value, mend))
+        for name in ("epsilon", "lipschitz", "lam"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                raise InputError(f"{name} is {value!r}; expected a number")
 
     def faults(self, graph: MaskGraph) -> dict[str, str]:
         """What makes a part unusable on this graph, by the part's name; a missing part is no fault."""
@@ -62,6 +81,41 @@ class Outputs:
             if value is not None and not 1 / LARGEST <= value <= LARGEST:
                 found[name] = f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}"
         return found
+
+
+def real_array(what: str, value: Any, mend: str) -> Array:
+    """An array, tensor or list of real numbers as float64, exactly; a tensor without its gradient.
+
+    Args:
+        what: the beginning of the message: who gave it.
+        value: what was given.
+        mend: the end of the message.
+
+    Raises:
+        InputError: anything else, complex numbers among it.
+    """
+    given = kind_of(value)
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        # numpy has no bfloat16.
+        value = (value if value.is_complex() else value.double()).numpy()
+    if value is None or isinstance(value, dict | tuple):
+        raise InputError(f"{what} {given}; {mend}")
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{what} {given} of dtype {array.dtype}; {mend} of real numbers")
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{what} {given} that is no array ({error}); {mend}") from error
+
+
+def kind_of(value: object) -> str:
+    """The type of a value with its article: a list, an int, None."""
+    word = type(value).__name__
+    return "None" if value is None else f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
 
 
 def with_unit_features(outputs: Outputs) -> Outputs:

@@ -1,15 +1,22 @@
-"""The class-mixture world: exact weights when enumerated, the right frequencies when drawn."""
+"""Worlds made to order: exact weights when enumerated, the right frequencies when drawn, any joint distribution."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.synthetic import class_mixture, load_mixture
+from maskgraph.graphs.masks import make_mask_set
+from maskgraph.graphs.synthetic import class_mixture, joint_graph, load_mixture
+from maskgraph.theory.answer import answer
 
 ROUNDING = 1e-13
 """A weight is a product of at most 7 factors over a sum of at most 1,000 weights: ~1,000 · 2⁻⁵³ relative."""
@@ -141,3 +148,77 @@ def test_names() -> None:
 def test_malformed_names(spec: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_mixture(spec)
+
+
+MASSES = np.array([[3.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
+VALUES = np.array([[1.0], [0.5], [-2.0]])
+
+
+@pytest.mark.parametrize("form", ["csr_array", "csc_array", "coo_array", "csr_matrix", "lil_array", "dok_array"])
+def test_a_sparse_joint_distribution_is_the_dense_one(form: str) -> None:
+    wanted = joint_graph(MASSES, VALUES, np.array([[0, 0, 1], [1, 1, 0]]))
+    sparse = getattr(sp, form)(MASSES)
+    for found in (
+        joint_graph(sparse, VALUES, np.array([[0, 0, 1], [1, 1, 0]])),
+        joint_graph(MASSES.tolist(), VALUES.tolist(), [[0, 0, 1], [1, 1, 0]]),
+    ):
+        np.testing.assert_array_equal(found.M.toarray(), wanted.M.toarray())
+        np.testing.assert_array_equal(found.M.toarray(), MASSES / 6)
+        np.testing.assert_array_equal(found.X2, wanted.X2)
+        np.testing.assert_array_equal(found.images.labels, wanted.images.labels)
+    assert np.array_equal(sparse.toarray(), MASSES)
+
+
+def test_entries_of_one_place_add_up_and_zeros_are_none() -> None:
+    entries = sp.coo_array(([1.0, 2.0, 0.0, 2.0, 1.0], ([0, 0, 0, 1, 0], [0, 0, 1, 1, 2])), shape=(2, 3))
+    np.testing.assert_array_equal(joint_graph(entries).M.toarray(), MASSES / 6)
+
+
+def test_a_class_of_each_visible_or_target_view() -> None:
+    assert joint_graph(MASSES, labels=[[5], [7]]).images.labels.tolist() == [0, 0, 1]
+    assert joint_graph(MASSES, labels=[[5, 7, 9]]).images.labels.tolist() == [0, 2, 1]
+
+
+def test_a_networkx_graph_through_its_biadjacency() -> None:
+    graph = nx.Graph()
+    graph.add_weighted_edges_from([("a", "x", 3.0), ("a", "z", 1.0), ("b", "y", 2.0)])
+    with pytest.raises(InputError, match=r"a Graph is no joint distribution; .*networkx.bipartite.biadjacency_matrix"):
+        joint_graph(graph)
+    M = nx.bipartite.biadjacency_matrix(graph, ["a", "b"], ["x", "y", "z"])
+    np.testing.assert_array_equal(joint_graph(M).M.toarray(), MASSES / 6)
+
+
+@pytest.mark.parametrize(
+    ("M", "X2", "labels", "message"),
+    [
+        (sp.csr_array(MASSES) * -1, None, None, r"of shape \(2, 3\); expected finite masses, some in each row and"),
+        (sp.csr_array([[1.0, 0.0], [1.0, 0.0]]), None, None, "expected finite masses, some in each row and column"),
+        (sp.csr_array((2, 2)), None, None, "expected finite masses, some in each row and column"),
+        (MASSES * np.nan, None, None, "expected finite masses"),
+        (MASSES * 1j, None, None, r"of shape \(2, 3\) and dtype complex128; expected \(N1, N2\) real numbers"),
+        (MASSES[0], None, None, r"of shape \(3,\) and dtype float64; expected \(N1, N2\) real numbers"),
+        ([["a"]], None, None, r"dtype <U1; expected \(N1, N2\) real numbers"),
+        (MASSES, VALUES[:2], None, r"targets of shape \(2, 1\) and labels of shape None for .*\(3, s\) and \(2, 3\)"),
+        (MASSES, VALUES[:, 0], None, r"targets of shape \(3,\) and labels of shape None"),
+        (MASSES, None, [[1, 2]], r"targets of shape None and labels of shape \(1, 2\) for a joint distribution of"),
+        (MASSES, None, [1, 2], r"labels of shape \(2,\)"),
+    ],
+)
+def test_what_is_no_joint_distribution(M: Any, X2: Any, labels: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        joint_graph(M, X2, labels)
+
+
+def test_what_is_no_mask_graph_is_one_sentence() -> None:
+    """At each door that takes a graph, or what one is made of."""
+    images, masks = class_mixture(4, 0.3), make_mask_set([[0, 1]], 4)
+    sparse: Any = sp.csr_array(MASSES)
+    for door in (lambda: augmentation_graph(sparse), lambda: answer(sparse, 0.5, 2)):
+        with pytest.raises(
+            InputError, match=r"^a csr_array is no MaskGraph; make one with mask_graph\(images, masks\)"
+        ):
+            door()
+    with pytest.raises(InputError, match=r"^images are csr_array; expected CodedImages"):
+        mask_graph(sparse, masks)
+    with pytest.raises(InputError, match=r"^a CodedImages is no MaskSet; draw masks with mask_set"):
+        mask_graph(images, images)  # type: ignore[arg-type]

@@ -352,3 +352,15 @@ def test_outputs_that_cannot_be_used_are_refused_before_anything_is_checked(monk
     codes = FIXED_WORLDS["one class"].graph(2, "bag")
     with pytest.raises(InputError, match=r"world has codes but no patch values to show an encoder; add a codebook"):
         assert_holds(codes, moments)
+
+
+def test_what_is_no_graph_and_arguments_that_are_swapped() -> None:
+    graph, outputs = a_holding_case()
+    for wrong, kind in ((graph.images, "CodedImages"), (graph.M, "csr_array"), (None, "NoneType")):
+        with pytest.raises(InputError, match=rf"^a {kind} is no MaskGraph; make one with mask_graph\(images, masks\)"):
+            assert_holds(wrong, outputs)  # type: ignore[arg-type]
+    for model in (outputs, moments):
+        with pytest.raises(
+            InputError, match=r"the graph was given second; expected assert_holds\(graph, model\): swap"
+        ):
+            assert_holds(model, graph)  # type: ignore[arg-type]
