@@ -36,6 +36,7 @@ footprint     memory and arithmetic of a step, before the first one
 On the graph: studies:
 
 measure       losses, alignment, Lipschitz constants and ε over the whole support of a graph
+on_graph      a network of one's own on a graph: its outputs for the theorems, its numbers
 collapse      RankMe, participation ratio, singular values, image / mask / interaction shares
 probes        linear, kNN and few-shot probes on held-out images
 plan          what a study does, read from TOML

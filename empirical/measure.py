@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import collapse
-from maskgraph.empirical.model import FeatureKind, MaskedModel
+from maskgraph.empirical.model import FeatureKind, MaskedModel, check_feature
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import known_positions
 from maskgraph.theory import losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
@@ -20,6 +21,10 @@ from maskgraph.theory.outputs import nearest_views
 from maskgraph.theory.risk import Floors
 
 BATCH = 2048
+"""Most views that a network is run on at once."""
+
+VALUES = 2**25
+"""Most numbers that one layer makes of them, so that a large network fits in memory too."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,16 @@ def evaluate(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] 
     """Run the model on all N1 visible views of the graph.
 
     The views are made of the graph's patch values, with the positions that its view identity lets a model know.
+
+    Raises:
+        InputError: see `check_fits`.
     """
+    check_fits(model, graph, kinds)
     views = len(graph.p1)
     parts: list[tuple[torch.Tensor, ...]] = []
     mean: torch.Tensor | float = 0.0
     with torch.no_grad():
-        for start in range(0, views, BATCH):
-            rows = np.arange(start, min(start + BATCH, views))
+        for rows in _batches(model, np.arange(views)):
             patches, positions, slots = _batch(model, graph, rows)
             tokens = model.encode(patches, positions, slots)
             mass = torch.as_tensor(graph.p1[rows], dtype=tokens.dtype, device=tokens.device)
@@ -55,13 +63,68 @@ def evaluate(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] 
             h = model.decode(tokens, positions, slots)
             parts.append((h.flatten(1), *(model.feature(tokens, kind) for kind in kinds)))
         # With the tokens constant the output depends on the positions alone: once a mask is enough.
-        used, mask = np.unique(graph.representatives1[1], return_inverse=True)
+        mask = np.unique(graph.representatives1[1], return_inverse=True)[1]
         _, first = np.unique(mask, return_index=True)
-        _, positions, slots = _batch(model, graph, first)
         assert isinstance(mean, torch.Tensor)
-        collapsed = _numpy(model.decode(mean.expand(len(used), -1, -1), positions, slots).flatten(1))
+        constant = []
+        for rows in _batches(model, first):
+            _, positions, slots = _batch(model, graph, rows)
+            constant.append(_numpy(model.decode(mean.expand(len(rows), -1, -1), positions, slots).flatten(1)))
     arrays = [_numpy(torch.cat(part)) for part in zip(*parts, strict=True)]
-    return GraphOutputs(arrays[0], dict(zip(kinds, arrays[1:], strict=True)), collapsed[mask])
+    return GraphOutputs(arrays[0], dict(zip(kinds, arrays[1:], strict=True)), np.concatenate(constant)[mask])
+
+
+def encoded(
+    model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] = ("cls", "mean")
+) -> dict[FeatureKind, NDArray[np.float64]]:
+    """The features alone, (N1, D) each, of a model whose decoder is not to be asked; else see `evaluate`."""
+    check_fits(model, graph, kinds)
+    parts = []
+    with torch.no_grad():
+        for rows in _batches(model, np.arange(len(graph.p1))):
+            tokens = model.encode(*_batch(model, graph, rows))
+            parts.append([_numpy(model.feature(tokens, kind)) for kind in kinds])
+    return dict(zip(kinds, (np.concatenate(part) for part in zip(*parts, strict=True)), strict=True))
+
+
+def patch_values(graph: MaskGraph) -> NDArray[np.float64]:
+    """(V, s) float64, what a model is shown of each code.
+
+    Raises:
+        InputError: codes without a codebook.
+    """
+    if graph.images.codebook is None:
+        raise InputError(
+            f"{graph.images.name} has codes but no patch values to show a network; add a codebook (V, s) to the .npz"
+        )
+    return graph.images.codebook
+
+
+def check_fits(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] = ()) -> None:
+    """Refuse a model that is of other patches, images or targets than a graph's, or lacks a feature.
+
+    Raises:
+        InputError: naming what differs; a graph without patch values.
+    """
+    images, config = graph.images, model.config
+    values, asked = patch_values(graph).shape[1], graph.target_values.shape[1]
+    if values != config.patch_dim:
+        raise InputError(
+            f"{images.name} has patches of {values} values and the network takes {config.patch_dim}, side² times "
+            "channels; load images of its channels in patches of its side (see --patch)"
+        )
+    # Codes without a plane are one row.
+    if images.patches != config.grid[0] * config.grid[1] or images.grid not in (config.grid, (1, images.patches)):
+        raise InputError(
+            f"{images.name} has {images.grid[0]}x{images.grid[1]} patches an image and the network is of "
+            f"{config.grid[0]}x{config.grid[1]}; load images at the size that it was trained on"
+        )
+    if asked != config.patch_dim:
+        raise InputError(f"the targets are of {asked} values a patch and the network gives {config.patch_dim}")
+    for kind in kinds:
+        check_feature(kind)
+        if kind not in (*model.features, "tokens"):
+            raise InputError(f"the network has no {kind}; expected one of {', '.join((*model.features, 'tokens'))}")
 
 
 @dataclass(frozen=True)
@@ -103,8 +166,8 @@ def invert_decoder(
     best, nearest = h[view], float(graph.p2 @ distance)
     heaviest = np.argsort(-graph.p2, kind="stable")[:refined]
     late_gain = 0.0
-    for start in range(0, len(heaviest), BATCH):
-        targets = heaviest[start : start + BATCH]
+    # Every block of the decoder keeps what its gradient needs.
+    for targets in _batches(model, heaviest, model.config.decoder_depth):
         late_gain += _refine(model, graph, view[targets], targets, steps, best, distance)
     epsilon = float(graph.p2 @ ((best - graph.X2) ** 2).sum(axis=1))
     return Inversion(best, epsilon, nearest, late_gain, float(graph.p2[heaviest].sum()))
@@ -171,26 +234,44 @@ def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = Non
         "target_variance_given_mask": floors.target_variance_given_mask,
     }
     for kind, f in outputs.features.items():
-        for name, value in _feature_quantities(A, losses.normalise(f), h).items():
-            result[f"{kind}.{name}"] = value
+        unit = losses.normalise(f)
+        apart, output = losses.pair_distance(A, unit), losses.pair_distance(A, h)
+        found = {
+            **_feature_quantities(A, unit),
+            "lipschitz": one_sided_lipschitz(A, unit, h),
+            "lipschitz_two_sided": two_sided_lipschitz(unit, h, graph.p1),
+            "lipschitz_mean": apart / output if output else float("inf"),
+        }
+        result |= {f"{kind}.{name}": value for name, value in found.items()}
     return result
 
 
-def _feature_quantities(
-    A: AugmentationGraph, f: NDArray[np.float64], h: NDArray[np.float64]
+def measure_features(
+    graph: MaskGraph, features: Mapping[FeatureKind, NDArray[np.float64]]
 ) -> dict[str, float | list[float]]:
+    """Of `measure`, what needs no reconstruction.
+
+    Args:
+        graph: the graph.
+        features: (N1, D) by their kind.
+    """
+    A = augmentation_graph(graph)
+    return {
+        f"{kind}.{name}": value
+        for kind, f in features.items()
+        for name, value in _feature_quantities(A, losses.normalise(f)).items()
+    }
+
+
+def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64]) -> dict[str, float | list[float]]:
     graph = A.graph
     F = f * np.sqrt(graph.p1)[:, None]
     shares = collapse.variance_shares(f, graph.ids1, graph.images.weights)
-    apart, output = losses.pair_distance(A, f), losses.pair_distance(A, h)
     return {
         "L_align": losses.align_loss(A, f),
         "L_unif": losses.unif_loss(graph, f),
         "L_SCL": losses.spectral_contrastive_loss(A, f),
         "variance": losses.variance(graph, f),
-        "lipschitz": one_sided_lipschitz(A, f, h),
-        "lipschitz_two_sided": two_sided_lipschitz(f, h, graph.p1),
-        "lipschitz_mean": apart / output if output else float("inf"),
         "rankme": collapse.rankme(F),
         "participation_ratio": collapse.participation_ratio(F),
         "singular_values": [float(value) for value in collapse.singular_values(F)],
@@ -200,17 +281,29 @@ def _feature_quantities(
     }
 
 
+def _batches(model: MaskedModel, rows: NDArray[np.int64], layers: int = 1) -> Iterator[NDArray[np.int64]]:
+    """Rows in batches, of fewer where the model is larger.
+
+    Args:
+        model: what they are for.
+        rows: all of them.
+        layers: whose values are kept at a time.
+    """
+    config = model.config
+    size = config.grid[0] * config.grid[1] * max(config.dim, config.decoder_dim) * layers
+    step = max(1, min(BATCH, VALUES // size))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
 def _batch(
     model: MaskedModel, graph: MaskGraph, rows: NDArray[np.int64]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patch values, positions and target positions of the visible views `rows`."""
     parameter = next(model.parameters())
-    codebook = graph.images.codebook
-    if codebook is None:
-        raise ValueError("a model needs patch values; MaskGraph.X2 says so to the user first")
     mask = graph.representatives1[1][rows]
     positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
-    patches = torch.as_tensor(codebook[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device)
+    patches = torch.as_tensor(patch_values(graph)[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device)
     return patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
 
 
@@ -220,4 +313,5 @@ def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tens
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:
-    return tensor.cpu().numpy().astype(np.float64)
+    # numpy has no bfloat16.
+    return tensor.cpu().double().numpy()

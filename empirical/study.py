@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import Method, TrainConfig, resolve_device
-from maskgraph.empirical.measure import evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind
-from maskgraph.empirical.objective import normalise_patches
+from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, check_classes, full_features, pixel_features, probe
 from maskgraph.empirical.records import write_json
@@ -41,7 +39,6 @@ from maskgraph.graphs.source import Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.ledger import ledger
-from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.risk import Floors
 
 COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
@@ -137,13 +134,7 @@ def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> Ma
     """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
     distribution = mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
     graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
-    return dataclasses.replace(graph, targets=_normalised(images)) if plan.train.target == "normalised" else graph
-
-
-def _normalised(images: CodedImages) -> NDArray[np.float64]:
-    assert images.codebook is not None
-    values: NDArray[np.float64] = normalise_patches(torch.as_tensor(images.codebook)).numpy()
-    return values
+    return as_trained(graph, target=plan.train.target)
 
 
 Job = tuple[str, str]
@@ -260,23 +251,15 @@ def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
 
 def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows."""
-    model = trained.model
-    outputs = evaluate(model, graph, list(dict.fromkeys([*model.features, trained.config.feature])))
-    inverse = invert_decoder(model, graph, outputs.h)
     feature = trained.config.feature
-    seen = Outputs(f=outputs.features[feature], h=outputs.h, pseudo=inverse.outputs, collapsed=outputs.collapsed)
     floors = Floors(graph)
-    measured = measure(graph, outputs, floors)
-    L = measured[f"{feature}.lipschitz"]
+    found = on_graph(trained.model, graph, feature, floors=floors)
+    L = found.numbers[f"{feature}.lipschitz"]
     assert isinstance(L, float)
     return {
-        "epsilon": inverse.epsilon,
-        "epsilon_nearest": inverse.nearest,
-        "epsilon_late_gain": inverse.late_gain,
-        "epsilon_refined_mass": inverse.refined_mass,
+        **found.numbers,
         "four_L_lambda": 4 * L * _theory_lambda(trained, graph),
-        **measured,
-        "checks": [check.as_dict() for check in ledger(graph, seen, floors=floors)],
+        "checks": [check.as_dict() for check in ledger(graph, found.outputs, floors=floors)],
     }
 
 

@@ -41,9 +41,10 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
         everywhere; and pseudo, at each target the h that comes nearest among those of the views it occurs with.
 
     Raises:
-        InputError: a graph without patch values, or an answer that is not a finite array of the right shape, or that
-            has a vector of norm zero.
+        InputError: a graph without patch values, a network of maskgraph, or an answer that is not a finite array of the
+            right shape, or that has a vector of norm zero.
     """
+    _refuse_networks(encoder)
     if graph.images.codebook is None:
         raise InputError(
             f"{graph.images.name} has codes but no patch values to show an encoder; add a codebook (V, s), or give "
@@ -93,6 +94,18 @@ def check_usable(graph: MaskGraph, outputs: Outputs, context: str = "") -> None:
                 f"{context}f has norm {norm[bad[0]]:g} at view {bad[0]} ({len(bad)} of {len(norm)} views in all); "
                 f"expected a finite norm above 0, as the theorems take f at unit norm: {mend}"
             )
+
+
+def _refuse_networks(encoder: object) -> None:
+    """Raise InputError for a network of maskgraph, whose decoder reads all of its tokens and where they are."""
+    module = sys.modules.get("maskgraph.empirical.model")
+    # What load_published and load_model return holds one.
+    network = encoder if callable(encoder) else getattr(encoder, "model", None)
+    if module is not None and isinstance(network, module.MaskedModel):
+        raise InputError(
+            f"the encoder is {kind_of(encoder)}, a network of maskgraph, whose decoder reads more than one vector; "
+            "give on_graph(network, graph).outputs of maskgraph.empirical.on_graph"
+        )
 
 
 def _answer(name: str, model: Model, arrays: list[NDArray[Any]]) -> Array:

@@ -1,0 +1,212 @@
+"""A network of one's own on a graph: the numbers of running it on the images themselves, as it was trained on them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from maskgraph.empirical import measure as measure_module
+from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_config
+from maskgraph.empirical.objective import Target
+from maskgraph.empirical.on_graph import as_trained, on_graph
+from maskgraph.empirical.published import Published, load_published, published_tensors, save_published
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import make_coded_images, make_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.patches import encode
+from maskgraph.testing import assert_holds
+from tests.empirical.toys import double_model, images
+
+FORWARD = 2e-5
+"""Two float32 forward passes of one input in batches of other sizes, outputs of order 1."""
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def photographs() -> NDArray[np.float64]:
+    """(6, 8, 8, 3) pixels from 0 to 1."""
+    return np.random.default_rng(0).random((6, 8, 8, 3))
+
+
+def graph(channels: int = 3, patch: int = 4) -> MaskGraph:
+    """Of those as they are: an exact codebook."""
+    coded = encode(make_images("photographs", photographs()[..., :channels], np.arange(6) % 2), patch, "exact")
+    return mask_graph(coded, mask_set(mask_distribution("uniform", coded.grid, 0.5)))
+
+
+def network(grid: tuple[int, int] = (2, 2), values: int = 48) -> MaskedAutoencoder:
+    model = build_model(model_config("micro", grid, values), 0)
+    assert isinstance(model, MaskedAutoencoder)
+    return model.eval()
+
+
+def cut(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(6, 4, 48) patches, row by row, channels last."""
+    places = [(top, left) for top in (0, 4) for left in (0, 4)]
+    return np.array([[image[t : t + 4, at : at + 4].ravel() for t, at in places] for image in pixels])
+
+
+@pytest.mark.parametrize("target", ["pixels", "normalised"])
+def test_the_numbers_are_those_of_the_network_on_its_own_pixels(target: Target) -> None:
+    model, world = network(), graph()
+    seen = as_trained(world, MEAN, STD, target)
+    found = on_graph(model, seen)
+    patches = cut((photographs() - MEAN) / STD)
+    wanted = patches
+    if target == "normalised":
+        deviation = np.sqrt(patches.var(axis=2, ddof=1, keepdims=True) + 1e-6)
+        wanted = (patches - patches.mean(axis=2, keepdims=True)) / deviation
+    losses = []
+    assert found.outputs.f is not None
+    for mask, (kept, dropped) in enumerate(zip(seen.masks.kept, seen.masks.dropped, strict=True)):
+        positions = [torch.as_tensor(np.tile(side, (6, 1))) for side in (kept, dropped)]
+        with torch.no_grad():
+            h, tokens = model(torch.as_tensor(patches[:, kept], dtype=torch.float32), *positions)
+        f = found.outputs.f[seen.ids1[:, mask]]
+        np.testing.assert_allclose(f, tokens[:, 0].numpy(), rtol=0, atol=FORWARD)
+        losses += ((h.double().numpy() - wanted[:, dropped]) ** 2).sum(axis=(1, 2)).tolist()
+    assert found.numbers["L_MAE"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert {"cls.L_unif", "mean.L_align", "epsilon", "bayes_risk", "cls.lipschitz"} <= found.numbers.keys()
+    checks = {check.statement: check for check in assert_holds(seen, found.outputs)}
+    assert checks["I1"].lhs == pytest.approx(found.numbers["L_MAE"])
+    assert checks["U"].lhs == pytest.approx(found.numbers["cls.L_unif"])
+    for name in ("M", "p1", "p2"):
+        assert abs(getattr(seen, name) - getattr(world, name)).max() == 0
+
+
+def test_one_number_is_for_every_channel_and_none_changes_nothing() -> None:
+    world = graph()
+    assert world.images.codebook is not None
+    np.testing.assert_array_equal(as_trained(world).X2, world.X2)
+    np.testing.assert_array_equal(as_trained(world, 0.5, 0.25).X2, (world.X2 - 0.5) / 0.25)
+    np.testing.assert_array_equal(as_trained(world, (0.5,) * 3, [0.25] * 3).X2, (world.X2 - 0.5) / 0.25)
+
+
+def test_a_published_checkpoint_with_and_without_its_decoder(tmp_path: Any) -> None:
+    seen, path = as_trained(graph(), MEAN, STD, "normalised"), tmp_path / "mae.safetensors"
+    save_published(network(), path)
+    whole = on_graph(load_published(path), seen, feature="mean")
+    again = on_graph(network(), seen, feature="mean")
+    np.testing.assert_array_equal(whole.outputs.f, again.outputs.f)
+    assert whole.numbers == again.numbers
+    found = on_graph(Published(network(), decoder=False), seen, feature="mean")
+    assert found.outputs.f is not None
+    assert whole.outputs.f is not None
+    np.testing.assert_allclose(found.outputs.f, whole.outputs.f, rtol=0, atol=FORWARD)
+    assert found.outputs.h is found.outputs.pseudo is found.outputs.collapsed is None
+    of_f = {name for name in whole.numbers if name.startswith(("cls.", "mean.")) and "lipschitz" not in name}
+    assert found.numbers.keys() == of_f
+    assert found.numbers["mean.L_unif"] == pytest.approx(whole.numbers["mean.L_unif"], rel=1e-4)
+    assert_holds(seen, found.outputs, ("U", "I4"))
+
+
+def test_a_large_network_is_run_on_few_views_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = as_trained(graph(), MEAN, STD)
+    whole = on_graph(network(), seen)
+    sizes: list[int] = []
+    encode_views = MaskedAutoencoder.encode
+
+    def spied(self: MaskedAutoencoder, patches: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(patches))
+        return encode_views(self, patches, *rest)
+
+    monkeypatch.setattr(MaskedAutoencoder, "encode", spied)
+    monkeypatch.setattr(measure_module, "VALUES", 3 * 4 * 64)
+    parts = on_graph(network(), seen)
+    assert max(sizes) == 3
+    for name in ("f", "h", "pseudo", "collapsed"):
+        one, other = getattr(parts.outputs, name), getattr(whole.outputs, name)
+        np.testing.assert_allclose(one, other, rtol=0, atol=10 * FORWARD)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
+    found = on_graph(network().to(dtype), as_trained(graph(), MEAN, STD), refined=0)
+    assert found.outputs.f is not None
+    assert found.outputs.f.dtype == np.float64
+    assert found.numbers["epsilon"] == found.numbers["epsilon_nearest"]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (
+            lambda: on_graph(network(values=12), graph()),
+            r"photographs has patches of 48 values and the network takes 12",
+        ),
+        (lambda: on_graph(network(values=16), graph()), r"takes 16, side² times channels; load images of its channels"),
+        (
+            lambda: on_graph(network(), graph(channels=1)),
+            r"photographs has patches of 16 values and the network takes 48",
+        ),
+        (
+            lambda: on_graph(network((4, 4), 12), graph(patch=4)),
+            r"photographs has patches of 48 values and the network takes 12",
+        ),
+        (
+            lambda: on_graph(network((4, 4), 48), graph()),
+            r"photographs has 2x2 patches an image and the network is of 4x4; load images at the size",
+        ),
+        (
+            lambda: on_graph(network(), dataclasses.replace(graph(), targets=np.zeros((24, 5)))),
+            r"the targets are of 5 values a patch and the network gives 48",
+        ),
+        (
+            lambda: on_graph(network(), graph(), "bottleneck"),
+            r"the network has no bottleneck; expected one of cls, mean",
+        ),
+        (lambda: on_graph(network(), graph(), "pooled"), r"unknown feature 'pooled'; expected one of cls"),  # type: ignore[arg-type]
+        (
+            lambda: on_graph(torch.nn.Linear(2, 2), graph()),  # type: ignore[arg-type]
+            r"the network is a Linear; expected a MaskedModel, such as load_model\(path\).model",
+        ),
+        (lambda: on_graph(network(), graph().images), r"a CodedImages is no MaskGraph"),  # type: ignore[arg-type]
+        (lambda: as_trained(graph(), (0.5, 0.5, 0.5), (1, 0, 1)), r"std \(1, 0, 1\); expected positive numbers"),
+        (
+            lambda: as_trained(graph(), (0.5,) * 5),
+            r"mean \(0.5, .*\) for patches of 48 values; expected one number, or",
+        ),
+        (lambda: as_trained(graph(), "0.5"), r"mean is a list of dtype <U1; give one number"),  # type: ignore[arg-type]
+        (lambda: as_trained(graph(), float("nan")), r"mean nan for patches of 48 values"),
+        (lambda: as_trained(graph(), target="norm"), r"unknown target 'norm'; expected one of pixels, normalised"),  # type: ignore[arg-type]
+        (lambda: as_trained(graph().images), r"a CodedImages is no MaskGraph"),  # type: ignore[arg-type]
+        (
+            lambda: as_trained(graph(1, 1), target="normalised"),
+            r"patches of one value have no deviation to normalise by",
+        ),
+        (lambda: as_trained(coded()), r"codes has codes but no patch values to show a network; add a codebook"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(found: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        found()
+
+
+def coded() -> MaskGraph:
+    plain = make_coded_images("codes", np.array([[0, 1, 2, 3]]), np.array([0]))
+    return mask_graph(plain, mask_set(mask_distribution("uniform", plain.grid, 0.5)))
+
+
+def test_codes_without_a_plane_are_one_row_of_patches() -> None:
+    plane = images()
+    row = dataclasses.replace(plane, grid=(1, 6))
+    masks = mask_set(mask_distribution("uniform", (1, 6), 0.5))
+    model = double_model()
+    one, other = (on_graph(model, mask_graph(some, masks), refined=0) for some in (plane, row))
+    np.testing.assert_array_equal(one.outputs.f, other.outputs.f)
+
+
+def test_networks_are_told_the_way() -> None:
+    """As they are they take more than views, and give more than vectors."""
+    model = network()
+    published = Published(model, decoder=True)
+    for given, name in ((model, "MaskedAutoencoder"), (published, "Published")):
+        with pytest.raises(InputError, match=rf"the encoder is a {name}, a network of maskgraph, .*; give on_graph\("):
+            assert_holds(graph(), given, positions=True)  # type: ignore[arg-type]
+    assert published_tensors(model)
