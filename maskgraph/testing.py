@@ -113,31 +113,53 @@ def worlds(
     max_codes: int = 3,
     max_classes: int = 3,
     views: Sequence[View] = get_args(View),
+    *,
+    values: int | None = None,
+    patches: int | None = None,
+    kept: int | None = None,
+    zeros: bool = True,
 ) -> st.SearchStrategy[MaskGraph]:
     """Small mask graphs: weighted images of coded patches with values, under all masks of a drawn size.
 
     Codes, labels and weights are small integers, so that views repeat, classes tie, and a failing graph shrinks to one
-    that can be read off `graph.images` and `graph.masks`.
+    that can be read off `graph.images` and `graph.masks`. Of more than 256 masks of a size there are one to eight.
+
+    An encoder of a fixed input size takes worlds of `values`, `patches` and `kept`. One that answers zero to zeros, as
+    without biases, has no direction there, and the theorems nothing to say of it: `zeros` leaves such views out. Where
+    it answers zero to others too, as behind a last ReLU, `assert_holds` says so: that is the encoder's to mend.
 
     Args:
         max_patches: n is 2 up to this.
         max_images: N is 1 up to this.
-        max_codes: so many different patches at most; each has 1 or 2 values.
+        max_codes: so many different patches at most.
         max_classes: so many classes at most.
         views: the view identities to draw from, the simplest first.
+        values: s, the numbers that a patch is made of; None: 1 or 2 is drawn.
+        patches: n, however large; None: it is drawn.
+        kept: n1, the patches of a view, below n; None: it is drawn.
+        zeros: whether a patch may be all zeros.
 
     Raises:
-        InputError: a limit below its least value, or an unknown view identity.
+        InputError: a limit or a number below its least value, one that is no integer, more patches kept than there can
+            be, or an unknown view identity.
     """
     limits = (("max_patches", max_patches, 2), ("max_images", max_images, 1))
-    for name, value, least in (*limits, ("max_codes", max_codes, 1), ("max_classes", max_classes, 1)):
-        if value < least:
-            raise InputError(f"{name} is {value}; expected at least {least}")
+    fixed = (("values", values, 1), ("patches", patches, 2), ("kept", kept, 1))
+    for name, value, least in (*limits, ("max_codes", max_codes, 1), ("max_classes", max_classes, 1), *fixed):
+        if value is None and name in ("values", "patches", "kept"):
+            continue
+        if not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"{name} is {value!r}; expected an integer of at least {least}")
+    if kept is not None and kept >= (patches or max_patches):
+        limit = f"patches is {patches}" if patches else f"max_patches is {max_patches}"
+        raise InputError(f"kept is {kept} while {limit}; expected fewer, as one is to be hidden")
     if not views or isinstance(views, str):
         raise InputError(f"views is {views!r}; expected a list of view identities such as ('positional', 'bag')")
     for view in views:
         check_view(view)
-    return _worlds(max_patches, max_images, max_codes, max_classes, tuple(views))
+    least = 2 if kept is None else kept + 1
+    count = st.integers(least, max_patches) if patches is None else st.just(patches)
+    return _worlds(count, max_images, max_codes, max_classes, tuple(views), values, kept, zeros)
 
 
 def mask_sets(patches: int) -> st.SearchStrategy[MaskSet]:
@@ -174,33 +196,50 @@ def models(graph: MaskGraph, k: int | None = None) -> st.SearchStrategy[Outputs]
 
 @st.composite
 def _worlds(
-    draw: st.DrawFn, max_patches: int, max_images: int, max_codes: int, max_classes: int, views: tuple[View, ...]
+    draw: st.DrawFn,
+    patches: st.SearchStrategy[int],
+    max_images: int,
+    max_codes: int,
+    max_classes: int,
+    views: tuple[View, ...],
+    values: int | None,
+    kept: int | None,
+    zeros: bool,
 ) -> MaskGraph:
-    n = draw(st.integers(2, max_patches))
+    n = draw(patches)
     alphabet = draw(st.integers(1, max_codes))
     count = draw(st.integers(1, max_images))
-    codes = draw(st.lists(st.tuples(*[st.integers(0, alphabet - 1)] * n), min_size=count, max_size=count))
+    codes = draw(_integers((count, n), 0, alphabet - 1))
     labels = draw(st.lists(st.integers(0, max_classes - 1), min_size=count, max_size=count))
     weights = draw(st.none() | st.lists(st.integers(1, 4), min_size=count, max_size=count))
-    values = st.tuples(*[st.integers(-4, 4)] * draw(st.integers(1, 2)))
-    codebook = draw(st.lists(values, min_size=alphabet, max_size=alphabet))
+    s = draw(st.integers(1, 2)) if values is None else values
+    codebook = draw(_integers((alphabet, s), -4, 4))
+    if not zeros:
+        codebook[(codebook == 0).all(axis=1), 0] = 1
     images = make_coded_images(
         "drawn",
-        np.array(codes),
+        codes.astype(np.int64),
         np.array(labels),
         None if weights is None else np.array(weights, dtype=np.float64),
-        np.array(codebook, dtype=np.float64),
+        codebook,
+        grid=(1, n),
     )
-    kept = draw(st.integers(1, n - 1))
-    return mask_graph(images, _all_masks(n, kept), draw(st.sampled_from(views)))
+    shown = draw(st.integers(1, n - 1)) if kept is None else kept
+    masks = _all_masks(n, shown) if math.comb(n, shown) <= FEW else draw(_some_masks(n, shown))
+    return mask_graph(images, masks, draw(st.sampled_from(views)))
 
 
 @st.composite
 def _mask_sets(draw: st.DrawFn, patches: int) -> MaskSet:
     kept = draw(st.integers(1, patches - 1))
-    total = math.comb(patches, kept)
-    if total <= FEW and draw(st.booleans()):
+    if math.comb(patches, kept) <= FEW and draw(st.booleans()):
         return _all_masks(patches, kept)
+    return draw(_some_masks(patches, kept))
+
+
+@st.composite
+def _some_masks(draw: st.DrawFn, patches: int, kept: int) -> MaskSet:
+    total = math.comb(patches, kept)
     mask = st.lists(st.integers(0, patches - 1), min_size=kept, max_size=kept, unique=True).map(sorted).map(tuple)
     masks = draw(st.lists(mask, min_size=1, max_size=min(8, total), unique=True))
     return make_mask_set(np.array(masks), patches, total)
@@ -230,9 +269,10 @@ def _models(draw: st.DrawFn, graph: MaskGraph, k: int | None) -> Outputs:
     return Outputs(f=f, h=h, pseudo=pseudo, collapsed=constant)
 
 
-def _integers(shape: tuple[int, int]) -> st.SearchStrategy[Array]:
+def _integers(shape: tuple[int, int], low: int = -3, high: int = 3) -> st.SearchStrategy[Array]:
     fill = st.nothing() if math.prod(shape) <= FEW else None
-    return arrays(np.int64, shape, elements=st.integers(-3, 3), fill=fill).map(lambda drawn: drawn.astype(np.float64))
+    drawn = arrays(np.int64, shape, elements=st.integers(low, high), fill=fill)
+    return drawn.map(lambda array: array.astype(np.float64))
 
 
 def _spectral_embedding(graph: MaskGraph, k: int) -> Array:

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskSet
-from maskgraph.testing import mask_sets, models, worlds
+from maskgraph.testing import assert_holds, mask_sets, models, worlds
 from maskgraph.theory.lipschitz import one_sided_lipschitz
 from maskgraph.theory.outputs import Outputs
 from tests.strategies import FIXED_WORLDS, VIEWS, searched
-from tests.theory.toys import two_states
+from tests.theory.toys import Array, two_states
 
 
 @searched(80)
@@ -53,6 +54,58 @@ def test_worlds_reach_every_view_and_every_limit_and_no_further() -> None:
         assert graph.M.shape <= (2, 2)
 
     smallest()
+
+
+@searched(40)
+@given(st.data())
+def test_worlds_are_of_the_size_that_is_asked_for(data: st.DataObject) -> None:
+    """Whatever of it is fixed; the rest is drawn as ever."""
+    values = data.draw(st.none() | st.integers(1, 5))
+    patches = data.draw(st.none() | st.integers(2, 9))
+    kept = data.draw(st.none() | st.integers(1, (patches or 5) - 1))
+    graph = data.draw(worlds(values=values, patches=patches, kept=kept, zeros=False))
+    codebook, n1 = graph.images.codebook, graph.codes1.shape[1]
+    assert codebook is not None
+    assert codebook.shape[1] in ((1, 2) if values is None else (values,))
+    assert graph.images.patches in (range(2, 6) if patches is None else (patches,))
+    assert n1 in (range(1, graph.images.patches) if kept is None else (kept,))
+    assert graph.masks.exhaustive
+    assert (codebook != 0).any(axis=1).all()
+
+
+@searched(15)
+@given(worlds(values=48, patches=64, kept=16))
+def test_worlds_of_a_real_size_have_some_of_its_masks(graph: MaskGraph) -> None:
+    assert graph.codes1.shape[1:] == (16,)
+    assert 1 <= len(graph.masks.kept) <= 8
+    assert not graph.masks.exhaustive
+
+
+def test_a_module_of_a_fixed_input_size_fits() -> None:
+    """With biases; and one without, behind a ReLU, where no view is all zeros."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(4 * 12, 16), torch.nn.ReLU(), torch.nn.Linear(16, 5)
+    )
+
+    @searched(15)
+    @given(worlds(values=12, patches=9, kept=4))
+    def biased(graph: MaskGraph) -> None:
+        assert_holds(graph, module)
+
+    def bare(patches: Array) -> Array:
+        flat = patches.reshape(len(patches), -1)
+        return np.asarray(np.maximum(np.concatenate([flat, -flat], axis=1), 0))
+
+    @searched(30)
+    @given(worlds(values=3, patches=3, kept=2, zeros=False))
+    def without(graph: MaskGraph) -> None:
+        assert_holds(graph, bare)
+
+    biased()
+    without()
+    with pytest.raises(InputError, match=r"f has norm 0 at view 0 .*or add a bias"):
+        assert_holds(simplest(worlds(values=3, patches=3, kept=2), lambda graph: True), bare)
 
 
 def test_worlds_shrink_to_what_can_be_read() -> None:
@@ -116,10 +169,17 @@ def test_models_are_of_every_kind() -> None:
 
 
 MISTAKES: list[tuple[Any, str]] = [
-    (lambda: worlds(max_patches=1), "max_patches is 1; expected at least 2"),
-    (lambda: worlds(max_images=0), "max_images is 0; expected at least 1"),
-    (lambda: worlds(max_codes=0), "max_codes is 0; expected at least 1"),
-    (lambda: worlds(max_classes=0), "max_classes is 0; expected at least 1"),
+    (lambda: worlds(max_patches=1), "max_patches is 1; expected an integer of at least 2"),
+    (lambda: worlds(max_images=0), "max_images is 0; expected an integer of at least 1"),
+    (lambda: worlds(max_codes=0), "max_codes is 0; expected an integer of at least 1"),
+    (lambda: worlds(max_classes=0), "max_classes is 0; expected an integer of at least 1"),
+    (lambda: worlds(max_images=None), "max_images is None; expected an integer"),  # type: ignore[arg-type]
+    (lambda: worlds(values=0), "values is 0; expected an integer of at least 1"),
+    (lambda: worlds(patches=1), "patches is 1; expected an integer of at least 2"),
+    (lambda: worlds(kept=0), "kept is 0; expected an integer of at least 1"),
+    (lambda: worlds(values="3"), "values is '3'; expected an integer of at least 1"),  # type: ignore[arg-type]
+    (lambda: worlds(patches=4, kept=4), "kept is 4 while patches is 4; expected fewer, as one is to be hidden"),
+    (lambda: worlds(kept=5), "kept is 5 while max_patches is 5; expected fewer"),
     (lambda: worlds(views=()), r"views is \(\); expected a list of view identities"),
     (lambda: worlds(views="bag"), "views is 'bag'; expected a list"),  # type: ignore[arg-type]
     (lambda: worlds(views=("set",)), "unknown view 'set'; expected one of positional"),  # type: ignore[arg-type]
