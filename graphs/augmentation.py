@@ -95,6 +95,10 @@ def check_hop(hop: str) -> None:
 def augmentation_graph(graph: MaskGraph, hop: Hop = "target") -> AugmentationGraph:
     """The augmentation graph of a mask graph.
 
+        >>> from maskgraph.graphs.synthetic import joint_graph
+        >>> augmentation_graph(joint_graph([[3, 1], [1, 3]])).matrix().toarray().round(3).tolist()
+        [[0.625, 0.375], [0.375, 0.625]]
+
     Raises:
         InputError: no mask graph, or an unknown hop.
     """

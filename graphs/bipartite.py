@@ -193,6 +193,12 @@ def mask_graph(
 ) -> MaskGraph:
     """Build the mask graph of images under masks.
 
+        >>> from maskgraph.graphs.masks import make_mask_set
+        >>> from maskgraph.graphs.synthetic import class_mixture
+        >>> graph = mask_graph(class_mixture(2, 0.2), make_mask_set([[0], [1]], 2), view="sequence")
+        >>> graph.M.toarray().round(2).tolist()
+        [[0.34, 0.16], [0.16, 0.34]]
+
     Args:
         images: N images of n patches with weights.
         masks: S equiprobable masks of n patches.

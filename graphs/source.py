@@ -83,6 +83,10 @@ class Split:
 def load_coded(source: Source) -> CodedImages:
     """All the images of a source, coded by a codebook of their own.
 
+        >>> images = load_coded(Source("mixture:n=4,eta=0.2"))
+        >>> images.codes.shape, images.classes
+        ((32, 4), ('0', '1'))
+
     Raises:
         InputError: whatever is wrong with the name, the files or the options.
     """

@@ -60,6 +60,12 @@ def assert_holds(
 ) -> list[Check]:
     """Hold a model on a graph to the theorems, and fail where one is violated.
 
+        >>> from maskgraph.graphs.synthetic import joint_graph
+        >>> graph = joint_graph([[3, 1], [1, 3]], X2=[[1.0], [-1.0]])
+        >>> checks = assert_holds(graph, lambda patches: patches[:, 0], decoder=lambda f: f, statements=("I1", "S1"))
+        >>> [(check.statement, check.verdict) for check in checks]
+        [('I1', 'tight'), ('S1', 'holds')]
+
     Args:
         graph: the mask graph; the statements are about its target hop.
         model: an encoder, function or torch module, from the patch values of all visible views, (N1, n1, s) float64
@@ -123,6 +129,13 @@ def worlds(
 
     Codes, labels and weights are small integers, so that views repeat, classes tie, and a failing graph shrinks to one
     that can be read off `graph.images` and `graph.masks`. Of more than 256 masks of a size there are one to eight.
+
+        >>> from hypothesis import given, settings
+        >>> @given(worlds(values=3, patches=4, kept=2))
+        ... @settings(max_examples=10, deadline=None)
+        ... def test_my_encoder(graph):
+        ...     assert_holds(graph, lambda patches: 1 + patches.reshape(len(patches), 6) ** 2)
+        >>> test_my_encoder()
 
     An encoder of a fixed input size takes worlds of `values`, `patches` and `kept`. One that answers zero to zeros, as
     without biases, has no direction there, and the theorems nothing to say of it: `zeros` leaves such views out. Where

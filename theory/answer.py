@@ -104,6 +104,11 @@ def answer(
 ) -> RatioAnswer:
     """Spectrum, labels, bounds and risks of one mask graph.
 
+        >>> from maskgraph.graphs.synthetic import joint_graph
+        >>> found = answer(joint_graph([[3, 1], [1, 3]]), mask_ratio=0.5, dim=2)
+        >>> round(found["bounds"]["thm_4_2"], 12), found["components"]
+        (0.234375, 1)
+
     Args:
         graph: the mask graph at this ratio.
         mask_ratio: ρ that the graph's masks were made at, repeated in the answer.

@@ -67,6 +67,11 @@ def spectrum(
 ) -> Spectrum:
     """The k largest eigenvalues of A with multiplicity, and the sums over head and tail.
 
+        >>> from maskgraph.graphs.augmentation import augmentation_graph
+        >>> from maskgraph.graphs.synthetic import joint_graph
+        >>> spectrum(augmentation_graph(joint_graph([[3, 1], [1, 3]])), 2).values.round(12).tolist()
+        [1.0, 0.25]
+
     Where k is at most the number of components the answer needs no solve: all k are 1, and the tail is ‖A‖_F² − k.
 
     Args:
