@@ -250,7 +250,16 @@ def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
 
 
 def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
-    """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows."""
+    """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows.
+
+    Raises:
+        InputError: no model of a training, or one that does not fit the graph.
+    """
+    if not isinstance(trained, TrainedModel):
+        raise InputError(
+            f"a {type(trained).__name__} is no TrainedModel, whose training a record tells of; any other network goes "
+            "to on_graph(network, graph) of maskgraph.empirical.on_graph"
+        )
     feature = trained.config.feature
     floors = Floors(graph)
     found = on_graph(trained.model, graph, feature, floors=floors)

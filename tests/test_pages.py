@@ -20,6 +20,7 @@ import pytest
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.parts import DataPlan
 from maskgraph.empirical.recipe import FILLED_IN, JudgePlan, Recipe, recipe_from
+from tests.strategies import searched
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {"tutorial.md": {"python": 3, "text": 3, "console": 3}, "recipes.md": {"python": 2, "text": 2, "toml": 1}}
@@ -113,6 +114,13 @@ def test_a_page_prints_what_it_says(page: str, environment: dict[str, str]) -> N
                 assert_printed(expected, done.stdout, at)
     assert set(kinds) == set(PAGES[page])
     assert all(kinds.count(kind) >= least for kind, least in PAGES[page].items())
+
+
+def test_the_encoder_of_the_readme_is_held() -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    [text] = [one.text for one in blocks((ROOT / "README.md").read_text()) if "my_encoder" in one.text]
+    exec(compile(text, "README.md", "exec"), names)
+    searched(10)(names["test_my_encoder"])()
 
 
 def test_output_that_differs_is_seen() -> None:

@@ -15,6 +15,7 @@ from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_conf
 from maskgraph.empirical.objective import Target
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.published import Published, load_published, published_tensors, save_published
+from maskgraph.empirical.study import judge
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images, make_images
 from maskgraph.graphs.errors import InputError
@@ -165,6 +166,10 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
         (
             lambda: on_graph(torch.nn.Linear(2, 2), graph()),  # type: ignore[arg-type]
             r"the network is a Linear; expected a MaskedModel, such as load_model\(path\).model",
+        ),
+        (
+            lambda: judge(Published(network(), True), graph()),  # type: ignore[arg-type]
+            r"a Published is no TrainedModel, .*; any other network goes to on_graph\(network, graph\)",
         ),
         (lambda: on_graph(network(), graph().images), r"a CodedImages is no MaskGraph"),  # type: ignore[arg-type]
         (lambda: as_trained(graph(), (0.5, 0.5, 0.5), (1, 0, 1)), r"std \(1, 0, 1\); expected positive numbers"),
