@@ -2,6 +2,7 @@
 
 style          colours, names and sizes common to all figures
 curve          bound against accuracy over the mask ratio, label error beneath
+bounds         what `maskgraph bound` says, over the mask ratio
 spectrum       the eigenvalues of every graph
 world          the augmentation graph of a small world, classes coloured
 waterfall      where the slack of a bound goes, step by step

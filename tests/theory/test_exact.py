@@ -81,7 +81,7 @@ WORLDS = {
         readout_error=Q(0),
         tight=frozenset(IDENTITIES | {"S1"}),
     ),
-    # h = −h_g + 2 x2 is what the factor 2 asks for; with one target it can be had.
+    # h = −h_g + 2 x2 is what the factor 2 asks for; with one target it can be had. Two eigenvectors are all of two views.
     "one target": RationalWorld(
         [q("1/3"), q("2/3")],
         [q("2", "1")],
@@ -91,8 +91,8 @@ WORLDS = {
         pseudo=[q("1", "2")],
         collapsed=[q("2", "1"), q("2", "1")],
         values=q("1", "0"),
-        readout_error=Q(4, 9),
-        tight=frozenset(IDENTITIES | {"Thm 3.2", "Embedding"}),
+        readout_error=Q(0),
+        tight=frozenset(IDENTITIES | {"Thm 3.2"}),
     ),
     # Three views, one a bridge. Past the constant, the eigenfunction of ½ is √2 (1, 0, −1).
     "unequal masses": RationalWorld(
