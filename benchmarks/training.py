@@ -91,7 +91,7 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
     images = noise()
     state = ours(images, "mae", "fp32")
     assert isinstance(state.model, MaskedAutoencoder)
-    weights, floats = published_tensors(state.model), as_floats(images)
+    weights, floats = published_tensors(state.model, PATCH), as_floats(images)
     literal = LiteralStep(weights, floats, BATCH, KEPT)
     check_same(state, literal)
     ways: dict[str, tuple[Callable[[], object], State, str]] = {

@@ -155,7 +155,7 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
     images = noise(setting)
     single = state(images, config(setting, device, method="mae", precision="fp32"), device)
     assert isinstance(single.model, MaskedAutoencoder)
-    weights = {key: value.cpu() for key, value in published_tensors(single.model).items()}
+    weights = {key: value.cpu() for key, value in published_tensors(single.model, setting.patch).items()}
     literal = LiteralStep(weights, as_floats(images).to(device), setting.batch, setting.kept, fused=True, half=True)
     check_same(single, literal)
     work = flops(single.model.config, setting.kept)

@@ -37,8 +37,11 @@ NAMES = (
 )
 """What a parameter is called here and there, where the two differ."""
 
-PICKLES = (b"PK\x03\x04", b"\x80")
-"""How the files begin that `torch.save` writes."""
+ARCHIVE, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
+"""How the files begin that `torch.save` writes, now and long ago."""
+
+HEADER = 8
+"""Where the header of a safetensors file begins, with a brace: its length comes first, and may begin like a pickle."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,15 @@ class Published:
     decoder: bool
 
 
-def published_tensors(model: MaskedAutoencoder) -> dict[str, Tensor]:
+def published_tensors(model: MaskedAutoencoder, patch: int) -> dict[str, Tensor]:
     """The parameters and position tables of a model under their published names and in their published shapes.
 
+    Args:
+        model: a masked autoencoder.
+        patch: side of its patches in pixels, which their number of values alone does not tell.
+
     Raises:
-        InputError: a bottleneck, relative positions, LayerScale, a grid that is not square, or patches of neither one
-            nor three channels.
+        InputError: a bottleneck, relative positions, LayerScale, a grid that is not square, or patches of another side.
     """
     config = model.config
     if config.bottleneck is not None:
@@ -69,9 +75,13 @@ def published_tensors(model: MaskedAutoencoder) -> dict[str, Tensor]:
         raise InputError(f"{what} have no place in the published layout of MAE; save a model without")
     if config.grid[0] != config.grid[1]:
         raise InputError(f"a grid of {config.grid[0]}x{config.grid[1]} patches; the published layout has square ones")
-    side, channels = _side(config.patch_dim)
+    channels, rest = divmod(config.patch_dim, patch**2) if patch > 0 else (0, 1)
+    if rest or not channels:
+        raise InputError(
+            f"patches of {config.patch_dim} values of a model; no number of channels has a side of {patch}"
+        )
     tensors = {_published(name): value.detach().clone() for name, value in model.named_parameters()}
-    weight = tensors["patch_embed.proj.weight"].view(config.dim, side, side, channels)
+    weight = tensors["patch_embed.proj.weight"].view(config.dim, patch, patch, channels)
     tensors["patch_embed.proj.weight"] = weight.permute(0, 3, 1, 2).contiguous()
     for name in ("cls_token", "mask_token"):
         tensors[name] = tensors[name][None, None]
@@ -98,9 +108,11 @@ def from_published(
     config = _config(tensors, heads, decoder_heads)
     model = build_model(config, seed=0)
     assert isinstance(model, MaskedAutoencoder)
-    wanted = published_tensors(model)
+    wanted = published_tensors(model, tensors["patch_embed.proj.weight"].shape[2])
     if not decoder:
         wanted = {name: value for name, value in wanted.items() if not _of_decoder(name)}
+        # Of no use without the rest of the decoder.
+        tensors = {name: value for name, value in tensors.items() if name != "mask_token"}
     _check(tensors, wanted)
     state = model.state_dict()
     for name, value in state.items():
@@ -113,13 +125,13 @@ def from_published(
     return Published(model.eval(), decoder)
 
 
-def save_published(model: MaskedAutoencoder, path: str | Path) -> None:
-    """Write a model in the published layout, atomically.
+def save_published(model: MaskedAutoencoder, path: str | Path, patch: int) -> None:
+    """Write a model in the published layout, atomically (see `published_tensors`).
 
     Raises:
         InputError: see `published_tensors`; a place that cannot be written.
     """
-    write_atomically(Path(path), save(published_tensors(model)))
+    write_atomically(Path(path), save(published_tensors(model, patch)))
 
 
 def load_published(path: str | Path, heads: int | None = None, decoder_heads: int | None = None) -> Published:
@@ -131,8 +143,8 @@ def load_published(path: str | Path, heads: int | None = None, decoder_heads: in
     path = Path(path)
     try:
         with path.open("rb") as file:
-            first = file.read(4)
-        if first.startswith(PICKLES):
+            first = file.read(HEADER + 1)
+        if first.startswith(ARCHIVE) or (PICKLE.match(first) and first[HEADER:] != b"{"):
             raise InputError(
                 f"{path} is pickled and could run code; where you trust it, convert it once, to {_converted(path)}: "
                 f"python -c {shlex.quote(_conversion(path))}"
@@ -175,15 +187,6 @@ def _published(name: str) -> str:
 
 def _of_decoder(name: str) -> bool:
     return name.startswith("decoder_") or name == "mask_token"
-
-
-def _side(patch_dim: int) -> tuple[int, int]:
-    """Side and channels of a patch: one number of the two is a square."""
-    for channels in (1, 3):
-        side = math.isqrt(patch_dim // channels)
-        if side * side * channels == patch_dim:
-            return side, channels
-    raise InputError(f"patches of {patch_dim} values; expected side² or 3·side², as of grey or coloured images")
 
 
 def _table(grid: tuple[int, int], dim: int) -> Tensor:
@@ -229,6 +232,10 @@ def _depth(tensors: Mapping[str, Tensor], part: str) -> int:
 
 
 def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    if "fc_norm.weight" in tensors:
+        raise InputError(
+            "fc_norm.weight is of a fine-tuned classifier, whose last norm is of the mean token; expected a pre-trained one"
+        )
     if missing := sorted(set(wanted) - set(tensors)):
         raise InputError(f"{missing[0]} is missing; expected a checkpoint in the layout of facebookresearch/mae")
     if unknown := sorted(set(tensors) - set(wanted)):
@@ -237,6 +244,9 @@ def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
         if tensors[name].shape != value.shape:
             raise InputError(f"{name} has shape {tuple(tensors[name].shape)}; expected {tuple(value.shape)}")
     for name in sorted({"pos_embed", "decoder_pos_embed"} & set(wanted)):
-        allowed = POSITION * math.isqrt(wanted[name].shape[1])
+        # Some files are in half precision, their tables too; an entry is at most 1.
+        dtype = tensors[name].dtype
+        rounded = torch.finfo(dtype).eps / 2 if dtype in (torch.float16, torch.bfloat16) else 0.0
+        allowed = POSITION * math.isqrt(wanted[name].shape[1]) + rounded
         if not torch.allclose(tensors[name].float(), wanted[name], rtol=0, atol=allowed):
             raise InputError(f"{name} is not the fixed table of sines and cosines; learned positions cannot be loaded")

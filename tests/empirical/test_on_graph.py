@@ -91,7 +91,7 @@ def test_one_number_is_for_every_channel_and_none_changes_nothing() -> None:
 
 def test_a_published_checkpoint_with_and_without_its_decoder(tmp_path: Any) -> None:
     seen, path = as_trained(graph(), MEAN, STD, "normalised"), tmp_path / "mae.safetensors"
-    save_published(network(), path)
+    save_published(network(), path, 4)
     whole = on_graph(load_published(path), seen, feature="mean")
     again = on_graph(network(), seen, feature="mean")
     np.testing.assert_array_equal(whole.outputs.f, again.outputs.f)
@@ -214,4 +214,4 @@ def test_networks_are_told_the_way() -> None:
     for given, name in ((model, "MaskedAutoencoder"), (published, "Published")):
         with pytest.raises(InputError, match=rf"the encoder is a {name}, a network of maskgraph, .*; give on_graph\("):
             assert_holds(graph(), given, positions=True)  # type: ignore[arg-type]
-    assert published_tensors(model)
+    assert published_tensors(model, 4)

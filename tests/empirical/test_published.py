@@ -121,7 +121,7 @@ def test_the_published_forward_pass_is_ours(case: str, normalised: bool) -> None
     side, n = math.isqrt(values // channels), grid[0] * grid[1]
     rng = np.random.default_rng(1)
     images, noise, kept = rng.normal(size=(3, channels, grid[0] * side, grid[1] * side)), rng.random((3, n)), n // 2
-    p = {name: value.double().numpy() for name, value in published_tensors(model).items()}
+    p = {name: value.double().numpy() for name, value in published_tensors(model, side).items()}
     heads = (model.config.heads, model.config.decoder_heads)
     cut = images.reshape(3, channels, grid[0], side, grid[1], side).transpose(0, 2, 4, 3, 5, 1).reshape(3, n, values)
     order = np.argsort(noise, axis=1)
@@ -142,7 +142,7 @@ def test_the_published_forward_pass_is_ours(case: str, normalised: bool) -> None
 def test_names_and_shapes_are_the_published_ones() -> None:
     model = build_model(model_config("tiny", (8, 8), 48), 0)
     assert isinstance(model, MaskedAutoencoder)
-    found = {name: tuple(value.shape) for name, value in published_tensors(model).items()}
+    found = {name: tuple(value.shape) for name, value in published_tensors(model, 4).items()}
     block = {
         "norm1.weight": ("d",),
         "norm1.bias": ("d",),
@@ -194,7 +194,7 @@ def test_what_is_saved_is_read_again(rows: int, side: int, channels: int, depth:
     shape = model_config("micro", (rows, rows), side**2 * channels, depth=depth, decoder_depth=1, dim=32, heads=4)
     model = build_model(shape, seed)
     assert isinstance(model, MaskedAutoencoder)
-    again = from_published(published_tensors(model), heads=4, decoder_heads=2)
+    again = from_published(published_tensors(model, side), heads=4, decoder_heads=2)
     assert again.decoder
     assert_same_parameters(again.model, model)
 
@@ -202,7 +202,7 @@ def test_what_is_saved_is_read_again(rows: int, side: int, channels: int, depth:
 def test_a_file_is_read_again_and_its_features_are_the_same(tmp_path: Path) -> None:
     trained = train(pixels(), TrainConfig(mask_ratio=0.5, epochs=2, batch=6, device="cpu")).model
     assert isinstance(trained, MaskedAutoencoder)
-    save_published(trained, tmp_path / "mae.safetensors")
+    save_published(trained, tmp_path / "mae.safetensors", 4)
     again = load_published(tmp_path / "mae.safetensors").model
     assert_same_parameters(again, trained)
     found, wanted = (whole_features(model, pixels(), ["cls"])["cls"] for model in (again, trained))
@@ -213,9 +213,11 @@ def test_an_encoder_alone_is_read_and_said_to_be_one() -> None:
     model = network("grey")
     encoder = {
         name: value
-        for name, value in published_tensors(model).items()
+        for name, value in published_tensors(model, 2).items()
         if not name.startswith("decoder") and name != "mask_token"
     }
+    with_its_mask_token = {**encoder, "mask_token": torch.zeros(1, 1, 64)}
+    assert_same_parameters(from_published(with_its_mask_token).model, from_published(encoder).model)
     found = from_published(encoder)
     assert not found.decoder
     assert found.model.config == model.config
@@ -225,9 +227,44 @@ def test_an_encoder_alone_is_read_and_said_to_be_one() -> None:
         assert torch.equal(value, start[name] if of_decoder else own[name]), name
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_read(dtype: torch.dtype) -> None:
+    model = network("grey")
+    stored = {name: value.to(dtype) for name, value in published_tensors(model, 2).items()}
+    again = from_published(stored).model.state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(again[name], value if name.endswith("positions") else value.to(dtype).float()), name
+
+
+@pytest.mark.parametrize("channels", [2, 4, 9])
+def test_images_of_any_number_of_channels_keep_their_patches(channels: int) -> None:
+    model = build_model(model_config("micro", (2, 2), 4 * channels), 0)
+    assert isinstance(model, MaskedAutoencoder)
+    tensors = published_tensors(model, 2)
+    assert tensors["patch_embed.proj.weight"].shape == (64, channels, 2, 2)
+    assert_same_parameters(from_published(tensors).model, model)
+
+
+def test_a_file_whose_header_has_the_length_of_a_pickles_mark_is_read(tmp_path: Path) -> None:
+    # The length of the header comes first, a multiple of 8 and so 128 in its lowest byte for one file in 32.
+    path, tensors = tmp_path / "mae.safetensors", published_tensors(network("grey"), 2)
+    for more in range(0, 256, 8):
+        save_file(tensors, path, {"about": "x" * more})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert_same_parameters(load_published(path).model, network("grey"))
+
+
+def test_a_pickle_of_old_is_refused(tmp_path: Path) -> None:
+    torch.save({"model": published_tensors(network("grey"), 2)}, tmp_path / "old", _use_new_zipfile_serialization=False)
+    with pytest.raises(InputError, match="is pickled and could run code"):
+        load_published(tmp_path / "old")
+
+
 def changed(**changes: Tensor | None) -> dict[str, Tensor]:
     """The published tensors of a network, some of them replaced or left out; `__` stands for a dot."""
-    tensors = published_tensors(network("grey"))
+    tensors = published_tensors(network("grey"), 2)
     for name, value in changes.items():
         if value is None:
             del tensors[name.replace("__", ".")]
@@ -247,7 +284,8 @@ LEARNED = torch.linspace(0, 1, 17 * 64).view(1, 17, 64)
             r"norm.bias is missing; expected a checkpoint in the layout of facebookres",
         ),
         (changed(pos_embed=None), r"pos_embed is missing"),
-        (changed(fc_norm__bias=torch.zeros(64)), r"fc_norm.bias is no part of MAE in the layout .*; remove it"),
+        (changed(other__bias=torch.zeros(64)), r"other.bias is no part of MAE in the layout .*; remove it"),
+        (changed(fc_norm__weight=torch.ones(64), norm__bias=None), r"fc_norm.weight is of a fine-tuned classifier"),
         (changed(norm__bias=torch.zeros(65)), r"norm.bias has shape \(65,\); expected \(64,\)"),
         (
             changed(pos_embed=LEARNED),
@@ -267,7 +305,7 @@ def test_positions_that_were_computed_in_float32_are_the_table(size: str) -> Non
     """As the published code computes them: every factor of an angle in float32, columns first."""
     model = build_model(model_config(size, (14, 14), 768, depth=1, decoder_depth=1), 0)
     assert isinstance(model, MaskedAutoencoder)
-    tensors = published_tensors(model)
+    tensors = published_tensors(model, 16)
     for name in ("pos_embed", "decoder_pos_embed"):
         quarter = tensors[name].shape[2] // 4
         rate = np.float32(1) / np.float32(10_000) ** (np.arange(quarter, dtype=np.float32) / np.float32(quarter))
@@ -280,18 +318,18 @@ def test_positions_that_were_computed_in_float32_are_the_table(size: str) -> Non
 
 
 def test_heads_that_no_size_tells_must_be_given() -> None:
-    tensors = published_tensors(network("large patches"))
+    tensors = published_tensors(network("large patches"), 8)
     with pytest.raises(InputError, match=r"no named size has width 32 and 2 blocks; give heads, a number"):
         from_published(tensors)
     assert from_published(tensors, heads=2).model.config == network("large patches").config
     with pytest.raises(InputError, match=r"no named size has width 48 and 2 blocks; give decoder_heads, a number"):
-        from_published(published_tensors(network("coloured")))
+        from_published(published_tensors(network("coloured"), 4))
     with pytest.raises(InputError, match=r"encoder width 32 over 5 heads; expected a multiple"):
         from_published(tensors, heads=5)
 
 
 def test_files_that_cannot_be_trusted_or_read_are_refused(tmp_path: Path) -> None:
-    torch.save({"model": published_tensors(network())}, tmp_path / "mae.pth")
+    torch.save({"model": published_tensors(network(), 4)}, tmp_path / "mae.pth")
     with pytest.raises(InputError, match=r"mae.pth is pickled and could run code; where you trust it, convert it once"):
         load_published(tmp_path / "mae.pth")
     with pytest.raises(InputError, match=r"none.safetensors cannot be read \(No such file"):
@@ -306,7 +344,7 @@ def test_files_that_cannot_be_trusted_or_read_are_refused(tmp_path: Path) -> Non
 
 def pickled(model: MaskedAutoencoder, kind: str) -> Any:
     """A checkpoint as people have it: what `torch.save` was given."""
-    tensors = published_tensors(model)
+    tensors = published_tensors(model, 2)
     if kind == "state_dict":
         return OrderedDict(tensors)
     if kind == "published":
@@ -317,7 +355,7 @@ def pickled(model: MaskedAutoencoder, kind: str) -> Any:
     scaler = {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 3}
     args = argparse.Namespace(batch_size=64, norm_pix_loss=True, output_dir="./out", resume="", world_size=1, gpu=None)
     return {
-        "model": published_tensors(model),
+        "model": published_tensors(model, 2),
         "optimizer": optimiser.state_dict(),
         "epoch": 799,
         "scaler": scaler,
@@ -360,7 +398,7 @@ class Trap:
 
 def test_paths_may_be_strings(tmp_path: Path) -> None:
     model, path = network("grey"), str(tmp_path / "mae.safetensors")
-    save_published(model, path)
+    save_published(model, path, 2)
     assert_same_parameters(load_published(path).model, model)
     with pytest.raises(InputError, match=r"none.safetensors cannot be read"):
         load_published("none.safetensors")
@@ -376,9 +414,9 @@ def test_models_that_the_layout_has_no_place_for_are_refused() -> None:
         (model_config("micro", (2, 2), 4, relative=True), r"relative_positions have no place in the published layout"),
         (model_config("micro", (2, 2), 4, layer_scale=0.1), r"layer_scale have no place in the published layout"),
         (model_config("micro", (2, 3), 4), r"a grid of 2x3 patches; the published layout has square ones"),
-        (model_config("micro", (2, 2), 5), r"patches of 5 values; expected side² or 3·side²"),
+        (model_config("micro", (2, 2), 5), r"patches of 5 values of a model; no number of channels has a side of 2"),
     ):
         model = build_model(shape, 0)
         assert isinstance(model, MaskedAutoencoder)
         with pytest.raises(InputError, match=message):
-            published_tensors(model)
+            published_tensors(model, 2)

@@ -81,7 +81,7 @@ WORLDS = {
         readout_error=Q(0),
         tight=frozenset(IDENTITIES | {"S1"}),
     ),
-    # h = −h_g + 2 x2 is what the factor 2 asks for; with one target it can be had. Two eigenvectors are all of two views.
+    # h = −h_g + 2 x2 is what the factor 2 asks for; with one target it can be had. Two vectors are all of two views.
     "one target": RationalWorld(
         [q("1/3"), q("2/3")],
         [q("2", "1")],
