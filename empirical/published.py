@@ -234,7 +234,7 @@ def _depth(tensors: Mapping[str, Tensor], part: str) -> int:
 def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     if "fc_norm.weight" in tensors:
         raise InputError(
-            "fc_norm.weight is of a fine-tuned classifier, whose last norm is of the mean token; expected a pre-trained one"
+            "fc_norm.weight is of a fine-tuned classifier, which norms the mean token; expected a pre-trained network"
         )
     if missing := sorted(set(wanted) - set(tensors)):
         raise InputError(f"{missing[0]} is missing; expected a checkpoint in the layout of facebookresearch/mae")
