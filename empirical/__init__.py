@@ -18,6 +18,7 @@ parts         train, validation and test, never mixed
 augment       crops and flips
 randaugment   RandAugment
 regularise    what long fine-tuning does against overfitting
+fingerprint   by which a run and a checkpoint know their data
 
 Training:
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View, arrange, known_positions
@@ -52,10 +52,6 @@ class TrainingSet(Protocol):
         """How many images there are."""
         ...
 
-    def digest(self) -> str:
-        """A fingerprint of all that a model sees of them."""
-        ...
-
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """What chance has to say about the augmentation of `size` images, a row each."""
         ...
@@ -76,6 +72,26 @@ class TrainingSet(Protocol):
         ...
 
 
+def patch_values(images: CodedImages) -> NDArray[np.float64]:
+    """(V, s) the values of each code.
+
+    Raises:
+        InputError: images without patch values.
+    """
+    if images.codebook is None:
+        raise InputError(f"{images.name} has codes but no patch values to train on; add a codebook (V, s) to the .npz")
+    return images.codebook
+
+
+def coded_digest(images: CodedImages) -> str:
+    """A fingerprint of all that a model sees of coded images: codes, weights, codebook and grid.
+
+    Raises:
+        InputError: images without patch values.
+    """
+    return fingerprint(images.codes, images.weights, patch_values(images), np.array(images.grid))
+
+
 class CodedSet:
     """Coded images, made of the patch values that their graph sees."""
 
@@ -85,26 +101,16 @@ class CodedSet:
         Raises:
             InputError: images without patch values.
         """
-        if images.codebook is None:
-            raise InputError(
-                f"{images.name} has codes but no patch values to train on; add a codebook (V, s) to the .npz"
-            )
+        codebook = patch_values(images)
         self.images, self.view, self.device = images, view, device
-        self.grid, self.patch_dim = images.grid, int(images.codebook.shape[1])
-        self._codebook = torch.as_tensor(images.codebook, dtype=torch.float32, device=device)
+        self.grid, self.patch_dim = images.grid, int(codebook.shape[1])
+        self._codebook = torch.as_tensor(codebook, dtype=torch.float32, device=device)
         weights = images.weights * len(images.weights)
         self._weights = torch.as_tensor(weights, dtype=torch.float32, device=device)
 
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.images.codes)
-
-    def digest(self) -> str:
-        """A fingerprint of codes, weights, codebook and grid."""
-        images, digest = self.images, hashlib.sha256()
-        for array in (images.codes, images.weights, images.codebook, np.array(images.grid)):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
 
     def draw(self, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
         """Nothing: vertices are not augmented."""

@@ -190,9 +190,8 @@ def fine_tune(
 
 def check_tunable(train: Pixels | Stream, how: FineTune) -> None:
     """Raise InputError for images that cannot be augmented so."""
-    channels = train.channels if isinstance(train, Stream) else train.pixels.shape[3]
-    if how.regularise.randaugment and channels not in (1, 3):
-        raise InputError(f"randaugment on images of {channels} channels; expected 1 or 3, or randaugment 0")
+    if how.regularise.randaugment and train.channels not in (1, 3):
+        raise InputError(f"randaugment on images of {train.channels} channels; expected 1 or 3, or randaugment 0")
 
 
 def tuned_share(path: Path) -> float:
@@ -248,7 +247,7 @@ class _Tuning:
         how = dataclasses.asdict(self._how)
         del how["accumulate"]
         how["precision"] = resolve_precision(self._how.precision, self._device)
-        return {"fine_tune": how, "classes": self._classes, "data": self._data.digest(), "from": start}
+        return {"fine_tune": how, "classes": self._classes, "data": self._data.images.digest(), "from": start}
 
     def advance(self) -> None:
         """One step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
+from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.randaugment import Fill
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import check_patch
@@ -51,6 +51,31 @@ class Pixels:
             )
         check_patch(self.patch, height, width)
 
+    @property
+    def channels(self) -> int:
+        """C."""
+        return int(self.pixels.shape[3])
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the patches."""
+        _, height, width, _ = self.pixels.shape
+        return height // self.patch, width // self.patch
+
+    @property
+    def patch_dim(self) -> int:
+        """Values of a patch: side²·channels."""
+        return self.patch**2 * self.channels
+
+    def digest(self) -> str:
+        """A fingerprint of all that a network sees of them: pixels, normalisation, patch and augmentation."""
+        how = repr((self.full, self.patch, self.augmentation)).encode()
+        return fingerprint(how, self.pixels, self.mean, self.std)
+
+    def data_digest(self) -> str:
+        """A fingerprint of what they are, images and labels, whatever is done to them."""
+        return fingerprint(repr((self.full, self.pixels.shape)).encode(), self.pixels, self.labels)
+
 
 def channel_statistics(pixels: NDArray[np.uint8], full: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(C,) mean and standard deviation of the channels of (N, H, W, C) bytes over `full`; 1 where a channel is flat."""
@@ -70,9 +95,7 @@ class PixelSet:
 
     def __init__(self, images: Pixels, device: torch.device) -> None:
         self.images, self.device = images, device
-        _, height, width, channels = images.pixels.shape
-        self.grid = (height // images.patch, width // images.patch)
-        self.patch_dim = images.patch**2 * channels
+        self.grid, self.patch_dim = images.grid, images.patch_dim
         self._pixels = torch.as_tensor(images.pixels, device=device).permute(0, 3, 1, 2).contiguous()
         factor, shift = self._scale = normaliser(images.mean, images.std, images.full, device)
         self._ends = (shift, images.full * factor + shift)
@@ -80,14 +103,6 @@ class PixelSet:
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.images.pixels)
-
-    def digest(self) -> str:
-        """A fingerprint of pixels, normalisation, patch and augmentation."""
-        images = self.images
-        digest = hashlib.sha256(repr((images.full, images.patch, images.augmentation)).encode())
-        for array in (images.pixels, images.mean, images.std):
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
 
     def draw(self, rng: np.random.Generator, size: int) -> Draws:
         """What chance has to say about the augmentation of `size` images."""

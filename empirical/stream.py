@@ -14,6 +14,7 @@ from torch import Tensor
 
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
+from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.pixels import Pixels, PixelSet, filling, masked, normaliser, patchified
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
@@ -89,6 +90,25 @@ class Stream:
             raise InputError(
                 f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
             )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the patches."""
+        return (self.size // self.patch,) * 2
+
+    @property
+    def patch_dim(self) -> int:
+        """Values of a patch: side²·channels."""
+        return self.patch**2 * self.channels
+
+    def digest(self) -> str:
+        """A fingerprint of what is read and of how it is normalised, cut and augmented."""
+        how = (self.size, self.patch, self.mean, self.std, self.augmentation, self.reader.digest())
+        return fingerprint(repr(how).encode())
+
+    def data_digest(self) -> str:
+        """A fingerprint of what they are, as far as the reader tells it, and of their labels."""
+        return fingerprint(self.reader.digest().encode(), self.labels)
 
 
 @dataclass(frozen=True)
@@ -257,8 +277,7 @@ class StreamSet:
 
     def __init__(self, images: Stream, device: torch.device) -> None:
         self.images, self.device = images, device
-        side = images.size // images.patch
-        self.grid, self.patch_dim = (side, side), images.patch**2 * images.channels
+        self.grid, self.patch_dim = images.grid, images.patch_dim
         self._scale = normaliser(images.mean, images.std, 255, device)
         self._pool = ThreadPoolExecutor(images.workers)
         self._coming: list[tuple[Rows, Reading]] = []
@@ -267,12 +286,6 @@ class StreamSet:
     def __len__(self) -> int:
         """How many images there are."""
         return len(self.images.labels)
-
-    def digest(self) -> str:
-        """A fingerprint of what is read and of how it is normalised, cut and augmented."""
-        images = self.images
-        how = (images.size, images.patch, images.mean, images.std, images.augmentation, images.reader.digest())
-        return hashlib.sha256(repr(how).encode()).hexdigest()
 
     def draw(self, rng: np.random.Generator, size: int) -> Draws:
         """What chance has to say about the augmentation of `size` images."""

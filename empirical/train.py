@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
+from maskgraph.empirical.checkpoint import check_same, read_checkpoint, read_meta, write_checkpoint
 from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
-from maskgraph.empirical.data import CodedSet, TrainingSet
+from maskgraph.empirical.data import CodedSet, TrainingSet, coded_digest, patch_values
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
@@ -91,9 +91,9 @@ def train(
     if group.count > config.batch:
         raise InputError(f"{group.count} processes for batches of {config.batch} images; expected at most as many")
     device = resolve_device(config.device)
+    meta, count = identity(images, config), len(images.labels)
+    check_footprint(architecture(images, config), config, count, device, group.count)
     data = training_set(images, config, device)
-    meta = identity(data, config)
-    check_footprint(config.model(data.grid, data.patch_dim), config, len(data), device, group.count)
     state = State(data, config, device, group)
     if path is not None:
         _restore(state, path, meta)
@@ -133,19 +133,26 @@ def training_set(images: Images, config: TrainConfig, device: torch.device) -> T
     """
     if isinstance(images, CodedImages):
         return CodedSet(images, config.view, device)
+    _check_view(images, config)
+    return image_set(images, device)
+
+
+def _check_view(images: Pixels | Stream, config: TrainConfig) -> None:
     if config.view != "positional":
         raise InputError(f"view {config.view} of {images.name}'s pixels; expected positional: others are of codes")
-    return image_set(images, device)
 
 
 def architecture(images: Images, config: TrainConfig) -> ModelConfig:
     """That of the model that a configuration trains.
 
     Raises:
-        InputError: images that cannot be cut into patches for it.
+        InputError: images that cannot be cut into patches for it, codes without values, or pixels under a view
+            without positions.
     """
-    data = training_set(images, config, torch.device("cpu"))
-    return config.model(data.grid, data.patch_dim)
+    if isinstance(images, CodedImages):
+        return config.model(images.grid, patch_values(images).shape[1])
+    _check_view(images, config)
+    return config.model(images.grid, images.patch_dim)
 
 
 def check_fits(images: Images, config: TrainConfig, device: torch.device, processes: int, beside: int) -> None:
@@ -161,16 +168,15 @@ def check_fits(images: Images, config: TrainConfig, device: torch.device, proces
     Raises:
         InputError: images that cannot be cut into patches for this model, or a batch beyond memory.
     """
-    data = training_set(images, config, torch.device("cpu"))
-    check_footprint(config.model(data.grid, data.patch_dim), config, len(data), device, processes, beside=beside)
+    shape, count = architecture(images, config), len(images.labels)
+    check_footprint(shape, config, count, device, processes, beside=beside)
 
 
 def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
-        data = training_set(images, config, torch.device("cpu"))
-        meta = identity(data, config)
-        check_same(path, completed(read_checkpoint(path)[1], meta), shared_identity(meta))
+        meta = identity(images, config)
+        check_same(path, completed(read_meta(path), meta), shared_identity(meta))
 
 
 def load_model(path: str | Path) -> TrainedModel:
@@ -218,12 +224,17 @@ def check_finite(losses: Tensor, config: TrainConfig) -> None:
         )
 
 
-def identity(data: TrainingSet, config: TrainConfig) -> dict[str, Any]:
-    """What a checkpoint belongs to."""
-    shape = dataclasses.asdict(config.model(data.grid, data.patch_dim))
+def identity(images: Images, config: TrainConfig) -> dict[str, Any]:
+    """What a checkpoint belongs to.
+
+    Raises:
+        InputError: see `architecture`.
+    """
+    shape = dataclasses.asdict(architecture(images, config))
+    data = coded_digest(images) if isinstance(images, CodedImages) else images.digest()
     # What auto stands for depends on the device, and a training may go on on another.
     precision = resolve_precision(config.precision, resolve_device(config.device))
-    return {"model": shape, "train": dataclasses.asdict(config), "precision": precision, "data": data.digest()}
+    return {"model": shape, "train": dataclasses.asdict(config), "precision": precision, "data": data}
 
 
 def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:

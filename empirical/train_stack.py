@@ -15,6 +15,7 @@ from maskgraph.empirical.stack import Stack, check_stack
 from maskgraph.empirical.train import (
     Images,
     TrainingDivergedError,
+    architecture,
     check_finite,
     completed,
     identity,
@@ -55,10 +56,10 @@ def train_stack(
         check_config(config)
     check_stack(configs)
     device = resolve_device(configs[0].device)
-    data = training_set(images, configs[0], device)
-    check_footprint(configs[0].model(data.grid, data.patch_dim), configs[0], len(data), device, models=len(configs))
-    stack = Stack(data, configs, device)
-    metas = [identity(data, config) for config in configs]
+    shape, count = architecture(images, configs[0]), len(images.labels)
+    check_footprint(shape, configs[0], count, device, models=len(configs))
+    stack = Stack(training_set(images, configs[0], device), configs, device)
+    metas = [identity(images, config) for config in configs]
     whole = [shared_identity(meta) for meta in metas]
     if checkpoint.exists():
         tensors, found = read_checkpoint(checkpoint)

@@ -168,7 +168,7 @@ def test_a_checkpoint_from_before_a_choice_was_there_goes_on(tmp_path: Path) -> 
     data, paths = images(), [tmp_path / f"{index}.safetensors" for index in range(len(MIXED))]
     stack = Stack(training_set(data, MIXED[0], CPU), MIXED, CPU)
     stack.advance()
-    whole = [shared_identity(identity(stack.states[0].data, config)) for config in MIXED]
+    whole = [shared_identity(identity(images(), config)) for config in MIXED]
     for one in whole:
         del one["precision"], one["train"]["beta2"], one["model"]["relative"]
     write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
@@ -181,7 +181,7 @@ def test_another_stack_does_not_go_on_with_its_checkpoint(tmp_path: Path) -> Non
     data = training_set(images(), MIXED[0], CPU)
     stack = Stack(data, MIXED, CPU)
     stack.advance()
-    whole = [shared_identity(identity(data, config)) for config in MIXED]
+    whole = [shared_identity(identity(images(), config)) for config in MIXED]
     write_checkpoint(tmp_path / "stack.safetensors", stack.tensors(), {"stack": whole, "step": 1, "seconds": 0.0})
     with pytest.raises(InputError, match=r"stack.safetensors is a checkpoint of 4 models and not of 3"):
         together(images(), MIXED[:3], tmp_path)
