@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,7 @@ Key = tuple[str, str]
 def claim(
     path: Path,
     plan: Table,
+    digests: Mapping[str, str],
     canonical: Callable[[Table], Table],
     resume: bool,
     device: torch.device,
@@ -56,6 +57,8 @@ def claim(
     Args:
         path: study.json or recipe.json of a directory.
         plan: its table of tables.
+        digests: a fingerprint of each part of the data, by its name. The file of a run from before there were any gets
+            them now.
         canonical: a stored table in the form of `plan`: what was written before a key was there has its default.
         resume: whether the directory may hold a part of this very plan already.
         device: where models are trained.
@@ -66,8 +69,8 @@ def claim(
             nothing that is done hangs on it.
 
     Raises:
-        InputError: a directory of another plan, one that exists while `resume` is false, or one that another command
-            is at work in; whatever `check` raises; in all processes what one of them does.
+        InputError: a directory of another plan or of other data, one that exists while `resume` is false, or one that
+            another command is at work in; whatever `check` raises; in all processes what one of them does.
     """
     directory, precision = path.parent, resolve_precision(plan["train"]["precision"], device)
     first = group is None or group.rank == 0
@@ -79,7 +82,7 @@ def claim(
             if first and directory.is_dir():
                 stack.enter_context(held(directory))
                 has = True
-            stored = _stored(path, plan, canonical, resume, precision, grows)
+            stored = _stored(path, plan, digests, canonical, resume, precision, grows)
             check()
 
         def begin() -> None:
@@ -88,7 +91,7 @@ def claim(
                 if path.exists():
                     raise InputError(f"another command has just begun in {directory}; choose another --out")
             if first:
-                _write(path, plan, stored, device, precision, grows)
+                _write(path, plan, digests, stored, device, precision, grows)
 
         # Nothing is made before all have looked.
         _together(look, group)
@@ -125,6 +128,7 @@ def _refusal(said: str, group: Group) -> InputError | None:
 def _stored(
     path: Path,
     plan: Table,
+    digests: Mapping[str, str],
     canonical: Callable[[Table], Table],
     resume: bool,
     precision: str,
@@ -144,6 +148,13 @@ def _stored(
         raise InputError(
             f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
         )
+    # Runs from before there were digests have none to be held to.
+    begun_with = stored.get("digests", digests)
+    if others := [part for part, digest in digests.items() if begun_with.get(part) != digest]:
+        raise InputError(
+            f"{directory} was begun with other data (images or labels of its {' and its '.join(others)} part are "
+            "others); bring back what it was begun with, or choose another --out"
+        )
     # Runs from before it was written say it in their plan, unless that says auto.
     said = stored["plan"]["train"]["precision"]
     begun = stored["machine"].setdefault("precision", precision if said == "auto" else said)
@@ -153,15 +164,21 @@ def _stored(
 
 
 def _write(
-    path: Path, plan: Table, stored: Table | None, device: torch.device, precision: str, grows: Collection[Key]
+    path: Path,
+    plan: Table,
+    digests: Mapping[str, str],
+    stored: Table | None,
+    device: torch.device,
+    precision: str,
+    grows: Collection[Key],
 ) -> None:
     """The file anew, or what of a stored plan has grown."""
     if stored is not None:
         grown = {name: dict(table) for name, table in stored["plan"].items()}
         for name, key in grows:
             grown[name][key] = plan[name][key]
-        if grown != stored["plan"]:
-            write_json(path, {**stored, "plan": grown})
+        if grown != stored["plan"] or "digests" not in stored:
+            write_json(path, {**stored, "plan": grown, "digests": dict(digests)})
         return
     machine = {
         "python": platform.python_version(),
@@ -170,7 +187,7 @@ def _write(
         "precision": precision,
         "versions": {name: version(name) for name in PACKAGES},
     }
-    write_json(path, {"plan": plan, "machine": machine})
+    write_json(path, {"plan": plan, "digests": dict(digests), "machine": machine})
 
 
 @contextmanager

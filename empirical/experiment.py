@@ -92,6 +92,8 @@ def run_recipe(
         KeyboardInterrupt: passed on once networks in training have saved their checkpoints.
     """
     device = resolve_device(recipe.train.device)
+    # What this process has read before may be other data by now.
+    _parts.cache_clear()
     parts = _parts(recipe.data, data_dir)
 
     def check() -> None:
@@ -114,7 +116,8 @@ def run_recipe(
             check_readable(parts.validation)
             check_readable(parts.test)
 
-    with claim(directory / "recipe.json", recipe_table(recipe), _canonical, resume, device, check, group, GROWS):
+    plan, digests = recipe_table(recipe), parts.digests()
+    with claim(directory / "recipe.json", plan, digests, _canonical, resume, device, check, group, GROWS):
         # From here on nobody else does any of it.
         jobs = _undone(recipe, directory)
         for config in recipe.runs():

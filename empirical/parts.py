@@ -76,6 +76,10 @@ class Parts:
     validation: Pixels | Stream
     test: Pixels | Stream
 
+    def digests(self) -> dict[str, str]:
+        """A fingerprint of the images and labels of each part; of a folder's, their names stand for the images."""
+        return {part.name: getattr(self, part.name).data_digest() for part in dataclasses.fields(self)}
+
 
 def check_data(data: DataPlan) -> None:
     """Raise InputError naming the first value that no dataset can be parted by."""

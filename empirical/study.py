@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import Method, TrainConfig, resolve_device
+from maskgraph.empirical.data import coded_digest
+from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
@@ -74,6 +76,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
             cannot be loaded, has no patch values or is of one class.
         KeyboardInterrupt: passed on once running models have saved their checkpoints.
     """
+    # What this process has read before may be other data by now.
+    _cached_split.cache_clear()
     split = _split(plan)
     if split.train.codebook is None:
         raise InputError(f"{plan.source.name} has codes but no patch values to train on; add a codebook to the .npz")
@@ -89,18 +93,28 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
 
     # Of a stack every model's bits hang on the others.
     grows = GROWS if plan.stack == 1 else ()
-    with claim(directory / "study.json", plan_table(plan), _canonical, resume, device, check, grows=grows):
+    table, digests = plan_table(plan), _digests(split)
+    with claim(directory / "study.json", table, digests, _canonical, resume, device, check, grows=grows):
         jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
         rounds = _rounds(plan, directory, jobs)
         if device.type == "cuda":
             workers = 1
         spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
-        do = partial(_do, plan_table(plan), directory)
+        do = partial(_do, table, directory)
         for together in rounds:
             for job in in_processes(do, together, min(workers, max(len(together), 1))):
                 assert job is not None
                 spent, done = spent + _cost(plan, job), done + 1
                 report(done, len(jobs), job[1], spent / total)
+
+
+def _digests(split: Split) -> dict[str, str]:
+    """A fingerprint of the images and labels of each part."""
+    parts = {"train": (split.train, split.train_pixels), "test": (split.test, split.test_pixels)}
+    return {
+        name: fingerprint(coded_digest(images).encode(), images.labels, b"" if pixels is None else pixels)
+        for name, (images, pixels) in parts.items()
+    }
 
 
 def _check_architectures(plan: Plan, stored: Path) -> None:

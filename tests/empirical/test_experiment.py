@@ -21,6 +21,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
 from maskgraph.empirical.summary import read_predictions
 from maskgraph.empirical.train import load_model
+from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
 
 CPU = torch.device("cpu")
@@ -174,6 +175,53 @@ def test_a_run_from_before_precisions_were_resolved_goes_on_in_its_own(finished:
         run(recipe_from(more), old, resume=True)
 
 
+def two_classes(path: Path, changed: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A recipe on a .npz of 60 images, those of some of its three parts turned around."""
+    pixels, labels = np.random.default_rng(0).integers(1, 16, size=(60, 8, 8, 1)), np.arange(60) % 2
+    pixels[0, 0, 0] = 16
+    rest, test = split_rows(labels, 0.3, 0)
+    train, validation = split_rows(labels[rest], 0.2, 1)
+    rows = {"train": rest[train], "validation": rest[validation], "test": test}
+    for part in changed:
+        pixels[rows[part]] = pixels[rows[part], ::-1]
+    np.savez(path, pixels=pixels.astype(np.uint8), labels=labels)
+    judged = {"probes": ["knn"], "layers": False, "every": 1, "views": 2}
+    data = {"dataset": str(path), "patch": 4, "validation": 0.2, "held_out": 0.3}
+    return {"data": data, "train": {"methods": ["mae"], "seeds": 1, "epochs": 1, "batch": 16}, "judge": judged}
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    """Not where it was killed before the first network, either: what is there may be of the data before."""
+    table = two_classes(tmp_path / "toy.npz")
+    run(recipe_from(table), tmp_path / "run")
+    more = {**table, "train": {**table["train"], "seeds": 2}}
+    written = (tmp_path / "run" / "recipe.json").read_bytes()
+    for changed, named in (
+        (("test",), "its test part"),
+        (("validation",), "its validation part"),
+        (("train", "test"), "its train and its test part"),
+    ):
+        two_classes(tmp_path / "toy.npz", changed)
+        shutil.rmtree(tmp_path / "run" / "models", ignore_errors=True)
+        with pytest.raises(InputError, match=rf"was begun with other data \(images or labels of {named} are others\)"):
+            run(recipe_from(more), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "recipe.json").read_bytes() == written
+    two_classes(tmp_path / "toy.npz")
+    assert set(run(recipe_from(more), tmp_path / "run", resume=True)) == {
+        *("mae-s0", "mae-s1", "random-mae-s1", "gaussian-s1"),
+    }
+
+
+def test_a_run_from_before_there_were_digests_goes_on_and_has_them_from_then_on(tmp_path: Path) -> None:
+    table = two_classes(tmp_path / "toy.npz")
+    run(recipe_from(table), tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    old = {name: part for name, part in written.items() if name != "digests"}
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(old))
+    assert run(recipe_from(table), tmp_path / "run", resume=True) == []
+    assert json.loads((tmp_path / "run" / "recipe.json").read_text()) == written
+
+
 def test_a_finished_run_needs_no_memory(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(footprint, "available_bytes", lambda: 1)
     assert run(recipe_from(TABLE), finished, resume=True) == []
@@ -273,7 +321,7 @@ def test_a_directory_holds_a_study_or_a_recipe(finished: Path, tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
     with (
         pytest.raises(InputError, match=r"holds a recipe, not a study; choose another --out"),
-        claim(finished / "study.json", {"train": {"precision": "auto"}}, dict, True, CPU, lambda: None),
+        claim(finished / "study.json", {"train": {"precision": "auto"}}, {}, dict, True, CPU, lambda: None),
     ):
         pass
 
@@ -282,19 +330,19 @@ def test_a_directory_is_one_command_s_at_a_time(finished: Path, tmp_path: Path) 
     """In all processes of a group, of which only the first can know; the end of the other command lets go of it."""
     path, plan = tmp_path / "run" / "study.json", {"train": {"precision": "auto"}}
     busy = r"another command is at work in .*run; wait for its end, or choose another directory"
-    with claim(path, plan, dict, False, CPU, lambda: None):
+    with claim(path, plan, {}, dict, False, CPU, lambda: None):
         written = path.read_bytes()
-        with pytest.raises(InputError, match=busy), claim(path, plan, dict, True, CPU, lambda: None):
+        with pytest.raises(InputError, match=busy), claim(path, plan, {}, dict, True, CPU, lambda: None):
             pass
         with (
             pytest.raises(InputError, match=r"^no: 64 images — too many$"),
-            claim(path, plan, dict, True, CPU, lambda: None, Second()),
+            claim(path, plan, {}, dict, True, CPU, lambda: None, Second()),
         ):
             pass
-    with claim(path, plan, dict, True, CPU, lambda: None):
+    with claim(path, plan, {}, dict, True, CPU, lambda: None):
         assert path.read_bytes() == written
     with (
-        claim(finished / "recipe.json", recipe_table(recipe_from(TABLE)), dict, True, CPU, lambda: None),
+        claim(finished / "recipe.json", recipe_table(recipe_from(TABLE)), {}, dict, True, CPU, lambda: None),
         pytest.raises(InputError, match=r"another command is at work in"),
     ):
         run(recipe_from(TABLE), finished, resume=True)
@@ -352,6 +400,12 @@ def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
     assert found["scores"]["mean.ridge"]["accuracy"] == 1
     with pytest.raises(InputError, match=r"the recipe is of a folder of images; say where it is with --data-dir"):
         run(recipe_from(table), tmp_path / "other")
+    added = tmp_path / "images" / "val" / "red" / "new.png"
+    shutil.copy(tmp_path / "images" / "train" / "red" / "0.png", added)
+    with pytest.raises(InputError, match=r"was begun with other data \(images or labels of its test part are others"):
+        run(recipe_from(table), tmp_path / "run", resume=True, data_dir=tmp_path / "images")
+    added.unlink()
+    assert run(recipe_from(table), tmp_path / "run", resume=True, data_dir=tmp_path / "images") == []
     # What only judging would read is looked at before anything is trained.
     damaged = tmp_path / "images" / "val" / "red" / "3.png"
     damaged.write_bytes(damaged.read_bytes()[:-40])

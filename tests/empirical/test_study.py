@@ -25,6 +25,7 @@ from maskgraph.empirical.probes import Labelled, full_features, pixel_features, 
 from maskgraph.empirical.records import read_study, to_json
 from maskgraph.empirical.study import judge, run_study, study_graph
 from maskgraph.empirical.train import load_model, train, untrained
+from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.theory.answer import answer
@@ -368,6 +369,27 @@ def test_codes_without_values_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bare\.npz has codes but no patch values to train on; add a codebook"):
         run_study(bare, tmp_path / "run", False, 1, Told())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_study_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    """Killed before its first model it has no checkpoint that would tell, and bounds of the data before."""
+    path, rng = tmp_path / "toy.npz", np.random.default_rng(0)
+    pixels, labels = rng.random((24, 4, 4)), np.arange(24) % 2
+    kept, held = split_rows(labels, 0.25, 0)
+    table = {**TABLE, "data": {"dataset": str(path), "patch": 2, "codes": 3, "held_out": 0.25}}
+    np.savez(path, pixels=pixels, labels=labels)
+    run_study(plan_from(table), tmp_path / "run", False, 1, Told())
+    shutil.rmtree(tmp_path / "run" / "models")
+    for rows, named in ((kept, "train"), (held, "test")):
+        other = pixels.copy()
+        other[rows] = other[rows, ::-1]
+        np.savez(path, pixels=other, labels=labels)
+        with pytest.raises(InputError, match=rf"was begun with other data \(images or labels of its {named} "):
+            run_study(plan_from(table), tmp_path / "run", True, 1, Told())
+    np.savez(path, pixels=pixels, labels=labels)
+    told = Told()
+    run_study(plan_from(table), tmp_path / "run", True, 1, told)
+    assert told.labels == MODELS
 
 
 def numbered(path: Path, scale: float = 1.0, where: Any = ()) -> Source:
