@@ -183,6 +183,10 @@ def check_config(config: TrainConfig) -> None:
         raise InputError(f"lr_drop {config.lr_drop:g}; expected 0, or a share of the steps from warmup up, below 1")
     if not 0 <= config.drop_path < 1:
         raise InputError(f"drop_path {config.drop_path:g}; expected a probability in [0, 1), such as 0.1")
+    if config.uniform and config.lam == "auto" and config.batch < 2:
+        raise InputError(
+            "lam auto in batches of one image, which have no pairs to measure L on; raise batch or set lam"
+        )
     if not config.diagonal and config.batch + config.queue < 2:
         raise InputError("batches of one image have no pairs without the diagonal; raise batch or queue")
 

@@ -203,7 +203,9 @@ class State:
             batch = self.data.batch(rows[first], kept, dropped, draws[first])
             with torch.no_grad():
                 h, z = self.alone(batch)
-            self.lipschitz = largest_ratio(z, h.flatten(1), batch.visible.flatten(1))
+            found = largest_ratio(z, h.flatten(1), batch.visible.flatten(1))
+            # 0: no two views of the batch tell anything, as in one of a single image; what was known stays.
+            self.lipschitz = torch.where(found > 0, found, self.lipschitz)
         d = dropped.shape[1] * self.data.patch_dim
         usable = (self.lipschitz > 0) & torch.isfinite(self.lipschitz)
         return torch.where(usable, 1 / (4 * d * self.lipschitz), 0.0)

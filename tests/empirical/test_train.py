@@ -246,6 +246,16 @@ def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pyte
         np.testing.assert_allclose(found[25 * index : 25 * (index + 1)], 1 / (4 * least * 9), rtol=LEAST)
 
 
+def test_lam_auto_keeps_its_l_where_a_batch_has_no_pair_to_measure_it_on() -> None:
+    """101 images in batches of 4: every 26th step has one image, step 25 among them."""
+    lam = train(images(101), with_(SHORT, lam="auto", epochs=3)).losses[:, 2]
+    assert lam[0] > 0
+    np.testing.assert_array_equal(lam[:50], lam[0])
+    assert lam[50] not in (0, lam[0])
+    with pytest.raises(InputError, match=r"lam auto in batches of one image, which have no pairs to measure L on; "):
+        train(images(), with_(SHORT, lam="auto", batch=1))
+
+
 def test_u_mae_spreads_the_features_that_mae_leaves_alike() -> None:
     data = images()
     mae, u_mae = (train(data, with_(SHORT, method=m, lam=1.0, epochs=40)).losses for m in ("mae", "u-mae"))
