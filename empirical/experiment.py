@@ -38,7 +38,15 @@ from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.stream import check_readable, take
 from maskgraph.empirical.summary import LABELS
-from maskgraph.empirical.train import TrainedModel, architecture, check_checkpoint, check_fits, train, untrained
+from maskgraph.empirical.train import (
+    TrainedModel,
+    TrainingDivergedError,
+    architecture,
+    check_checkpoint,
+    check_fits,
+    train,
+    untrained,
+)
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
 from maskgraph.theory.ranks import local_processes
@@ -270,7 +278,10 @@ def _network(
     trained.model.zero_grad(set_to_none=True)
     masks, how = _masks(recipe, trained), fine_tuning(recipe.judge, config)
     tuned = _tuned(directory, name)
-    judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, tuned, group, tell)
+    try:
+        judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, tuned, group, tell)
+    except TrainingDivergedError as error:
+        raise TrainingDivergedError(f"{name}: {error}") from error
     return judged and _told(
         judged,
         recipe,

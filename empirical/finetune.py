@@ -32,6 +32,7 @@ from maskgraph.empirical.regularise import Chance, Regularise
 from maskgraph.empirical.shares import Part, own_parts, synchronised
 from maskgraph.empirical.state import optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
+from maskgraph.empirical.train import TrainingDivergedError, all_finite
 from maskgraph.graphs.errors import InputError
 
 APART = 200
@@ -159,6 +160,7 @@ def fine_tune(
     Raises:
         InputError: labels beyond the classes; images that cannot be augmented so; a checkpoint of something else, or
             one that cannot be read or written.
+        TrainingDivergedError: the loss or a parameter became NaN or infinite; the checkpoint before stays.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
@@ -173,13 +175,17 @@ def fine_tune(
         found["fine_tune"] = {**before, **found.get("fine_tune", {})}
         check_same(path, found, meta)
         tuning.load(tensors, int(found["step"]))
+        tuning.check()
     # Nobody writes before all have read.
     group.wait()
     every = max(tuning.batches, APART)
     while tuning.step < tuning.steps:
         with room(how.batch, how.accumulate, device):
             tuning.advance()
-        if path is not None and (tuning.step % every == 0 or tuning.step == tuning.steps):
+        if tuning.step % every and tuning.step < tuning.steps:
+            continue
+        tuning.check()
+        if path is not None:
             if group.rank == 0:
                 write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
                 if watch is not None:
@@ -236,6 +242,7 @@ class _Tuning:
             self._network = group.parallel(self.classifier)
         self.batches, self.step = -(-len(self._data) // how.batch), 0
         self.steps = self.batches * how.epochs
+        self._losses = torch.zeros(self.steps, device=device)
         self._order: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))
 
     def identity(self, start: str) -> dict[str, Any]:
@@ -266,10 +273,24 @@ class _Tuning:
                 # Processes average their gradients; shares add up.
                 with self._group.working():
                     (self._group.count * share).backward()
+            self._losses[self.step] += share.detach()
         if self._how.clip:
             nn.utils.clip_grad_norm_(self.classifier.parameters(), self._how.clip)
         self._optimiser.step()
         self.step += 1
+
+    def check(self) -> None:
+        """Raise TrainingDivergedError naming the first step since the start or the last checkpoint that is not finite.
+
+        In every process of a group.
+        """
+        bad = torch.nonzero(~torch.isfinite(self._group.sum(self._losses)))
+        what, step = ("the loss", int(bad[0])) if len(bad) else ("a parameter", self.step - 1)
+        if len(bad) or not all_finite(self.classifier.parameters()):
+            raise TrainingDivergedError(
+                f"{what} of fine-tuning, seed {self._how.seed}, is not finite {'at' if len(bad) else 'after'} step "
+                f"{step}; try a lower learning rate of it, a clip, or precision fp32"
+            )
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds; the same on every process."""
@@ -324,13 +345,24 @@ def predictions(
         classifier: in evaluation mode.
         images: N of them.
         group: the processes that share them, the first of which has the answer; None: this one alone.
+
+    Raises:
+        TrainingDivergedError: scores that are not finite, which are of no class; in every process.
     """
+    group = group or Group()
 
     def read(patches: Tensor, _: Tensor) -> list[Tensor]:
-        return [classifier(patches).argmax(dim=1)]
+        scores = classifier(patches)
+        return [scores.argmax(dim=1), torch.isfinite(scores).all(dim=1)]
 
-    device = next(classifier.parameters()).device
-    return np.asarray(read_images(images, device, read, group)[0], dtype=np.int64)
+    classes, known = read_images(images, next(classifier.parameters()).device, read, group)
+    lost = int(group.sum(torch.tensor(float((~known).sum()))))
+    if lost:
+        raise TrainingDivergedError(
+            f"the classifier's scores of {lost} images of {images.name} are not finite; try a lower learning rate of "
+            "fine-tuning, a clip, or precision fp32"
+        )
+    return np.asarray(classes, dtype=np.int64)
 
 
 def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:

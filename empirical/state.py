@@ -30,6 +30,9 @@ BETA1 = 0.9
 LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 """With lam auto: steps between two measurements of L, and the most images whose pairs it is measured on."""
 
+LOOKED_AT = 32
+"""Most images by whose outputs it is seen whether a model is still one."""
+
 DROPPED = 15
 """Of the stream of random numbers that branches are left out by, beside the seed."""
 
@@ -84,6 +87,17 @@ class State:
         self.step += 1
         self.seconds += time.process_time() - start
         self.whole = True
+
+    def said(self) -> tuple[Tensor, Tensor]:
+        """What the model says of the first images of its last step by now (see `Network`)."""
+        rows, kept, dropped, draws = self.draws.at(self.step - 1)
+        # No more of them than a step runs at a time, and in every process the same.
+        first = slice(min(LOOKED_AT, -(-len(rows) // (self.group.count * self.config.accumulate))))
+        with torch.no_grad():
+            found: tuple[Tensor, Tensor] = self.alone(
+                self.data.batch(rows[first], kept[first], dropped[first], draws[first])
+            )
+        return found
 
     def tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, under the names that `load` looks for; the same on every process."""

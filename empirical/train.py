@@ -7,7 +7,7 @@ ends in the same bits on the same machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ Images = CodedImages | Pixels | Stream
 
 
 class TrainingDivergedError(ArithmeticError):
-    """The loss is not a finite number any more."""
+    """A loss, a parameter or what a network says is not a finite number any more."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def train(
     Raises:
         InputError: a configuration that cannot be trained, codes without values, a checkpoint of another model,
             or one that cannot be read or written; a batch that does not fit into memory.
-        TrainingDivergedError: the loss became NaN or infinite.
+        TrainingDivergedError: the loss, a parameter or an output became NaN or infinite; the checkpoint before stays.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes train, the checkpoint before stays.
     """
@@ -97,6 +97,7 @@ def train(
     state = State(data, config, device, group)
     if path is not None:
         _restore(state, path, meta)
+        check_finite(state.total()[: state.step], state.model.parameters(), config)
         if state.step < state.steps:
             store(state, path, meta)
     saved = state.step
@@ -109,7 +110,7 @@ def train(
             with room(config.batch, config.accumulate, device):
                 state.advance()
             if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
-                check_finite(state.total()[: state.step], config)
+                check_state(state)
                 if path is not None:
                     store(state, path, meta)
                 saved = state.step
@@ -119,7 +120,7 @@ def train(
     except KeyboardInterrupt:
         # Half an update is no step: then the last whole checkpoint stays the one to go on from.
         if path is not None and state.step > saved and state.whole and group.count == 1:
-            check_finite(state.total()[: state.step], config)
+            check_state(state)
             store(state, path, meta)
         raise
     return _trained(state)
@@ -209,19 +210,36 @@ def _trained(state: State) -> TrainedModel:
     return TrainedModel(state.model.eval(), state.config, losses, state.seconds)
 
 
-def check_finite(losses: Tensor, config: TrainConfig) -> None:
-    """Raise TrainingDivergedError naming the first step whose loss is not finite.
+def check_finite(losses: Tensor, values: Iterable[Tensor], config: TrainConfig) -> None:
+    """Raise TrainingDivergedError naming the first step whose loss is not finite, or the last where it is a value.
 
     Args:
         losses: (steps, 3) so far.
+        values: the parameters, and whatever else has to be finite.
         config: of the model, for the message.
     """
+    name = f"{config.method} at mask ratio {config.mask_ratio:g}, seed {config.seed}"
     bad = torch.nonzero(~torch.isfinite(losses).all(dim=1))
     if len(bad):
         raise TrainingDivergedError(
-            f"the loss of {config.method} at mask ratio {config.mask_ratio:g}, seed {config.seed} "
-            f"is not finite at step {int(bad[0])}; try a lower lr, or precision fp32"
+            f"the loss of {name} is not finite at step {int(bad[0])}; try a lower lr, or precision fp32"
         )
+    if not all_finite(values):
+        # The next step would have a loss that says so.
+        raise TrainingDivergedError(
+            f"a parameter or an output of {name} is not finite after step {len(losses) - 1}; try a lower lr, or "
+            "precision fp32"
+        )
+
+
+def check_state(state: State) -> None:
+    """Raise TrainingDivergedError where a loss, a parameter or an output is not finite (see `check_finite`)."""
+    check_finite(state.total()[: state.step], [*state.model.parameters(), *state.said()], state.config)
+
+
+def all_finite(values: Iterable[Tensor]) -> bool:
+    """Whether tensors on one device hold neither NaN nor infinity."""
+    return bool(torch.stack([torch.isfinite(value).all() for value in values]).all())
 
 
 def identity(images: Images, config: TrainConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from maskgraph.empirical.train import (
     TrainingDivergedError,
     architecture,
     check_finite,
+    check_state,
     completed,
     identity,
     shared_identity,
@@ -47,8 +48,9 @@ def train_stack(
     Raises:
         InputError: configurations that make no stack or cannot be trained; a checkpoint of another stack, or one that
             cannot be read or written; a batch that does not fit into memory.
-        TrainingDivergedError: the loss of a model became NaN or infinite; it is named, and those of the others whose
-            losses are finite have been trained to their end and written. When all have, training ends at once.
+        TrainingDivergedError: the loss, a parameter or an output of a model became NaN or infinite; it is named, and
+            those of the others that are finite have been trained to their end and written. When all have, training
+            ends at once.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, the checkpoint before stays.
     """
@@ -73,14 +75,16 @@ def train_stack(
         stack.load(tensors, int(found["step"]))
         stack.seconds = float(found["seconds"])
     _train(stack, configs, checkpoint, whole, checkpoint_every, device)
-    lost = _lost(stack, configs)
+    lost = []
     # The stack's own stays until all of them are there.
-    for state, path, meta, error in zip(stack.unstack(), paths, metas, lost, strict=True):
-        if error is None:
+    for state, path, meta in zip(stack.unstack(), paths, metas, strict=True):
+        try:
+            check_state(state)
             store(state, path, meta)
-    for error in lost:
-        if error is not None:
-            raise error
+        except TrainingDivergedError as error:
+            lost.append(error)
+    if lost:
+        raise lost[0]
     checkpoint.unlink(missing_ok=True)
 
 
@@ -115,11 +119,12 @@ def _store(stack: Stack, path: Path, whole: list[dict[str, Any]]) -> None:
 
 
 def _lost(stack: Stack, configs: Sequence[TrainConfig]) -> list[TrainingDivergedError | None]:
-    """What there is to say of each model whose loss is not finite any more; the others do not see it."""
+    """What there is to say of each model that is not finite any more; the others do not see it."""
     found: list[TrainingDivergedError | None] = []
-    for losses, config in zip(stack.losses, configs, strict=True):
+    for index, config in enumerate(configs):
         try:
-            check_finite(losses[: stack.step], config)
+            own = (value[index] for value in stack.parameters.values())
+            check_finite(stack.losses[index, : stack.step], own, config)
             found.append(None)
         except TrainingDivergedError as error:
             found.append(error)

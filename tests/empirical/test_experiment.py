@@ -20,7 +20,7 @@ from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
 from maskgraph.empirical.summary import read_predictions
-from maskgraph.empirical.train import load_model
+from maskgraph.empirical.train import TrainingDivergedError, load_model
 from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
 
@@ -151,6 +151,14 @@ def test_a_run_from_before_a_key_was_there_goes_on(finished: Path, tmp_path: Pat
     assert run(recipe_from(TABLE), old, resume=True) == ["mae-s0"]
     with pytest.raises(InputError, match=r"holds another recipe \(judge.layer_decay is 0.75 there and 0.65 here\)"):
         run(recipe_from({**TABLE, "judge": {**TABLE["judge"], "layer_decay": 0.65}}), old, resume=True)
+
+
+def test_fine_tuning_that_diverges_is_named_and_is_no_record(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "models", tmp_path / "models")
+    judge = {**TABLE["judge"], "probes": ["fine-tune"], "fine_tune_lr": 1e30, "fine_tune_epochs": 1}
+    with pytest.raises(TrainingDivergedError, match=r"^(u-)?mae-s0: the classifier's scores of 60 images"):
+        run(recipe_from({**TABLE, "judge": judge}), tmp_path)
+    assert not [name for name in ("mae-s0", "u-mae-s0") if (tmp_path / "records" / f"{name}.json").exists()]
 
 
 def test_a_run_goes_on_in_the_precision_that_it_began_with(finished: Path, tmp_path: Path) -> None:

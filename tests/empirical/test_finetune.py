@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.readout import whole_features
+from maskgraph.empirical.train import TrainingDivergedError
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 
@@ -213,6 +215,37 @@ def test_a_new_norm_stands_behind_the_mean_in_place_of_the_last() -> None:
     tuned = fine_tune(model, pixels(), 3, FineTune(norm="new", epochs=2, batch=6))
     assert isinstance(model.norm, torch.nn.LayerNorm)
     assert not torch.equal(tuned.get_parameter("norm.weight"), torch.ones(model.config.dim))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_fine_tuning_that_diverges_says_where_and_is_no_score(stored: bool, tmp_path: Path) -> None:
+    path = tmp_path / "tuned.safetensors" if stored else None
+    message = r"of fine-tuning, seed 0, is not finite (at|after) step [0-5]; try a lower learning rate of it, a clip"
+    for lr in (1e6, 1e30):
+        with pytest.raises(TrainingDivergedError, match=message):
+            fine_tune(network(), pixels(), 3, FineTune(epochs=2, batch=4, lr=lr, warmup=0.0), path)
+        assert path is None or not path.exists()
+
+
+def test_a_step_without_a_finite_loss_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def breaking(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(0)
+        return cross_entropy(*arguments, **options) * (math.nan if len(calls) == 6 else 1)
+
+    cross_entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", breaking)
+    with pytest.raises(TrainingDivergedError, match="the loss of fine-tuning, seed 0, is not finite at step 5; try"):
+        fine_tune(network(), pixels(), 3, FineTune(epochs=3, batch=4))
+
+
+def test_scores_that_are_not_finite_are_of_no_class() -> None:
+    classifier = Classifier(network(), 3, "mean")
+    with torch.no_grad():
+        classifier.classify.bias[1] = math.nan
+    with pytest.raises(TrainingDivergedError, match="the classifier's scores of 12 images of noise are not finite"):
+        predictions(classifier, pixels())
 
 
 def test_what_cannot_be_tuned_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -207,6 +208,26 @@ def test_a_stack_of_lost_models_ends_at_once(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(TrainingDivergedError, match=r"the loss of u-mae at mask ratio 0.5, seed 0 is not finite"):
         together(images(), [with_(MIXED[index], lam=1e39) for index in (1, 3)], tmp_path)
     assert len(made) == 7
+
+
+def test_a_model_of_a_stack_that_diverges_in_its_last_step_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its losses do not tell: those are of the steps before."""
+    original = Stack._made
+
+    def making(stack: Stack, batch: Batch) -> torch.Tensor:
+        found = original(stack, batch)
+        if stack.step == stack.steps - 1:
+            with torch.no_grad():
+                stack.parameters["model.cls"][2] = math.inf
+        return found
+
+    monkeypatch.setattr(Stack, "_made", making)
+    message = r"a parameter or an output of mae at mask ratio 0.5, seed 1 is not finite after step"
+    with pytest.raises(TrainingDivergedError, match=message):
+        together(images(), MIXED, tmp_path)
+    assert {path.name for path in tmp_path.glob("[0-9].safetensors")} == {f"{index}.safetensors" for index in (0, 1, 3)}
 
 
 def counted_steps(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> list[int]:

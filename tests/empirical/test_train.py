@@ -16,7 +16,7 @@ from torch import Tensor
 
 from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
-from maskgraph.empirical.checkpoint import read_checkpoint
+from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
@@ -69,7 +69,9 @@ class Spy:
         forward = MaskedAutoencoder.forward
 
         def seen(model: MaskedAutoencoder, *arguments: Tensor) -> tuple[Tensor, Tensor]:
-            self.shown.append((arguments[0], arguments[1], arguments[2]))
+            # Without gradients is who looks at the model before it is stored.
+            if torch.is_grad_enabled():
+                self.shown.append((arguments[0], arguments[1], arguments[2]))
             return forward(model, *arguments)
 
         def judged(h: Tensor, target: Tensor, weights: Tensor, batch: int, distance: Distance) -> Tensor:
@@ -387,7 +389,9 @@ def test_branches_that_chance_leaves_out_are_left_out(monkeypatch: pytest.Monkey
     encode = MaskedModel.encode
 
     def noted(self: MaskedModel, *given: Tensor) -> Tensor:
-        seen.append(given[3] if len(given) > 3 else None)
+        # Without gradients is who looks at the model before it is stored.
+        if torch.is_grad_enabled():
+            seen.append(given[3] if len(given) > 3 else None)
         return encode(self, *given)
 
     monkeypatch.setattr(MaskedModel, "encode", noted)
@@ -466,6 +470,29 @@ def test_a_model_that_diverged_is_not_stored(tmp_path: Path) -> None:
     tensors, meta = read_checkpoint(path)
     assert meta["step"] == 0
     assert all(torch.isfinite(value).all() for value in tensors.values())
+
+
+@pytest.mark.parametrize("lr", [1e10, 1e30, 1e38])
+def test_a_divergence_of_the_last_step_is_seen_before_anything_is_stored_or_shown(lr: float, tmp_path: Path) -> None:
+    """No later loss tells of it: parameters are infinite, or so large that what the network says is."""
+    path, seen = tmp_path / "model.safetensors", []
+    message = r"a parameter or an output of u-mae at mask ratio 0.5, seed 0 is not finite after step 0; try a lower lr"
+    for config in (with_(SHORT, lr=lr, epochs=1, batch=10), with_(SHORT, lr=lr)):
+        with pytest.raises(TrainingDivergedError, match=message):
+            train(images(), config, path, lambda *news: seen.append(news), checkpoint_every=1)
+        assert read_checkpoint(path)[1]["step"] == 0
+        path.unlink()
+    assert not seen
+
+
+def test_a_checkpoint_of_a_model_that_diverged_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    train(images(), SHORT, path)
+    tensors, meta = read_checkpoint(path)
+    tensors["model.cls"][0] = math.nan
+    write_checkpoint(path, tensors, meta)
+    with pytest.raises(TrainingDivergedError, match=r"is not finite after step 17; try a lower lr"):
+        train(images(), SHORT, path)
 
 
 def test_a_trained_model_is_in_evaluation_mode() -> None:
