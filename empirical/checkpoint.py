@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from maskgraph.empirical.records import write_atomically
 from maskgraph.graphs.errors import InputError
 
 FORMAT = "maskgraph checkpoint 3"
+
+OTHER_VERSION = "it was written by another version of maskgraph: go on with that one, or delete it"
+"""What is to be said, and done, of a checkpoint whose keys are others than those of this version."""
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -60,11 +63,81 @@ def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
                 raise InputError(
                     f"{path} is not a checkpoint of maskgraph (format {header.get('format')!r}); move it away"
                 )
-            yield file, json.loads(header["meta"])
+            yield file, _meta(path, header)
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"{path} cannot be read as safetensors ({error}); delete it to start that model anew"
         ) from error
+
+
+def _meta(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        meta = json.loads(header["meta"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} says in no JSON what it belongs to; delete it to start that model anew") from error
+    if not isinstance(meta, dict):
+        raise InputError(f"{path} says in no JSON object what it belongs to; delete it to start that model anew")
+    return meta
+
+
+def check_known(path: Path, found: Mapping[str, Any], known: Collection[str], where: str = "") -> None:
+    """Raise InputError for a checkpoint's metadata with a key that this version would pass over.
+
+    Args:
+        path: the checkpoint.
+        found: the metadata, or a part of it.
+        known: every key that it may hold.
+        where: what stands before the name of a key, such as "train.".
+    """
+    if not isinstance(found, dict):
+        raise InputError(f"{path} holds {where.removesuffix('.')} {found!r}, no object; {OTHER_VERSION}")
+    if unknown := sorted(set(found) - set(known)):
+        raise InputError(
+            f"{path} holds {where}{unknown[0]} {found[unknown[0]]!r}, which this version does not know; {OTHER_VERSION}"
+        )
+
+
+def check_held(path: Path, found: Mapping[str, Any], keys: Collection[str]) -> None:
+    """Raise InputError for a checkpoint's metadata without a key."""
+    if missing := [key for key in keys if key not in found]:
+        raise InputError(f"{path} lacks {missing[0]}; {OTHER_VERSION}")
+
+
+def check_step(path: Path, found: Mapping[str, Any], steps: int) -> int:
+    """The step that a checkpoint stands at.
+
+    Raises:
+        InputError: none, or one beyond the last.
+    """
+    check_held(path, found, ("step",))
+    step = found["step"]
+    if not isinstance(step, int) or not 0 <= step <= steps:
+        raise InputError(f"{path} stands at step {step!r}; expected 0 to {steps}: {OTHER_VERSION}")
+    return step
+
+
+def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor | None]) -> None:
+    """See that a checkpoint holds just what is taken up from it.
+
+    Args:
+        path: the checkpoint.
+        tensors: what it holds.
+        expected: tensors of the shapes and dtypes that it should hold; None for one of any.
+
+    Raises:
+        InputError: naming the first tensor that is missing, is of another shape or dtype or is not known.
+    """
+    for name, like in expected.items():
+        if name not in tensors:
+            raise InputError(f"{path} lacks the tensor {name}; {OTHER_VERSION}")
+        own = tensors[name]
+        if like is not None and (own.shape, own.dtype) != (like.shape, like.dtype):
+            raise InputError(
+                f"{path} holds the tensor {name} of shape {tuple(own.shape)} and {own.dtype}; expected "
+                f"{tuple(like.shape)} and {like.dtype}: {OTHER_VERSION}"
+            )
+    if unknown := sorted(set(tensors) - set(expected)):
+        raise InputError(f"{path} holds the tensor {unknown[0]}, which this version does not know; {OTHER_VERSION}")
 
 
 def check_same(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -24,6 +24,9 @@ PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
 FREE = {("train", key) for key in (*WHERE, "precision")}
 """What may differ between a plan and the one that it resumes; what a precision stands for may not."""
 
+OTHER_VERSION = "it was written by another version of maskgraph: go on with that one, or choose another --out"
+"""What is to be said, and done, of a file whose keys are others than those of this version."""
+
 LONGEST = 4000
 """Bytes of a refusal that other processes repeat."""
 
@@ -143,7 +146,14 @@ def _stored(
     if not resume:
         raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
     stored = read_object(path, ("plan", "machine"))
-    stored["plan"] = canonical(stored["plan"])
+    if wrong := [name for name in ("plan", "machine", "digests") if not isinstance(stored.get(name, {}), dict)]:
+        raise InputError(f"{path} holds {wrong[0]} {stored[wrong[0]]!r}, no table; {OTHER_VERSION}")
+    try:
+        stored["plan"] = canonical(stored["plan"])
+    except InputError as error:
+        # What it may hold is not the user's to set right.
+        said = str(error).partition(";")[0]
+        raise InputError(f"{path} cannot be gone on with, as {said}; {OTHER_VERSION}") from error
     if differing := _differences(stored["plan"], plan, grows):
         raise InputError(
             f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"

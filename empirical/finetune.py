@@ -20,7 +20,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.augment import Draws, crop_shares
-from maskgraph.empirical.checkpoint import check_same, read_checkpoint, read_meta, write_checkpoint
+from maskgraph.empirical.checkpoint import (
+    check_held,
+    check_known,
+    check_same,
+    check_step,
+    check_tensors,
+    read_checkpoint,
+    read_meta,
+    write_checkpoint,
+)
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.footprint import room
 from maskgraph.empirical.group import Group
@@ -30,7 +39,7 @@ from maskgraph.empirical.pixels import Pixels, patchified
 from maskgraph.empirical.readout import read_images
 from maskgraph.empirical.regularise import Chance, Regularise
 from maskgraph.empirical.shares import Part, own_parts, synchronised
-from maskgraph.empirical.state import optimiser_tensors, restore_optimiser, schedule
+from maskgraph.empirical.state import expected_moments, optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.empirical.train import TrainingDivergedError, all_finite
 from maskgraph.graphs.errors import InputError
@@ -170,11 +179,10 @@ def fine_tune(
     meta = tuning.identity(_digest(model))
     if path is not None and path.exists():
         tensors, found = read_checkpoint(path)
-        # What those from before there was a choice had.
-        before = {"regularise": dataclasses.asdict(Regularise()), "norm": "own", "clip": 0.0, "crop": []}
-        found["fine_tune"] = {**before, **found.get("fine_tune", {})}
-        check_same(path, found, meta)
-        tuning.load(tensors, int(found["step"]))
+        check_same(path, _completed(path, found), meta)
+        step = check_step(path, found, tuning.steps)
+        check_tensors(path, tensors, tuning.expected(step))
+        tuning.load(tensors, step)
         tuning.check()
     # Nobody writes before all have read.
     group.wait()
@@ -297,6 +305,12 @@ class _Tuning:
         state = {f"classifier.{name}": value for name, value in self.classifier.state_dict().items()}
         return {**state, **optimiser_tensors(self._optimiser, dict(self.classifier.named_parameters()))}
 
+    def expected(self, step: int) -> dict[str, Tensor]:
+        """What a checkpoint made after `step` steps holds, by name: tensors of its shapes and dtypes."""
+        state = {f"classifier.{name}": value for name, value in self.classifier.state_dict().items()}
+        tuned = {name: p for name, p in self.classifier.named_parameters() if p.requires_grad}
+        return {**state, **(expected_moments(tuned) if step else {})}
+
     def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take up the tensors of a checkpoint made after `step` steps."""
         own = self.classifier.state_dict()
@@ -381,6 +395,23 @@ def layer_scales(classifier: Classifier, decay: float) -> dict[str, float]:
         elif part[1] in ("embed", "cls"):
             scales[name] = decay ** (depth + 1)
     return scales
+
+
+def _completed(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Metadata of a checkpoint, with the defaults of whatever choices came later.
+
+    Raises:
+        InputError: a key that this version does not know, or one that every version wrote and that is not there.
+    """
+    check_held(path, found, ("fine_tune", "classes", "data", "from"))
+    check_known(path, found, ("fine_tune", "classes", "data", "from", "step", "steps"))
+    plain = dataclasses.asdict(Regularise())
+    # What those from before there was a choice had.
+    before = {"regularise": plain, "norm": "own", "clip": 0.0, "crop": []}
+    check_known(path, found["fine_tune"], [field.name for field in dataclasses.fields(FineTune)], "fine_tune.")
+    how = {**before, **found["fine_tune"]}
+    check_known(path, how["regularise"], plain, "fine_tune.regularise.")
+    return {**found, "fine_tune": how}
 
 
 def _digest(model: MaskedModel) -> str:

@@ -21,7 +21,16 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, uniformity_share
 from maskgraph.empirical.stacked import own_tokens, stack_models
-from maskgraph.empirical.state import LAM, State, matrices, optimiser, optimiser_tensors, restore_optimiser, schedule
+from maskgraph.empirical.state import (
+    LAM,
+    State,
+    expected_moments,
+    matrices,
+    optimiser,
+    optimiser_tensors,
+    restore_optimiser,
+    schedule,
+)
 from maskgraph.graphs.errors import InputError
 
 OWN = ("method", "seed", "lam")
@@ -121,6 +130,11 @@ class Stack:
         """What a checkpoint of the whole stack holds, under the names that `load` looks for."""
         found = {f"parameters.{name}": value for name, value in self.parameters.items()}
         return {**found, **optimiser_tensors(self._optimiser, self.parameters), "losses": self.losses}
+
+    def expected(self, step: int) -> dict[str, Tensor]:
+        """What a checkpoint made after `step` steps holds, by name: tensors of its shapes and dtypes."""
+        tensors = {f"parameters.{name}": value for name, value in self.parameters.items()}
+        return {**tensors, **(expected_moments(self.parameters) if step else {}), "losses": self.losses}
 
     def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take up the tensors of a checkpoint made after `step` steps."""

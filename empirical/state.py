@@ -106,6 +106,14 @@ class State:
         memory = {"queue": self.queue, "queue_weights": self.queue_weights} if self.config.queue else {}
         return {**tensors, **memory, "losses": self.total(), "lipschitz": self.lipschitz}
 
+    def expected(self, step: int) -> dict[str, Tensor | None]:
+        """What a checkpoint made after `step` steps holds, by name: tensors of its shapes and dtypes, None for any."""
+        named = dict(self.model.named_parameters())
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        memory = dict.fromkeys(("queue", "queue_weights") if self.config.queue else ())
+        own = {"losses": self.losses, "lipschitz": self.lipschitz}
+        return {**tensors, **(expected_moments(named) if step else {}), **memory, **own}
+
     def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Take up the tensors of a checkpoint made after `step` steps."""
         self.step = step
@@ -272,6 +280,12 @@ def optimiser_tensors(adamw: torch.optim.AdamW, named: Mapping[str, Tensor]) -> 
         for name, parameter in named.items()
         for key, value in adamw.state.get(parameter, {}).items()
     }
+
+
+def expected_moments(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names and of the shapes of what `optimiser_tensors` gives once a step was made."""
+    moments = {f"optimiser.{key}.{name}": p for name, p in named.items() for key in ("exp_avg", "exp_avg_sq")}
+    return {**moments, **{f"optimiser.step.{name}": torch.zeros(()) for name in named}}
 
 
 def restore_optimiser(adamw: torch.optim.AdamW, named: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ ends in the same bits on the same machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskgraph.empirical.checkpoint import check_same, read_checkpoint, read_meta, write_checkpoint
+from maskgraph.empirical.checkpoint import (
+    check_held,
+    check_known,
+    check_same,
+    check_step,
+    check_tensors,
+    read_checkpoint,
+    read_meta,
+    write_checkpoint,
+)
 from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet, coded_digest, patch_values
 from maskgraph.empirical.footprint import check_footprint, room
@@ -32,6 +41,10 @@ from maskgraph.graphs.errors import InputError
 
 Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
+
+
+OWN = ("step", "seconds")
+"""What the metadata of a checkpoint holds beside what it belongs to."""
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -177,18 +190,25 @@ def check_checkpoint(path: Path, images: Images, config: TrainConfig) -> None:
     """Raise InputError if `path` is there and is not a checkpoint of this very training."""
     if path.exists():
         meta = identity(images, config)
-        check_same(path, completed(read_meta(path), meta), shared_identity(meta))
+        check_same(path, completed(path, read_meta(path), meta), shared_identity(meta))
 
 
 def load_model(path: str | Path) -> TrainedModel:
     """The model of a finished or unfinished checkpoint, on the CPU.
 
     Raises:
-        InputError: see `read_checkpoint`.
+        InputError: see `read_checkpoint`; one that another version has written.
     """
-    tensors, meta = read_checkpoint(Path(path))
+    path = Path(path)
+    tensors, meta = read_checkpoint(path)
+    _check_keys(path, meta)
     shape = meta["model"]
+    needed = [f.name for f in dataclasses.fields(ModelConfig) if f.default is dataclasses.MISSING]
+    check_held(path, shape, needed)
     model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
+    own = {name: value for name, value in tensors.items() if name.startswith("model.")}
+    check_tensors(path, own, {f"model.{name}": value for name, value in model.state_dict().items()})
+    check_held(path, tensors, ("losses",))
     model.load_state_dict(model_tensors(tensors))
     return TrainedModel(
         model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy(), meta["seconds"]
@@ -261,18 +281,32 @@ def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in free}}
 
 
-def completed(found: dict[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+def completed(path: Path, found: dict[str, Any], meta: dict[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:
     """Metadata that was found, with the defaults of whatever choices came later.
 
     Args:
-        found: of a checkpoint.
+        path: of the checkpoint, for the message.
+        found: what it holds.
         meta: what it should be of.
+        own: what else it has to hold.
+
+    Raises:
+        InputError: a key that this version does not know, or one that every version wrote and that is not there.
     """
+    _check_keys(path, found, own)
     train = {**dataclasses.asdict(TrainConfig()), **found["train"]}
     later = {f.name: f.default for f in dataclasses.fields(ModelConfig) if f.default is not dataclasses.MISSING}
     said = train["precision"]
     shared = {"precision": meta["precision"] if said == "auto" else said}
     return {**shared, **found, "train": train, "model": {**later, **found["model"]}}
+
+
+def _check_keys(path: Path, found: dict[str, Any], own: Collection[str] = OWN) -> None:
+    """Raise InputError for metadata of a checkpoint that another version has written."""
+    check_held(path, found, ("model", "train", "data", *own))
+    check_known(path, found, ("model", "train", "data", "precision", *own))
+    for part, kind in (("train", TrainConfig), ("model", ModelConfig)):
+        check_known(path, found[part], [field.name for field in dataclasses.fields(kind)], f"{part}.")
 
 
 def store(state: State, path: Path, meta: dict[str, Any]) -> None:
@@ -287,8 +321,10 @@ def _restore(state: State, path: Path, meta: dict[str, Any]) -> None:
     """Take up the checkpoint at `path`, if there is one."""
     if path.exists():
         tensors, found = read_checkpoint(path)
-        check_same(path, completed(found, meta), shared_identity(meta))
-        state.load(tensors, int(found["step"]))
+        check_same(path, completed(path, found, meta), shared_identity(meta))
+        step = check_step(path, found, state.steps)
+        check_tensors(path, tensors, state.expected(step))
+        state.load(tensors, step)
         state.seconds = float(found["seconds"])
     # Nobody writes before all have read.
     state.group.wait()

@@ -8,7 +8,15 @@ from typing import Any
 
 import torch
 
-from maskgraph.empirical.checkpoint import check_same, read_checkpoint, write_checkpoint
+from maskgraph.empirical.checkpoint import (
+    check_held,
+    check_known,
+    check_same,
+    check_step,
+    check_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.stack import Stack, check_stack
@@ -65,14 +73,18 @@ def train_stack(
     whole = [shared_identity(meta) for meta in metas]
     if checkpoint.exists():
         tensors, found = read_checkpoint(checkpoint)
+        check_held(checkpoint, found, ("stack", "seconds"))
+        check_known(checkpoint, found, ("stack", "step", "seconds"))
         if len(found["stack"]) != len(whole):
             raise InputError(
                 f"{checkpoint} is a checkpoint of {len(found['stack'])} models and not of {len(whole)}; choose another "
                 "--out, or delete it"
             )
         for one, own in zip(found["stack"], whole, strict=True):
-            check_same(checkpoint, completed(one, own), own)
-        stack.load(tensors, int(found["step"]))
+            check_same(checkpoint, completed(checkpoint, one, own, ()), own)
+        step = check_step(checkpoint, found, stack.steps)
+        check_tensors(checkpoint, tensors, stack.expected(step))
+        stack.load(tensors, step)
         stack.seconds = float(found["seconds"])
     _train(stack, configs, checkpoint, whole, checkpoint_every, device)
     lost = []

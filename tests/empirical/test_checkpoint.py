@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,6 +198,52 @@ def test_a_checkpoint_from_before_a_choice_was_there_has_its_default(tmp_path: P
     assert_same_bits(train(images(), SHORT, path), load_model(path))
     with pytest.raises(InputError, match=r"train.beta2 is 0.95 there and 0.9 here"):
         train(images(), with_(SHORT, beta2=0.9), path)
+
+
+QUEUED = with_(SHORT, queue=6)
+
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "train": (lambda _, meta: meta["train"].update(ema=0.9), "holds train.ema 0.9, which this version does not know"),
+    "model": (lambda _, meta: meta["model"].update(rope=True), "holds model.rope True, which this version does not"),
+    "beside": (lambda _, meta: meta.update(scaler=2), "holds scaler 2, which this version does not know"),
+    "no object": (lambda _, meta: meta.update(train=[]), r"holds train \[\], no object"),
+    "seconds": (lambda _, meta: meta.pop("seconds"), "lacks seconds"),
+    "step": (lambda _, meta: meta.update(step=99), "stands at step 99; expected 0 to 18"),
+    "lipschitz": (lambda tensors, _: tensors.pop("lipschitz"), "lacks the tensor lipschitz"),
+    "queue": (lambda tensors, _: tensors.pop("queue"), "lacks the tensor queue"),
+    "losses": (
+        lambda tensors, _: tensors.update(losses=tensors["losses"][:7]),
+        r"holds the tensor losses of shape \(7, 3\) and torch.float32; expected \(18, 3\) and torch.float32",
+    ),
+    "half": (lambda tensors, _: tensors.update({"model.cls": tensors["model.cls"].half()}), "model.cls .*float16"),
+    "moment": (lambda tensors, _: tensors.pop("optimiser.exp_avg.cls"), "lacks the tensor optimiser.exp_avg.cls"),
+    "more": (lambda tensors, _: tensors.update({"model.x": torch.zeros(1)}), "holds the tensor model.x, which this"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_checkpoint_of_another_version_is_refused_by_the_key_that_differs(change: str, tmp_path: Path) -> None:
+    path, (alter, message) = tmp_path / "model.safetensors", CHANGES[change]
+    train(images(), QUEUED, path)
+    tensors, meta = read_checkpoint(path)
+    alter(tensors, meta)
+    write_checkpoint(path, tensors, meta)
+    message = rf"model.safetensors {message}.* it was written by another version of maskgraph: go on with that one, or"
+    with pytest.raises(InputError, match=message):
+        train(images(), QUEUED, path)
+    if change in ("train", "model", "beside", "no object", "seconds", "half", "more"):
+        with pytest.raises(InputError, match=message):
+            load_model(path)
+
+
+@pytest.mark.parametrize("header", [{}, {"meta": "{"}, {"meta": "[]"}])
+def test_a_checkpoint_that_does_not_say_what_it_is_of_is_refused(header: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"x": torch.zeros(2)}, path, {"format": FORMAT, **header})
+    with pytest.raises(InputError, match=r"says in no JSON.* what it belongs to; delete it to start that model anew"):
+        train(images(), SHORT, path)
 
 
 @pytest.mark.parametrize("said", ["bf16", "auto"])

@@ -220,6 +220,24 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("what", ["key", "table", "machine", "digests"])
+def test_a_directory_of_another_version_is_not_taken_for_the_users_mistake(what: str, tmp_path: Path) -> None:
+    table = recipe_table(recipe_from(TABLE))
+    written: dict[str, Any] = {"plan": table, "machine": {}}
+    message = {"machine": r"holds machine \[\], no table", "digests": r"holds digests \[\], no table"}.get(what)
+    if what == "key":
+        table["train"]["ema"] = 0.9
+        message = r"cannot be gone on with, as \[train\] sets 'ema', which does not exist"
+    elif what == "table":
+        table["export"] = {}
+        message = r"cannot be gone on with, as unknown table 'export' in the recipe"
+    else:
+        written[what] = []
+    (tmp_path / "recipe.json").write_text(json.dumps(written))
+    with pytest.raises(InputError, match=f"recipe.json {message}; it was written by another version of maskgraph: "):
+        run(recipe_from(TABLE), tmp_path, resume=True)
+
+
 def test_a_run_from_before_there_were_digests_goes_on_and_has_them_from_then_on(tmp_path: Path) -> None:
     table = two_classes(tmp_path / "toy.npz")
     run(recipe_from(table), tmp_path / "run")

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from maskgraph.empirical import finetune, readout
 from maskgraph.empirical.augment import Augmentation, Draws
+from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.readout import whole_features
@@ -123,6 +124,26 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(network(), pixels(), 3, dataclasses.replace(how, seed=1), path)
     with pytest.raises(InputError, match=r"is a checkpoint of another model \(from "):
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
+
+
+def test_a_checkpoint_of_another_version_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
+    path, how = tmp_path / "tuned.safetensors", FineTune(epochs=1, batch=4)
+    fine_tune(network(), pixels(), 3, how, path)
+    whole, other = path.read_bytes(), "it was written by another version of maskgraph: go on with that one, or delete"
+    for where, message in (
+        ("fine_tune", "holds fine_tune.new 1, which this version does not know"),
+        ("regularise", "holds fine_tune.regularise.new 1, which this version does not know"),
+        ("tensors", "lacks the tensor optimiser.exp_avg_sq.classify.bias"),
+    ):
+        path.write_bytes(whole)
+        tensors, meta = read_checkpoint(path)
+        if where == "tensors":
+            del tensors["optimiser.exp_avg_sq.classify.bias"]
+        else:
+            (meta["fine_tune"] if where == "fine_tune" else meta["fine_tune"]["regularise"])["new"] = 1
+        write_checkpoint(path, tensors, meta)
+        with pytest.raises(InputError, match=f"tuned.safetensors {message}; {other}"):
+            fine_tune(network(), pixels(), 3, how, path)
 
 
 @pytest.mark.parametrize("accumulate", [2, 5, 20])

@@ -178,6 +178,24 @@ def test_a_checkpoint_from_before_a_choice_was_there_goes_on(tmp_path: Path) -> 
         assert_same_bits(load_model(found), wanted)
 
 
+def test_a_checkpoint_of_another_version_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
+    stack = Stack(training_set(images(), MIXED[0], CPU), MIXED, CPU)
+    stack.advance()
+    whole = [shared_identity(identity(images(), config)) for config in MIXED]
+    lacking = {name: value for name, value in stack.tensors().items() if name != "optimiser.step.model.cls"}
+    known = {"stack": whole, "step": 1, "seconds": 0.0}
+    strange = [{**one, "train": {**one["train"], "ema": 0.9}} for one in whole]
+    for tensors, meta, message in (
+        (lacking, known, "lacks the tensor optimiser.step.model.cls"),
+        (stack.tensors(), {**known, "stack": strange}, "holds train.ema 0.9, which this version does not know"),
+        (stack.tensors(), {**known, "scaler": 2}, "holds scaler 2, which this version does not know"),
+        (stack.tensors(), {"stack": whole, "step": 1}, "lacks seconds"),
+    ):
+        write_checkpoint(tmp_path / "stack.safetensors", tensors, meta)
+        with pytest.raises(InputError, match=f"stack.safetensors {message}; it was written by another version of"):
+            together(images(), MIXED, tmp_path)
+
+
 def test_another_stack_does_not_go_on_with_its_checkpoint(tmp_path: Path) -> None:
     data = training_set(images(), MIXED[0], CPU)
     stack = Stack(data, MIXED, CPU)
