@@ -85,6 +85,26 @@ class ModelConfig:
             raise InputError(f"layer_scale {self.layer_scale:g}; expected 0, or a small positive number, such as 0.1")
 
 
+def check_patches(config: ModelConfig, name: str, grid: tuple[int, int], patch_dim: int) -> None:
+    """See that a network reads images that are cut so: of another grid its positions would be others.
+
+    Args:
+        config: the network's.
+        name: of the images.
+        grid: (rows, columns) of their patches.
+        patch_dim: values of a patch.
+
+    Raises:
+        InputError: another grid, or patches of another size.
+    """
+    if (grid, patch_dim) != (config.grid, config.patch_dim):
+        here, there = ("x".join(map(str, one)) for one in (grid, config.grid))
+        raise InputError(
+            f"{name} has {here} patches of {patch_dim} values, and the network reads {there} of {config.patch_dim}; "
+            "bring the images to its size and patch, or take a network of theirs"
+        )
+
+
 def model_config(size: str, grid: tuple[int, int], patch_dim: int, **changes: object) -> ModelConfig:
     """The architecture of a named size: micro (digits), tiny, base, large.
 

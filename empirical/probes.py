@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.model import FeatureKind, MaskedModel
+from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.spectra import unit
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
@@ -62,9 +62,11 @@ def full_features(model: MaskedModel, images: CodedImages, view: View, kind: Fea
 
     Raises:
         ValueError: images without a codebook.
+        InputError: images that are cut into other patches than the model's.
     """
     if images.codebook is None:
         raise ValueError("features need patch values: the images have no codebook")
+    check_patches(model.config, images.name, images.grid, images.codebook.shape[1])
     parameter = next(model.parameters())
     codebook = torch.as_tensor(images.codebook, dtype=parameter.dtype, device=parameter.device)
     everywhere, nothing = np.arange(images.patches)[None, :], np.empty((1, 0), dtype=np.int64)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.model import FeatureKind, MaskedModel
+from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
@@ -36,7 +36,11 @@ def whole_features(
         images: N of them.
         kinds: those of `model.features`.
         group: see `read_images`.
+
+    Raises:
+        InputError: images that are cut into other patches than the model's.
     """
+    check_patches(model.config, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         tokens = model.encode(patches, at, at[:, :0])
@@ -55,7 +59,11 @@ def layer_features(
         model: on any device.
         images: N of them.
         group: see `read_images`.
+
+    Raises:
+        InputError: images that are cut into other patches than the model's.
     """
+    check_patches(model.config, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         layers = model.layers(patches, at)
@@ -85,7 +93,11 @@ def view_features(
         seed: of the masks.
         kinds: those of `model.features`.
         crossed: whether all images share their q masks; else every view has its own.
+
+    Raises:
+        InputError: images that are cut into other patches than the model's.
     """
+    check_patches(model.config, images.name, images.grid, images.patch_dim)
     rng = np.random.default_rng([seed, 5])
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []

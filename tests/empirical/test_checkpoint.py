@@ -217,7 +217,10 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda tensors, _: tensors.update(losses=tensors["losses"][:7]),
         r"holds the tensor losses of shape \(7, 3\) and torch.float32; expected \(18, 3\) and torch.float32",
     ),
-    "half": (lambda tensors, _: tensors.update({"model.cls": tensors["model.cls"].half()}), "model.cls .*float16"),
+    "half": (
+        lambda tensors, _: tensors.update({"model.cls": tensors["model.cls"].half()}),
+        r"holds .* model.cls .*float16",
+    ),
     "moment": (lambda tensors, _: tensors.pop("optimiser.exp_avg.cls"), "lacks the tensor optimiser.exp_avg.cls"),
     "more": (lambda tensors, _: tensors.update({"model.x": torch.zeros(1)}), "holds the tensor model.x, which this"),
 }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import readout
+from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.pixels import Pixels, PixelSet
 from maskgraph.empirical.readout import layer_features, pixel_vectors, view_features, whole_features
+from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, mask_distribution
 from tests.empirical.toys import pixels
 
@@ -80,6 +85,31 @@ def test_features_of_masked_views(variant: str, monkeypatch: pytest.MonkeyPatch)
     )
     assert (crossed == crossed[0]).all()
     assert len(np.unique(crossed)) == 6
+
+
+@pytest.mark.parametrize("change", ["smaller", "larger", "patch", "channels"])
+def test_images_that_are_cut_otherwise_are_refused(change: str) -> None:
+    """Of a smaller grid the network would take the positions of its own first patches."""
+    model, images = network("mae"), pixels()
+    if change == "smaller":
+        model = build_model(model_config("micro", (3, 3), 48), 0)
+    if change == "larger":
+        images = replace(images, pixels=np.zeros((12, 16, 16, 3), dtype=np.uint8))
+    images = replace(images, patch=2) if change == "patch" else images
+    images = pixels(channels=1) if change == "channels" else images
+    (rows, columns), (down, across) = images.grid, model.config.grid
+    message = rf"noise has {rows}x{columns} patches of {images.patch_dim} values, and .* {down}x{across} of 48; bring"
+    masks = mask_distribution("uniform", (2, 2), 0.5)
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: whole_features(model, images, ["mean"]),
+        lambda: layer_features(model, images),
+        lambda: view_features(model, images, masks, 2, 0, ["mean"]),
+        lambda: fine_tune(model, images, 3, FineTune()),
+        lambda: predictions(Classifier(model, 3, "mean"), images),
+    )
+    for read in reads:
+        with pytest.raises(InputError, match=message):
+            read()
 
 
 def test_pixels_as_features() -> None:
