@@ -18,6 +18,9 @@ from maskgraph.graphs.views import View, check_view
 
 Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
 
+PRECISIONS = ("auto", "fp32", "bf16")
+"""What training and fine-tuning may run in; auto is bf16 on CUDA and fp32 on a CPU."""
+
 WHERE = ("device", "accumulate")
 """Fields of a TrainConfig that say where and in how many parts it is run: a run may go on with others."""
 
@@ -208,7 +211,7 @@ def _check_named(config: TrainConfig) -> None:
     if config.method not in get_args(Method):
         raise InputError(f"unknown method {config.method!r}; expected one of {', '.join(get_args(Method))}")
     choices = {
-        "precision": ("auto", "fp32", "bf16"),
+        "precision": PRECISIONS,
         "target": get_args(Target),
         "distance": ("auto", *get_args(Distance)),
         "final_norm": ("once", "twice"),

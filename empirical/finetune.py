@@ -33,8 +33,8 @@ from maskgraph.empirical.checkpoint import (
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.footprint import room
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.model import MaskedModel
-from maskgraph.empirical.network import autocast, resolve_precision
+from maskgraph.empirical.model import MaskedModel, check_patches
+from maskgraph.empirical.network import autocast, check_precision, resolve_precision
 from maskgraph.empirical.pixels import Pixels, patchified
 from maskgraph.empirical.readout import read_images
 from maskgraph.empirical.regularise import Chance, Regularise
@@ -43,6 +43,7 @@ from maskgraph.empirical.state import expected_moments, optimiser_tensors, resto
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.empirical.train import TrainingDivergedError, all_finite
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.seeds import check_seed
 
 APART = 200
 """Least steps between two checkpoints."""
@@ -108,6 +109,12 @@ class FineTune:
             raise InputError(f"clip {self.clip:g} of fine-tuning; expected a norm, or 0 for none")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay {self.layer_decay:g}; expected a factor in (0, 1], such as 0.75")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"weight_decay {self.weight_decay:g} of fine-tuning; expected a number of at least 0")
+        if not 0 <= self.smoothing < 1:
+            raise InputError(f"smoothing {self.smoothing:g} of labels; expected a share in [0, 1), such as 0.1")
+        check_precision(self.precision)
+        check_seed(self.seed)
         crop_shares(self.crop, "fine-tuning crop")
 
 
@@ -167,12 +174,13 @@ def fine_tune(
         the classifier, in evaluation mode; in every process.
 
     Raises:
-        InputError: labels beyond the classes; images that cannot be augmented so; a checkpoint of something else, or
-            one that cannot be read or written.
+        InputError: labels beyond the classes; images that are cut into other patches than the model's, or cannot be
+            augmented so; a checkpoint of something else, or one that cannot be read or written.
         TrainingDivergedError: the loss or a parameter became NaN or infinite; the checkpoint before stays.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
+    check_patches(model.config, train.name, train.grid, train.patch_dim)
     check_tunable(train, how)
     group, device = group or Group(), next(model.parameters()).device
     tuning = _Tuning(model, train, classes, how, device, group)
@@ -361,9 +369,11 @@ def predictions(
         group: the processes that share them, the first of which has the answer; None: this one alone.
 
     Raises:
+        InputError: images that are cut into other patches than the network's.
         TrainingDivergedError: scores that are not finite, which are of no class; in every process.
     """
     group = group or Group()
+    check_patches(classifier.model.config, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, _: Tensor) -> list[Tensor]:
         scores = classifier(patches)

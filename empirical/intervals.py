@@ -26,7 +26,13 @@ def accuracy_interval(correct: NDArray[np.bool_], level: float = 0.95) -> Interv
     z = float(norm.ppf((1 + level) / 2))
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return middle - half, middle + half
+    return within_unit((middle - half, middle + half))
+
+
+def within_unit(interval: Interval) -> Interval:
+    """The part of an interval that accuracies can be in."""
+    low, high = interval
+    return min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
 
 
 def seeds_interval(values: Sequence[float], level: float = 0.95) -> Interval:

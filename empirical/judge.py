@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical import spectra
 from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
+from maskgraph.empirical.intervals import accuracy_interval, seeds_interval, within_unit
 from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.parts import Parts
@@ -180,13 +180,13 @@ def scored(predicted: dict[str, Classes], labels: Classes) -> dict[str, dict[str
     """Accuracy and its 95 % interval by readout.
 
     Over the draw of the test images (Wilson); for few-shot, which is a mean over draws of the labels, over those
-    (Student).
+    (Student); either within [0, 1].
     """
     found = {}
     for name, classes in predicted.items():
         correct = classes == labels
         by_draw = correct.mean(axis=1).tolist() if correct.ndim > 1 else None
-        low, high = seeds_interval(by_draw) if by_draw else accuracy_interval(correct)
+        low, high = within_unit(seeds_interval(by_draw)) if by_draw else accuracy_interval(correct)
         found[name] = {"accuracy": float(correct.mean()), "low": low, "high": high}
     return found
 

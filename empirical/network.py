@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.config import PRECISIONS, TrainConfig
 from maskgraph.empirical.data import Batch
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.objective import normalise_patches, reconstruction_share, unit
+from maskgraph.graphs.errors import InputError
 
 
 class Network(nn.Module):
@@ -38,8 +39,20 @@ class Network(nn.Module):
             return reconstruction.float(), unit(self.model.feature(tokens, self._config.feature))
 
 
+def check_precision(precision: str) -> None:
+    """Raise InputError for a precision that there is not."""
+    if precision not in PRECISIONS:
+        known = f"{', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}"
+        raise InputError(f"unknown precision {precision!r}; expected {known}")
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
-    """What auto stands for on a device: bf16 on CUDA, fp32 on a CPU; anything else stands for itself."""
+    """What auto stands for on a device, bf16 on CUDA, fp32 on a CPU; the others stand for themselves.
+
+    Raises:
+        InputError: another name.
+    """
+    check_precision(precision)
     return precision if precision != "auto" else "bf16" if device.type == "cuda" else "fp32"
 
 

@@ -95,7 +95,7 @@ def check_data(data: DataPlan) -> None:
         raise InputError("images of a folder have sizes of their own; add image_size = 224 under [data]")
     if data.dataset != FOLDER and data.image_size is not None:
         raise InputError(f"image_size {data.image_size} for {data.dataset}, whose images have their own; leave it out")
-    assert data.augmentation is not None
+    crop_shares(data.crop, "crop")
 
 
 def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval
+from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval, within_unit
 from maskgraph.empirical.judge import SHUFFLED
 from maskgraph.empirical.records import read_object
 from maskgraph.graphs.errors import InputError
@@ -98,7 +98,8 @@ def scores(records: list[Record]) -> list[Score]:
             each = [one[readout] for one in seeds]
             accuracies = tuple(float(one["accuracy"]) for one in each)
             ends = (float(np.mean([one["low"] for one in each])), float(np.mean([one["high"] for one in each])))
-            found.append(Score(method, readout, accuracies, _over_seeds(accuracies), ends))
+            over_seeds = _over_seeds(accuracies)
+            found.append(Score(method, readout, accuracies, over_seeds and within_unit(over_seeds), ends))
     return found
 
 

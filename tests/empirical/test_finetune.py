@@ -19,6 +19,7 @@ from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
+from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.train import TrainingDivergedError
 from maskgraph.graphs.errors import InputError
@@ -278,6 +279,16 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         fine_tune(network(), pixels(), 2, FineTune())
     with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
         FineTune(feature="max")
+    with pytest.raises(InputError, match=r"unknown precision 'fp16'; expected auto, fp32 or bf16"):
+        FineTune(precision="fp16")
+    with pytest.raises(InputError, match=r"smoothing 7 of labels; expected a share in \[0, 1\), such as 0.1"):
+        FineTune(smoothing=7)
+    with pytest.raises(InputError, match=r"weight_decay -1 of fine-tuning; expected a number of at least 0"):
+        FineTune(weight_decay=-1)
+    with pytest.raises(InputError, match=r"seed -3; expected an integer from 0 to"):
+        FineTune(seed=-3)
+    with pytest.raises(InputError, match=r"unknown precision 'half'; expected auto, fp32 or bf16"):
+        resolve_precision("half", torch.device("cpu"))
     with pytest.raises(InputError, match=r"warmup 1.5 of fine-tuning; expected a share of the steps in \[0, 1\)"):
         FineTune(warmup=1.5)
     with pytest.raises(InputError, match=r"layer_decay 0; expected a factor"):

@@ -22,6 +22,12 @@ def test_the_accuracy_interval_is_wilsons(count: int, share: float, level: float
     assert accuracy_interval(correct, level) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
 
 
+@pytest.mark.parametrize("count", [1, 7, 40, 10000])
+def test_rounding_leads_no_interval_out_of_what_accuracies_can_be(count: int) -> None:
+    assert 1 - 1e-15 <= accuracy_interval(np.ones(count, dtype=bool))[1] <= 1
+    assert 0 <= accuracy_interval(np.zeros(count, dtype=bool))[0] <= 1e-15
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0.5, 0.999))
 @searched(40)
 def test_the_interval_over_seeds_is_students(values: list[float], level: float) -> None:

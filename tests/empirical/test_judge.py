@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical import judge, spectra
 from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
-from maskgraph.empirical.judge import ANY, SHUFFLED, Labels, judge_features, judge_network, probed
+from maskgraph.empirical.judge import ANY, SHUFFLED, Labels, judge_features, judge_network, probed, scored
 from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.parts import Parts
@@ -100,8 +100,18 @@ def test_scores_come_with_the_interval_of_what_was_drawn() -> None:
         correct = judged.predicted[name] == labels.test
         assert score["accuracy"] == pytest.approx(correct.mean())
         few = name.endswith("few-shot")
-        wanted = seeds_interval(correct.mean(axis=1).tolist()) if few else accuracy_interval(correct)
+        wanted = np.clip(seeds_interval(correct.mean(axis=1).tolist()), 0, 1) if few else accuracy_interval(correct)
         assert (score["low"], score["high"]) == pytest.approx(wanted)
+
+
+def test_no_interval_leaves_what_accuracies_can_be() -> None:
+    labels = np.array([0, 1, 2, 3])
+    right = np.tile(labels, (4, 1))
+    wrong = (right + 1) % 4
+    right[3, 0], wrong[3, 0] = 1, 0
+    high, low = (scored({"few": draws}, labels)["few"] for draws in (right, wrong))
+    assert (high["accuracy"], high["high"]) == (15 / 16, 1)
+    assert (low["accuracy"], low["low"]) == (1 / 16, 0)
 
 
 def test_a_network_is_judged_by_its_features_blocks_and_views() -> None:
