@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+from types import FrameType
 from typing import TypeVar
 
 import torch
@@ -27,6 +31,9 @@ def in_processes(
 ) -> Iterator[Job | None]:
     """Do the jobs and yield each as it ends.
 
+    Where this process is interrupted, or whoever asks for the jobs gives up, those that run are interrupted, too,
+    whether the signal reached their processes or not, and waited for: they may have something to save.
+
     Args:
         do: a function of a module, or a partial of one.
         jobs: what it is called with.
@@ -35,6 +42,7 @@ def in_processes(
 
     Raises:
         Exception: whatever a job raised; those that run are waited for.
+        KeyboardInterrupt: this process or a job was interrupted.
     """
     # Workers are forked from a process that has imported what they need, which takes longer than many a job. But where
     # an import looks for GPUs, what is forked after it can use none.
@@ -42,9 +50,10 @@ def in_processes(
     context.set_forkserver_preload([(do.func if isinstance(do, partial) else do).__module__, OPTIMISERS])
     # What they are forked from has the environment of the first call.
     own = dict(os.environ)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own,))
+    heard, told = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own, heard))
     try:
-        pending: dict[Future[None], Job] = {pool.submit(do, job): job for job in jobs}
+        pending: dict[Future[None], Job] = {pool.submit(_do, do, job): job for job in jobs}
         while pending:
             done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
             if not done:
@@ -53,20 +62,86 @@ def in_processes(
                 job = pending.pop(future)
                 future.result()
                 yield job
+    except (KeyboardInterrupt, GeneratorExit):
+        _interrupt(pool, told)
+        raise
     finally:
+        try:
+            pool.shutdown(wait=True, cancel_futures=True)
+        except KeyboardInterrupt:
+            _interrupt(pool, told)
+            raise
+        finally:
+            heard.close()
+            told.close()
+
+
+def _interrupt(pool: ProcessPoolExecutor, told: Connection) -> None:
+    """Interrupt the jobs that run and wait for their end, whoever presses Ctrl-C again."""
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread is ever interrupted, and only it may say how; a handler that is not Python's stays.
+    deaf = threading.current_thread() is threading.main_thread() and before is not None
+    if deaf:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        # All workers hear the end of the pipe.
+        told.close()
         pool.shutdown(wait=True, cancel_futures=True)
+    finally:
+        if deaf:
+            signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+class _Interruption:
+    """What a worker knows of an interruption.
+
+    The signal may come twice, to all processes of a terminal and from the parent, and between two jobs: a job that
+    saves what it has is not disturbed again, and no other is begun.
+
+    Attributes:
+        asked: whether one was asked for.
+        working: whether there is a job to interrupt.
+    """
+
+    asked = working = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        first, self.asked = not self.asked, True
+        if first and self.working:
+            raise KeyboardInterrupt
+
+
+_interruption = _Interruption()
+
+
+def _do(do: Callable[[Job], None], job: Job) -> None:
+    """Do a job in a worker that has not been interrupted."""
+    _interruption.working = True
+    try:
+        if _interruption.asked:
+            raise KeyboardInterrupt
+        do(job)
+    finally:
+        _interruption.working = False
+
+
+def _start_worker(environment: dict[str, str], heard: Connection) -> None:
+    # Where the signal is ignored, as in the background of a script, it stays so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interruption)
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)
     threadpool_limits(1)
-    parent = multiprocessing.parent_process()
+    parent, main = multiprocessing.parent_process(), threading.main_thread().ident
     assert parent is not None
+    assert main is not None
 
     def follow() -> None:
-        # A parent that is killed closes nothing: its workers would wait for work for ever.
+        wait_for([parent.sentinel, heard])
+        # As a signal, which ends what the job waits for, too.
+        signal.pthread_kill(main, signal.SIGINT)
+        # A parent that is killed closes nothing else: its workers would wait for work for ever.
         parent.join()
         os._exit(1)
 

@@ -151,9 +151,13 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("reached", ["all", "parent"])
 @pytest.mark.usefixtures("interruptible")
-def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
-    """SIGINT the whole process group, as Ctrl-C does, after the first model; then resume to the end."""
+def test_a_killed_train_goes_on_where_it_was(reached: str, tmp_path: Path) -> None:
+    """SIGINT after the first model; then resume to the end.
+
+    To the whole process group, as Ctrl-C does, or to the command alone, as kill does.
+    """
     out = tmp_path / "run"
     options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "30"]
     command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "1"]
@@ -163,7 +167,10 @@ def test_a_killed_train_goes_on_where_it_was(tmp_path: Path) -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
+        if reached == "parent":
+            process.send_signal(signal.SIGINT)
+        else:
+            os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
         errors = process.stderr.read()
         assert process.wait(60) == 130, errors
