@@ -16,7 +16,7 @@ import torch
 from maskgraph.empirical.config import WHERE
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.network import resolve_precision
-from maskgraph.empirical.records import read_object, write_json
+from maskgraph.empirical.records import read_object, remove_unfinished, write_json
 from maskgraph.graphs.errors import InputError
 
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
@@ -78,12 +78,12 @@ def claim(
     directory, precision = path.parent, resolve_precision(plan["train"]["precision"], device)
     first = group is None or group.rank == 0
     with ExitStack() as stack:
-        has, stored = False, None
+        has, alone, stored = False, False, None
 
         def look() -> None:
-            nonlocal has, stored
+            nonlocal has, alone, stored
             if first and directory.is_dir():
-                stack.enter_context(held(directory))
+                alone = stack.enter_context(held(directory))
                 has = True
             stored = _stored(path, plan, digests, canonical, resume, precision, grows)
             check()
@@ -95,6 +95,8 @@ def claim(
                     raise InputError(f"another command has just begun in {directory}; choose another --out")
             if first:
                 _write(path, plan, digests, stored, device, precision, grows)
+                if alone and stored is not None:
+                    remove_unfinished(directory)
 
         # Nothing is made before all have looked.
         _together(look, group)
@@ -201,8 +203,11 @@ def _write(
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def held(directory: Path) -> Iterator[bool]:
     """Keep a directory, made where it is not there, for this command; the end of the process, however, lets go of it.
+
+    Yields:
+        whether it is known to be this command's alone: a file system without locks keeps nobody apart.
 
     Raises:
         InputError: another command has it, or it cannot be made or opened.
@@ -215,15 +220,16 @@ def held(directory: Path) -> Iterator[None]:
             f"{directory} cannot be written ({error.strerror}); choose another directory with --out"
         ) from error
     try:
-        # A file system without locks keeps nobody apart.
+        locked = False
         with suppress(OSError):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locked = True
             except BlockingIOError:
                 raise InputError(
                     f"another command is at work in {directory}; wait for its end, or choose another directory"
                 ) from None
-        yield
+        yield locked
     finally:
         os.close(handle)
 

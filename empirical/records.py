@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from maskgraph.graphs.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+UNFINISHED = re.compile(r"\..+\.(json|safetensors|npz|png|html)\.[a-z0-9_]{8}")
+"""Names of files of a run that are being written: a dot, their own, and what `mkstemp` adds."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -40,6 +45,17 @@ def write_atomically(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what `write_atomically` leaves where the process is killed while it writes, there and one folder down.
+
+    Nobody else may write there.
+    """
+    for pattern in (".*", "*/.*"):
+        for path in directory.glob(pattern):
+            if UNFINISHED.fullmatch(path.name) and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:

@@ -238,6 +238,23 @@ def test_a_directory_of_another_version_is_not_taken_for_the_users_mistake(what:
         run(recipe_from(TABLE), tmp_path, resume=True)
 
 
+def test_what_a_killed_command_was_writing_is_removed_by_the_next(finished: Path, tmp_path: Path) -> None:
+    run_again = Path(shutil.copytree(finished, tmp_path / "run"))
+    before = {path for path in run_again.rglob("*") if path.is_file()}
+    left = [".recipe.json.k3_x9a0b", "models/.mae-s0.safetensors.abcdefgh", "predictions/.mae-s0.npz.01234567"]
+    # Of others: what a checkpoint of fine-tuning is called, and what somebody keeps there.
+    kept = ["models/.fine-tune-mae-s0.safetensors", ".notes.txt.abcdefgh", "models/.backup.json"]
+    for name in (*left, *kept):
+        (run_again / name).write_bytes(b"")
+    with pytest.raises(InputError, match="holds another recipe"):
+        run(recipe_from({**TABLE, "judge": {**TABLE["judge"], "views": 3}}), run_again, resume=True)
+    assert all((run_again / name).exists() for name in left)
+    assert run(recipe_from(TABLE), run_again, resume=True) == []
+    # The network is judged, so that its fine-tuning is over.
+    wanted = before | {run_again / name for name in kept[1:]}
+    assert {path for path in run_again.rglob("*") if path.is_file()} == wanted
+
+
 def test_a_run_from_before_there_were_digests_goes_on_and_has_them_from_then_on(tmp_path: Path) -> None:
     table = two_classes(tmp_path / "toy.npz")
     run(recipe_from(table), tmp_path / "run")
