@@ -24,6 +24,7 @@ Training:
 
 objective     what is minimised: reconstruction, uniformity, and λ between them
 draws         what a step draws, of seed and step alone
+streams       of random numbers, each with the number of its use
 shares        a batch dealt to processes and parts
 group         the processes that train together
 state         what changes from step to step, and the step

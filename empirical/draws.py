@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import TrainingSet
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.masks import dropped_patches
 
 Draw = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -34,9 +35,9 @@ class Draws:
         """What one step draws."""
         (epoch, index), seed, batch = divmod(step, self.batches), self._config.seed, self._config.batch
         if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([seed, 1, epoch]).permutation(len(self._data)))
+            self._order = (epoch, np.random.default_rng([seed, Use.ORDER, epoch]).permutation(len(self._data)))
         rows = self._order[1][index * batch : (index + 1) * batch]
-        masks, augmentation = (np.random.default_rng([seed, use, step]) for use in (2, 4))
+        masks, augmentation = (np.random.default_rng([seed, use, step]) for use in (Use.MASKS, Use.AUGMENTATION))
         kept = self._masks.sample(masks, len(rows))
         dropped = dropped_patches(kept, self._masks.patches)
         return rows, kept, dropped, self._data.draw(augmentation, len(rows))

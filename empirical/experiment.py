@@ -37,6 +37,7 @@ from maskgraph.empirical.records import write_atomically, write_json
 from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.stream import check_readable, take
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import (
     TrainedModel,
@@ -319,7 +320,7 @@ def _null(recipe: Recipe, name: str, parts: Parts, group: Group) -> Judged | Non
     elif method == "gaussian":
         dim = architecture(parts.train, recipe.runs()[0]).dim
         counts = (len(labels.train), len(labels.validation), len(labels.test))
-        x = np.random.default_rng([seed, 12]).normal(size=(sum(counts), dim))
+        x = np.random.default_rng([seed, Use.NULL_FEATURES]).normal(size=(sum(counts), dim))
         first, second, third = np.split(x, np.cumsum(counts)[:2])
         views = gaussian_null((min(recipe.judge.images, counts[2]), recipe.judge.views, dim), seed)
         judged = judge_features((first, second, third), views, labels, recipe.judge, seed)

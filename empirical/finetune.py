@@ -41,6 +41,7 @@ from maskgraph.empirical.regularise import Chance, Regularise
 from maskgraph.empirical.shares import Part, own_parts, synchronised
 from maskgraph.empirical.state import expected_moments, optimiser_tensors, restore_optimiser, schedule
 from maskgraph.empirical.stream import Stream, image_set
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.train import TrainingDivergedError, all_finite
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.seeds import check_seed
@@ -330,14 +331,15 @@ class _Tuning:
         """The images of a step, and what chance has to say about their augmentation."""
         epoch, index = divmod(step, self.batches)
         if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([self._how.seed, 6, epoch]).permutation(len(self._data)))
+            order = np.random.default_rng([self._how.seed, Use.TUNING_ORDER, epoch])
+            self._order = (epoch, order.permutation(len(self._data)))
         rows = self._order[1][index * self._how.batch : (index + 1) * self._how.batch]
-        return rows, self._data.draw(np.random.default_rng([self._how.seed, 7, step]), len(rows))
+        return rows, self._data.draw(np.random.default_rng([self._how.seed, Use.TUNING_AUGMENTATION, step]), len(rows))
 
     def _chance(self, size: int) -> Chance:
         """What chance has to say of this step beside the augmentation."""
         side = self._data.grid[0] * self._data.images.patch
-        rng = np.random.default_rng([self._how.seed, 14, self.step])
+        rng = np.random.default_rng([self._how.seed, Use.TUNING_CHANCE, self.step])
         return self._how.regularise.draw(rng, size, side, self.classifier.model.config.depth)
 
     def _mine(self, rows: Rows) -> list[Part]:

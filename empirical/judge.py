@@ -22,6 +22,7 @@ from maskgraph.empirical.probes import Labelled, few_shot_probe
 from maskgraph.empirical.readout import Features, layer_features, view_features, whole_features
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.masks import MaskDistribution
 
 Classes = NDArray[np.int64]
@@ -171,7 +172,7 @@ def probed(
     if "ridge" not in plan.probes:
         return found, {}
     ridge = ridge_probe(train, validation, three[2])
-    deal = np.random.default_rng([seed, 10]).permutation
+    deal = np.random.default_rng([seed, Use.SHUFFLED]).permutation
     shuffled = ridge_probe(_equal(train.x, deal(train.y)), _equal(validation.x, deal(validation.y)), three[2])
     return {"ridge": ridge.predicted, **found, SHUFFLED: shuffled.predicted}, {"ridge": ridge.regulariser}
 
@@ -226,7 +227,7 @@ def _layers(read: list[dict[FeatureKind, list[Features]]], labels: Labels) -> di
 def _collapse(
     model: MaskedModel, parts: Parts, plan: JudgePlan, masks: MaskDistribution, seed: int
 ) -> dict[FeatureKind, dict[str, Any]]:
-    rows = np.random.default_rng([seed, 11]).permutation(len(parts.test.labels))[: plan.images]
+    rows = np.random.default_rng([seed, Use.MEASURED]).permutation(len(parts.test.labels))[: plan.images]
     images = take(parts.test, np.sort(rows))
     views, crossed = (
         view_features(model, images, masks, plan.views, seed, model.features, crossed) for crossed in (False, True)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from maskgraph.empirical.probes import Labelled, standardised
 from maskgraph.empirical.spectra import unit
 from maskgraph.empirical.state import schedule
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
 
 REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
@@ -139,7 +140,7 @@ def sgd_probe(
     for step in range(steps):
         turn, index = divmod(step, batches)
         if index == 0:
-            order = np.random.default_rng([how.seed, 9, turn]).permutation(count)
+            order = np.random.default_rng([how.seed, Use.PROBE_ORDER, turn]).permutation(count)
         rows = torch.as_tensor(order[count * index // batches : count * (index + 1) // batches], device=x.device)
         linear.zero_grad(set_to_none=True)
         normal = functional.batch_norm(x[rows], None, None, training=True, eps=NORM_EPS)

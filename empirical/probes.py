@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.spectra import unit
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View, arrange, known_positions
@@ -122,7 +123,7 @@ def few_shot_probe(train: Labelled, test: NDArray[np.float64], seed: int) -> NDA
         (DRAWS, N) int64.
     """
     standard, asked = standardised(train, test)
-    rng = np.random.default_rng([seed, 3])
+    rng = np.random.default_rng([seed, Use.FEW_SHOT])
     return np.stack([_logistic(_few(standard, rng), asked) for _ in range(DRAWS)])
 
 

@@ -16,6 +16,7 @@ from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.masks import MaskDistribution, dropped_patches
 
 BATCH = 512
@@ -98,7 +99,7 @@ def view_features(
         InputError: images that are cut into other patches than the model's.
     """
     check_patches(model.config, images.name, images.grid, images.patch_dim)
-    rng = np.random.default_rng([seed, 5])
+    rng = np.random.default_rng([seed, Use.VIEWS])
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []
     for rows in _batches(len(data)):

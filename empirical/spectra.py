@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.empirical.collapse import participation_ratio
+from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
 
 Features = NDArray[np.float64]
@@ -185,7 +186,7 @@ def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
 
 def gaussian_null(shape: tuple[int, ...], seed: int) -> Features:
     """(N, q, D) independent standard normal features: what every measure says of nothing at all."""
-    return np.random.default_rng([seed, 8]).normal(size=shape)
+    return np.random.default_rng([seed, Use.NULL_VIEWS]).normal(size=shape)
 
 
 def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:

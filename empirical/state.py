@@ -24,6 +24,7 @@ from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
 from maskgraph.empirical.regularise import branch_factors
 from maskgraph.empirical.shares import Part, cuts, own_parts, synchronised
+from maskgraph.empirical.streams import Use
 
 BETA1 = 0.9
 
@@ -32,9 +33,6 @@ LIPSCHITZ_EVERY, LIPSCHITZ_IMAGES = 25, 256
 
 LOOKED_AT = 32
 """Most images by whose outputs it is seen whether a model is still one."""
-
-DROPPED = 15
-"""Of the stream of random numbers that branches are left out by, beside the seed."""
 
 RECONSTRUCTION, UNIFORMITY, LAM = range(3)
 """Columns of the losses."""
@@ -194,7 +192,7 @@ class State:
         """Which branches the images of each part go through in this step, drawn for the whole batch."""
         if not self.config.drop_path:
             return [None] * len(mine)
-        rng = np.random.default_rng([self.config.seed, DROPPED, self.step])
+        rng = np.random.default_rng([self.config.seed, Use.BRANCHES, self.step])
         factors = branch_factors(rng, self.config.drop_path, self.model.config.depth, size)
         return [torch.as_tensor(factors[:, :, part.shown], device=self.device) for part in mine]
 
