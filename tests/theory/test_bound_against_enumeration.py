@@ -31,7 +31,7 @@ CONTRACT = 1e-9
 10, off by 1e4 · 10 · 2⁻⁵³ ≈ 1e-11; constants L, λ within [¼, 4] and [0.01, 2] multiply that by at most 16."""
 
 KEYS = {
-    *("mask_ratio", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
+    *("mask_ratio", "dim", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
     *("alpha", "alpha_target", "phi"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds"),
@@ -86,7 +86,7 @@ def check_answer(
     assert low - CONTRACT <= expected["tail_sq"] <= high + CONTRACT
     assert low <= found["tail_sq"] <= high
     assert high - low < CONTRACT
-    assert len(found["eigenvalues"]) == dim
+    assert len(found["eigenvalues"]) == found["dim"] == dim
     assert all(0 <= value <= 1 for value in found["eigenvalues"])
 
 
