@@ -7,16 +7,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskgraph.figures.style import GREY, new_figure, tidy
+from maskgraph.figures.style import GREY, LABEL_ERRORS, new_figure, share_axis, tidy
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_vacuous, trivial
-
-LABELS = {
-    "alpha": ("α", "#cc79a7", "o"),
-    "alpha_target": ("α of x2", "#56b4e9", "v"),
-    "phi": ("φ", "#0072b2", "s"),
-    "inter": ("inter-class mass", "#d55e00", "^"),
-}
 
 
 def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
@@ -35,14 +28,16 @@ def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
     ratios = [found["mask_ratio"] for found in answers]
     _draw_bounds(bounds, ratios, answers)
     bounds.set_title(title, loc="left", fontsize=9)
-    for name, (label, colour, mark) in LABELS.items():
+    for name, (label, colour, mark, size, width) in LABEL_ERRORS.items():
         values = [found[name] for found in answers]  # type: ignore[literal-required]
-        labels.plot(ratios, values, color=colour, marker=mark, markersize=5, label=label)
+        labels.plot(ratios, values, color=colour, marker=mark, markersize=size, linewidth=width, label=label)
     labels.set_ylabel("label errors")
-    labels.set_ylim(bottom=0)
+    share_axis(labels, from_zero=True)
     head, tail = ([found[name] for found in answers] for name in ("head_sq", "tail_sq"))
     spectrum.plot(ratios, head, color="#0072b2", marker="o", markersize=5, label="head, Σ λ² of the K largest")
-    spectrum.plot(ratios, tail, color="#d55e00", marker="v", markersize=5, label="tail, Σ λ² of all others")
+    spectrum.plot(
+        ratios, tail, color="#d55e00", marker="v", markersize=5, clip_on=False, label="tail, Σ λ² of all others"
+    )
     components = [found["components"] for found in answers]
     spectrum.plot(ratios, components, "s--", color=GREY, markersize=4, label="components = eigenvalues 1")
     spectrum.set_yscale("symlog", linthresh=1e-2)

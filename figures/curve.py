@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from maskgraph.figures.style import (
     GREY,
+    LABEL_ERRORS,
     METHOD_COLOURS,
+    METHOD_MARKS,
     METHOD_NAMES,
+    METHOD_SIZES,
+    METHOD_STYLES,
+    ROOM,
     THEORY_MARKS,
     THEORY_STYLES,
     new_figure,
     sequence,
+    share_axis,
     tidy,
 )
 from maskgraph.theory.bounds import is_vacuous
+
+APART = 0.008
+"""How far the marks of two methods stand apart, as a part of the range of mask ratios."""
+
+SPREAD = 0.8
+"""The part of the axis over which all stands side by side that a study of one mask ratio has."""
+
+Floats = NDArray[np.float64]
 
 READOUTS = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
 
 
 def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
-    """The project's main figure.
+    """The project's main figure; of one mask ratio all marks stand side by side, in the order of the legend.
 
     Top: the sharper bound S2 in units of its own ceiling 1/(4L), left axis, and 5-NN accuracy of each method, mean
     and standard deviation over seeds, right axis. Beneath: the label error of both sides.
@@ -37,12 +55,16 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
     figure = new_figure(8.2, 8.0)
     theory, errors = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     accuracy = theory.twinx()
-    _draw_bounds(theory, bounds)
-    _draw_accuracy(accuracy, records, f"{feature}.knn")
+    graphs, methods = bounds.groupby(["view", "hop"]).ngroups, _methods(records)
+    places = _Places(sorted(bounds["mask_ratio"].unique()))
+    _draw_bounds(theory, bounds, places, graphs + len(methods))
+    _draw_accuracy(accuracy, records, f"{feature}.knn", places, graphs)
     _draw_baselines(accuracy, records, feature)
+    share_axis(accuracy)
     accuracy.set_ylabel(f"{READOUTS['knn']} accuracy on held-out images, {feature} feature")
     theory.set_title(f"Bound versus accuracy over the mask ratio: {bounds['dataset'].iloc[0]}", loc="left")
-    _draw_label_errors(errors, bounds)
+    _draw_label_errors(errors, bounds, places)
+    places.label(errors)
     handles = [line for axes in (theory, accuracy) for line in axes.get_legend_handles_labels()[0]]
     names = [name for axes in (theory, accuracy) for name in axes.get_legend_handles_labels()[1]]
     figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=8, frameon=False, handlelength=3.2)
@@ -66,7 +88,7 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
             axes = panels[row, column]
             _draw_scatter(axes, values, records, f"{feature}.{readout}")
             axes.set_xlim(-0.1, 1.1)
-            axes.margins(y=0.15)
+            share_axis(axes)
             tidy(axes)
             if not column:
                 axes.set_ylabel(f"{name}, {feature}")
@@ -76,19 +98,42 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
     return figure
 
 
-def _draw_bounds(axes: Axes, bounds: pd.DataFrame) -> None:
+@dataclass(frozen=True)
+class _Places:
+    """Where marks of some mask ratios stand on the axis."""
+
+    ratios: Sequence[float]
+
+    def of(self, ratios: pd.Series[float] | pd.Index[float], index: int, count: int, apart: float = 0.0) -> Floats:
+        """Of the `index`-th of `count` things, `apart` from each other as a part of the range of the ratios."""
+        steps = index - (count - 1) / 2
+        step = SPREAD / count if len(self.ratios) == 1 else apart * (max(self.ratios) - min(self.ratios))
+        return np.asarray(ratios, dtype=np.float64) + steps * step
+
+    def label(self, axes: Axes) -> None:
+        """One mask ratio is one tick in the middle, whatever the others would be."""
+        if len(self.ratios) == 1:
+            [ratio] = self.ratios
+            axes.set_xlim(ratio - 0.5, ratio + 0.5)
+            axes.set_xticks([ratio], [f"{ratio:g}"])
+
+
+def _methods(records: pd.DataFrame) -> list[str]:
+    return [method for method in METHOD_NAMES if (records["method"] == method).any()]
+
+
+def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) -> None:
     graphs = bounds.groupby(["view", "hop"], sort=False)
-    for style, mark, ((view, hop), graph) in zip(THEORY_STYLES, THEORY_MARKS, graphs, strict=False):
+    for index, (style, mark, ((view, hop), graph)) in enumerate(zip(THEORY_STYLES, THEORY_MARKS, graphs, strict=False)):
+        at = places.of(graph["mask_ratio"], index, count)
         name = f"{view} views, {hop} hop"
         sharper = graph["bounds"].map(lambda found: 4 * found["water_filling"])
         printed = graph["bounds"].map(lambda found: 4 * found["thm_4_2"])
-        axes.plot(
-            graph["mask_ratio"], sharper, linestyle=style, color=GREY, marker="s", markersize=3, label=f"S2: {name}"
-        )
+        axes.plot(at, sharper, linestyle=style, color=GREY, marker="s", markersize=3, label=f"S2: {name}")
         says = ~graph.apply(_says_nothing, axis=1)
         if says.any():
             marks = printed.where(says)
-            axes.plot(graph["mask_ratio"], marks, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
+            axes.plot(at, marks, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
     if bounds.apply(_says_nothing, axis=1).any():
         axes.plot([], [], " ", label="(Thm 4.2 is ≤ λ/K, vacuous, wherever no mark is)")
     axes.set_ylabel("lower bound of the U-MAE loss\nin units of 1/(4L)", color=GREY)
@@ -100,20 +145,25 @@ def _says_nothing(row: pd.Series[Any]) -> bool:
     return is_vacuous(row["bounds"]["thm_4_2"], row["lambda"], row["dim"])
 
 
-def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str) -> None:
-    for method, colour in METHOD_COLOURS.items():
+def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str, places: _Places, before: int) -> None:
+    methods = _methods(records)
+    alone = len(places.ratios) == 1
+    for index, method in enumerate(methods):
         runs = records[records["method"] == method]
-        if runs.empty:
-            continue
         grouped = runs.groupby("mask_ratio")[column]
         seeds = runs["seed"].nunique()
         spread = grouped.std(ddof=1).fillna(0) if seeds > 1 else None
+        mean = grouped.mean()
+        # Of one ratio the methods stand after the bounds.
+        place, count = (before + index, before + len(methods)) if alone else (index, len(methods))
         axes.errorbar(
-            grouped.mean().index,
-            grouped.mean(),
+            places.of(mean.index, place, count, APART),
+            mean,
             spread,
-            color=colour,
-            marker="o",
+            color=METHOD_COLOURS[method],
+            marker=METHOD_MARKS[method],
+            markersize=METHOD_SIZES[method],
+            linestyle=METHOD_STYLES[method],
             capsize=3,
             label=METHOD_NAMES[method] + (f" (mean ± SD, {seeds} seeds)" if seeds > 1 else " (one seed)"),
         )
@@ -129,21 +179,25 @@ def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str) -> None:
             axes.axhline(rows[column].mean(), color="#009e73", linestyle=style, linewidth=1.2, label=name)
 
 
-def _draw_label_errors(axes: Axes, bounds: pd.DataFrame) -> None:
-    for style, (view, graph) in zip(THEORY_STYLES, bounds.groupby("view", sort=False), strict=False):
+def _draw_label_errors(axes: Axes, bounds: pd.DataFrame, places: _Places) -> None:
+    views = list(bounds.groupby("view", sort=False))
+    for index, (style, (view, graph)) in enumerate(zip(THEORY_STYLES, views, strict=False)):
         first = graph.drop_duplicates("mask_ratio")
-        axes.plot(first["mask_ratio"], first["alpha"], linestyle=style, color="#cc79a7", marker="o", label=f"α, {view}")
-        axes.plot(
-            first["mask_ratio"],
-            first["alpha_target"],
-            linestyle=style,
-            color="#56b4e9",
-            marker="v",
-            label=f"α of x2, {view}",
-        )
+        for side, name in enumerate(("alpha", "alpha_target")):
+            label, colour, mark, size, width = LABEL_ERRORS[name]
+            axes.plot(
+                places.of(first["mask_ratio"], 2 * index + side, 2 * len(views)),
+                first[name],
+                linestyle=style,
+                color=colour,
+                marker=mark,
+                markersize=size,
+                linewidth=width,
+                label=f"{label}, {view}",
+            )
     axes.set_xlabel("mask ratio ρ")
     axes.set_ylabel("label error")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(-ROOM, 1 + ROOM)
     tidy(axes)
     axes.legend(fontsize=8, ncols=2, frameon=False, handlelength=3.2)
 
@@ -152,13 +206,22 @@ def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, c
     """A path a method over the mask ratios, and a point a ratio in its own shade: labels would cover each other."""
     ratios = sorted(values.index)
     shades = dict(zip(ratios, sequence(len(ratios)), strict=True))
-    for method, colour in METHOD_COLOURS.items():
-        runs = records[records["method"] == method]
-        if runs.empty:
-            continue
-        mean = runs.groupby("mask_ratio")[column].mean()
-        x = values.loc[mean.index]
-        axes.plot(x, mean, color=colour, linewidth=1.2, label=METHOD_NAMES[method])
-        axes.scatter(x, mean, s=44, c=[shades[ratio] for ratio in mean.index], edgecolors=colour, zorder=3)
+    for method in _methods(records):
+        mean = records[records["method"] == method].groupby("mask_ratio")[column].mean()
+        x, colour, mark = values.loc[mean.index], METHOD_COLOURS[method], METHOD_MARKS[method]
+        size = METHOD_SIZES[method]
+        axes.plot(
+            x,
+            mean,
+            linestyle=METHOD_STYLES[method],
+            color=colour,
+            linewidth=1.2,
+            marker=mark,
+            markersize=size,
+            markerfacecolor="none",
+            label=METHOD_NAMES[method],
+        )
+        points = [shades[ratio] for ratio in mean.index]
+        axes.scatter(x, mean, s=size**2, c=points, marker=mark, edgecolors=colour, zorder=3)
     for ratio, shade in shades.items():
         axes.scatter([], [], s=44, c=shade, edgecolors=GREY, label=f"ρ = {ratio:g}")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from maskgraph.empirical.intervals import Interval
 from maskgraph.empirical.judge import ANY
 from maskgraph.empirical.summary import Record, Score, several_seeds
-from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, new_figure, tidy
+from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, new_figure, share_axis, tidy
 
 NULLS = {
     "pixels": ("pixels", "D", "-"),
@@ -53,7 +53,9 @@ def learning(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
                 markersize=4,
                 label=label,
             )
-        if column != "knn":
+        if column == "knn":
+            share_axis(axes)
+        else:
             axes.set_yscale("log")
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_xlabel("epoch")
@@ -107,6 +109,7 @@ def blocks(records: Sequence[Record]) -> Figure:
     axes.set_xticks(at)
     axes.set_xlabel("block")
     axes.set_ylabel("ridge accuracy on test images")
+    share_axis(axes)
     tidy(axes)
     figure.legend(loc="outside right upper", fontsize=8, frameon=False, handlelength=3.5)
     return figure

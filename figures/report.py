@@ -15,7 +15,7 @@ from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accurac
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
 from maskgraph.figures.waterfall import waterfall
-from maskgraph.figures.world import draw_worlds, small_worlds
+from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.theory.bounds import is_vacuous
 
 CAPTIONS = {
@@ -27,21 +27,17 @@ CAPTIONS = {
     "step gives away. Wide ranges are on a symmetric logarithmic axis.",
     "spectra": "Eigenvalues of the augmentation graphs. A plateau at 1 counts connected components: with positional "
     "views at least one a mask.",
-    "worlds": "The augmentation graph of a small class mixture (four patches, three classes) under all masks that "
-    "keep three: positions cut it into one piece a mask.",
+    "worlds": "Not of this run's data: an example that comes with maskgraph and is the same in every report. The "
+    "augmentation graph of a small class mixture (four patches, three classes, η = 0.2) under all masks that keep "
+    "three: positions cut it into one piece a mask.",
 }
 
-MEASURED = (
-    *("L_MAE", "bayes_risk", "epsilon", "epsilon_nearest", "epsilon_late_gain", "epsilon_refined_mass"),
-    "four_L_lambda",
-)
+LOSSES = ("L_MAE", "bayes_risk", "epsilon", "four_L_lambda")
+PROBES = ("linear", "knn", "few_shot")
+GEOMETRY = ("L_unif", "lipschitz", "rankme", "share_image", "share_mask")
+"""What the tables of models show; records hold more (docs/records.md)."""
 
-PREFIXES = ("cls", "mean", "tokens", "bottleneck", "pixels")
-SHOWN = (
-    *("linear", "knn", "few_shot", "L_unif", "lipschitz", "lipschitz_two_sided", "lipschitz_mean", "rankme"),
-    "participation_ratio",
-    *("share_image", "share_mask", "share_interaction"),
-)
+FEATURES = ("cls", "mean", "tokens", "bottleneck", "pixels")
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -66,11 +62,13 @@ def write_report(run: Path) -> list[Path]:
     """
     bounds, records = read_bounds(run), read_records(run)
     feature = probed_feature(read_study(run))
-    figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds())}
+    figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds(), EXAMPLE)}
+    several = bounds["mask_ratio"].nunique() > 1
     if records["mask_ratio"].notna().any():
         figures = {
             "bound_versus_accuracy": bound_versus_accuracy(bounds, records, feature),
-            "accuracy_against_bound": accuracy_against_bound(bounds, records, feature),
+            # One mask ratio has no order that a bound could tell.
+            **({"accuracy_against_bound": accuracy_against_bound(bounds, records, feature)} if several else {}),
             "waterfall": waterfall(records),
             **figures,
         }
@@ -87,9 +85,9 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         f"<h2>Graphs</h2>{_bounds_table(bounds)}"
         "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
         "ε = 0.</p>"
-        f"<h2>Models and baselines</h2>{_records_table(records)}"
+        f"<h2>Models and baselines</h2>{_records_tables(records)}"
         "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
-        "scored on images held out from everything.</p>"
+        "scored on images held out from everything. What else was measured is in records/ (docs/records.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )
@@ -116,16 +114,15 @@ def opening(about: str, figures: Sequence[Path], captions: Mapping[str, str]) ->
 
 
 def _bounds_table(bounds: pd.DataFrame) -> str:
-    shown = bounds[["view", "hop", "dim", "mask_ratio", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
+    spectrum = bounds[["view", "hop", "mask_ratio", "dim", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
     for column, name in (("thm_4_2", "thm_4_2"), ("S2", "water_filling")):
-        shown[column] = [_marked(row, name) for _, row in bounds.iterrows()]
-    for column in ("alpha", "alpha_target", "phi", "inter"):
-        shown[column] = bounds[column]
+        spectrum[column] = [_marked(row, name) for _, row in bounds.iterrows()]
+    images = bounds[["view", "hop", "mask_ratio", "alpha", "alpha_target", "phi", "inter"]].copy()
     for column, side in (("unseen1", "visible"), ("unseen2", "target")):
-        shown[column] = [found[side] for found in bounds["unseen"]]
+        images[column] = [found[side] for found in bounds["unseen"]]
     for column in ("bayes_risk", "rank_floor"):
-        shown[column] = bounds[column]
-    return html_table(shown)
+        images[column] = bounds[column]
+    return f"{html_table(spectrum)}{html_table(images)}"
 
 
 def _marked(row: pd.Series[Any], name: str) -> str:
@@ -133,18 +130,31 @@ def _marked(row: pd.Series[Any], name: str) -> str:
     return f"{value:.4g}" + (" v" if is_vacuous(value, row["lambda"], row["dim"]) else "")
 
 
-def _records_table(records: pd.DataFrame) -> str:
-    columns = [
-        column
-        for column in (*MEASURED, *(f"{prefix}.{name}" for prefix in PREFIXES for name in SHOWN))
-        if column in records
-    ]
-    grouped = records.groupby(["method", "mask_ratio"], dropna=False)
+def _records_tables(records: pd.DataFrame) -> str:
+    """Probes of every feature; of models their losses, and what their features are like."""
+    models = records[records["mask_ratio"].notna()]
+    tables = [_features_table(records, PROBES)]
+    if len(models):
+        tables += [_table(models, {name: name for name in LOSSES}), _features_table(models, GEOMETRY)]
+    return "".join(html_table(table) for table in tables)
+
+
+def _features_table(records: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    return pd.concat(
+        _table(records, {name: f"{feature}.{name}" for name in names}, feature=feature) for feature in FEATURES
+    ).sort_values(["method", "ρ"], kind="stable")
+
+
+def _table(records: pd.DataFrame, columns: Mapping[str, str], **own: str) -> pd.DataFrame:
+    """A row a method and mask ratio that has any of the numbers, each a mean over seeds and its spread."""
+    known = {name: column for name, column in columns.items() if column in records}
     rows = [
-        {"method": method, "ρ": ratio, "seeds": len(runs), **{column: _spread(runs[column]) for column in columns}}
-        for (method, ratio), runs in grouped
+        {"method": method, "ρ": ratio, **own, "seeds": len(runs)}
+        | {name: _spread(runs[column]) for name, column in known.items()}
+        for (method, ratio), runs in records.groupby(["method", "mask_ratio"], dropna=False)
+        if runs[list(known.values())].notna().any(axis=None)
     ]
-    return html_table(pd.DataFrame(rows))
+    return pd.DataFrame(rows, columns=["method", "ρ", *own, "seeds", *columns])
 
 
 def _checks_table(records: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from maskgraph.figures.style import GREY, METHOD_COLOURS, METHOD_NAMES, new_figure, tidy
 
@@ -16,6 +17,14 @@ SHOWN = ("Thm 3.4", "Thm 4.1", "Thm 4.2", "S2")
 
 RATIO = 0.75
 """The paper's mask ratio; a study without it shows the nearest that it has."""
+
+ROOM = (0.1, 0.3)
+"""Left of the least and right of the largest value, as a part of what lies between; a number stands to the right."""
+
+APART = 0.12
+"""How far ticks of a logarithmic axis stand apart at least, as a part of it: their labels would meet."""
+
+Floats = NDArray[np.float64]
 
 Chain = Sequence[tuple[str, float]]
 
@@ -83,10 +92,35 @@ def _draw(axes: Axes, steps: Chain, colour: str) -> None:
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=8)
     sizes = np.abs(values[np.abs(values) > 0])
-    if len(sizes) and sizes.max() > 50 * np.median(sizes):
+    wide = len(sizes) > 0 and sizes.max() > 50 * np.median(sizes)
+    if wide:
         axes.set_xscale("symlog", linthresh=max(float(np.median(sizes)), 1e-3))
-    axes.use_sticky_edges = False
-    axes.margins(x=0.15)
+    _make_room(axes, values)
+    if wide:
+        axes.set_xticks(_apart(axes, float(sizes.max())))
+        axes.minorticks_off()
     for i, value in ((0, values[0]), (len(steps) - 1, values[-1])):
         label = axes.annotate(f"{value:.3g}", (value, i), xytext=(7, 0), textcoords="offset points", va="center")
         label.set(fontsize=8, bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 0.8})
+
+
+def _make_room(axes: Axes, values: Floats) -> None:
+    """Limits with room for a number to the right of every value, whatever the scale."""
+    scale = axes.xaxis.get_transform()
+    low, high = (float(scale.transform(end)) for end in (min(values.min(), 0.0), max(values.max(), 0.0)))
+    reach = high - low or 1.0
+    axes.set_xlim(*scale.inverted().transform([low - ROOM[0] * reach, high + ROOM[1] * reach]))
+
+
+def _apart(axes: Axes, largest: float) -> list[float]:
+    """Ticks at 0 and at powers of ten, the larger ones first, as far as their labels do not meet."""
+    scale = axes.xaxis.get_transform()
+    low, high = axes.get_xlim()
+    left, right = (float(scale.transform(end)) for end in (low, high))
+    powers = [10.0**power for power in range(int(np.floor(np.log10(largest))) + 1, -5, -1)]
+    found: dict[float, float] = {}
+    for tick in (0.0, *(sign * power for power in powers for sign in (1, -1))):
+        place = (float(scale.transform(tick)) - left) / (right - left)
+        if low <= tick <= high and all(abs(place - other) >= APART for other in found.values()):
+            found[tick] = place
+    return sorted(found)

@@ -16,6 +16,8 @@ from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 
+EXAMPLE = "An example, whatever the run was of: a built-in mixture of three classes, four patches, ρ = 1/4"
+
 
 def small_worlds() -> dict[str, nx.Graph]:
     """The same class mixture (n = 4, η = 0.2, three classes, ρ = ¼, all masks) under each view identity."""
@@ -25,7 +27,7 @@ def small_worlds() -> dict[str, nx.Graph]:
     return {f"{view} views": augmentation_graph(mask_graph(images, masks, view)).to_networkx() for view in views}
 
 
-def draw_worlds(worlds: Mapping[str, nx.Graph]) -> Figure:
+def draw_worlds(worlds: Mapping[str, nx.Graph], about: str) -> Figure:
     """Augmentation graphs side by side.
 
     Within a component a view stands at its entries in the second and third eigenvectors of A, divided by √p1: views
@@ -34,13 +36,16 @@ def draw_worlds(worlds: Mapping[str, nx.Graph]) -> Figure:
 
     Args:
         worlds: title to graph, as `AugmentationGraph.to_networkx` makes them.
+        about: what they are graphs of.
     """
-    figure = new_figure(4.2 * len(worlds), 4.5)
+    figure = new_figure(4.2 * len(worlds), 4.9)
+    figure.suptitle(about, fontsize=11)
     for axes, (title, graph) in zip(figure.subplots(1, len(worlds), squeeze=False)[0], worlds.items(), strict=True):
         _draw(axes, graph)
         loops = sum(mass for _, _, mass in nx.selfloop_edges(graph, data="mass"))
         parts = nx.number_connected_components(graph)
-        axes.set_title(f"{title}\n{len(graph)} views, {parts} components, {loops:.0%} on self-loops", fontsize=10)
+        pieces = f"{parts} component" + "s" * (parts > 1)
+        axes.set_title(f"{title}\n{len(graph)} views, {pieces}, {loops:.0%} on self-loops", fontsize=10)
     return figure
 
 

@@ -129,6 +129,8 @@ def test_train_is_a_study_of_one_method(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["train", *data, "--method", "u-mae", "--mask-ratio", "0.5", "--view", "bag", "--workers", "1"]) == 0
     assert "u-mae" in capsys.readouterr().out
     assert {path.stem for path in (out / "models").iterdir()} == {"u-mae-r0.5-s0"}
+    drawn = {path.stem for path in (out / "figures").iterdir()}
+    assert drawn == {"bound_versus_accuracy", "waterfall", "spectra", "worlds"}, "one ratio has no order"
     assert_refused(capsys, "holds a study already; add --resume", "train", *data, "--mask-ratio", "0.5")
     other = ("--resume", "--mask-ratio", "0.5", "--method", "u-mae", "--view", "bag", "--lambda", "0.5")
     assert_refused(capsys, r"holds another study \(train.lam is 0.01 there and 0.5 here\)", "train", *data, *other)

@@ -11,9 +11,10 @@ import pytest
 
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
-from maskgraph.figures.report import _bounds_table
+from maskgraph.figures.report import CAPTIONS, _bounds_table, _records_tables
 from maskgraph.figures.spectrum import spectra
-from maskgraph.figures.world import draw_worlds, small_worlds
+from maskgraph.figures.style import LEAST_SPAN, new_figure, share_axis
+from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.answer import answer
 from maskgraph.theory.finding import world_graph
@@ -90,9 +91,96 @@ def test_the_report_marks_what_the_figure_leaves_out(bounds: pd.DataFrame) -> No
     unseen = pd.Series([{"visible": 0.0, "target": 0.0}] * len(bounds))
     sizes = {"kept": 2, "masks": 6, "tail_sq": 0.5, "bayes_risk": 0.1, "rank_floor": 0.2, "phi": 0.3, "inter": 0.4}
     table = _bounds_table(bounds.assign(**sizes, unseen=unseen))
-    assert table.count("<td>0.25</td>") == 2 * 2, "ρ, and Thm 4.2 there"
+    assert table.count("<td>0.25</td>") == 2 * 3, "ρ in both tables, and Thm 4.2 there"
     assert table.count("<td>-0.25 v</td>") == 2
     assert table.count(" v</td>") == 2, "S2 says something at both"
+
+
+@pytest.mark.parametrize(
+    ("values", "from_zero", "shown"),
+    [
+        ([0.99, 1.002], False, (0.8, 1.0)),
+        ([1.0, 1.0], False, (0.8, 1.0)),
+        ([0.0, 0.01], False, (0.0, 0.2)),
+        ([0.5, 0.52], False, (0.41, 0.61)),
+        ([0.3, 0.9], False, (0.3, 0.9)),
+        ([0.03, 0.05], True, (0.0, 0.2)),
+        ([0.3, 0.9], True, (0.0, 0.9)),
+    ],
+)
+def test_an_axis_of_shares_stays_in_0_to_1_and_does_not_zoom_into_noise(
+    values: list[float], from_zero: bool, shown: tuple[float, float]
+) -> None:
+    axes = new_figure(3, 3).subplots()
+    axes.plot([0, 1], values)
+    share_axis(axes, from_zero)
+    low, high = axes.get_ylim()
+    room = 0.04 * (shown[1] - shown[0])
+    assert [low, high] == pytest.approx([shown[0] - room, shown[1] + room])
+    assert all(-1e-9 <= tick <= 1 + 1e-9 for tick in axes.get_yticks() if low <= tick <= high)
+
+
+def test_accuracies_that_are_nearly_one_do_not_look_like_a_collapse(
+    bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    for readout in ("linear", "knn", "few_shot"):
+        records[f"cls.{readout}"] = 1 - 0.006 * records["seed"]
+    for drawn in (
+        panels(bound_versus_accuracy(bounds, records, "cls"))[2:],
+        panels(accuracy_against_bound(bounds, records, "cls")),
+    ):
+        for axes in drawn:
+            low, high = axes.get_ylim()
+            assert high - low >= LEAST_SPAN
+            assert all(tick < 1 + 1e-9 for tick in axes.get_yticks() if tick <= high)
+
+
+def test_what_is_equal_shows_around_each_other(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """Later ones are smaller: MAE and U-MAE of equal accuracies, label errors that are all 0."""
+    records[["cls.linear", "cls.knn", "cls.few_shot"]] = 0.9
+    bounds[["alpha", "alpha_target"]] = 0.0
+    _, errors, accuracy = panels(bound_versus_accuracy(bounds, records, "cls"))
+    mae, umae = (one.lines[0] for one in accuracy.containers)
+    assert (mae.get_xdata() < umae.get_xdata()).all()
+    for first, second in (
+        (mae, umae),
+        *((line(errors, f"α, {view}"), line(errors, f"α of x2, {view}")) for view in ("positional", "bag")),
+    ):
+        assert first.get_markersize() > second.get_markersize() + 1.5
+    assert errors.get_ylim()[0] < 0, "marks at 0 are whole"
+    for axes in panels(accuracy_against_bound(bounds, records, "cls")):
+        first, second = (one for one in axes.collections if len(np.asarray(one.get_offsets())))
+        assert first.get_sizes()[0] > 2 * second.get_sizes()[0]
+        assert first.get_paths()[0].vertices.shape != second.get_paths()[0].vertices.shape
+
+
+def test_a_study_of_one_mask_ratio_stands_side_by_side(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    bounds = bounds[bounds["mask_ratio"] == 0.25].reset_index(drop=True)
+    records = records[(records["mask_ratio"] == 0.25) | records["mask_ratio"].isna()]
+    theory, errors, accuracy = panels(bound_versus_accuracy(bounds, records, "cls"))
+    bound = [line(theory, f"S2: {view} views, target hop").get_xdata()[0] for view in ("positional", "bag")]
+    assert line(theory, "Thm 4.2: bag views, target hop").get_xdata()[0] == bound[1]
+    methods = [one.lines[0].get_xdata()[0] for one in accuracy.containers]
+    assert np.diff([*bound, *methods]) == pytest.approx([0.2] * 3)
+    sides = [line(errors, name).get_xdata()[0] for name in ("α, positional", "α of x2, positional", "α, bag")]
+    assert np.diff(sides) == pytest.approx([0.2] * 2)
+    assert theory.get_xlim() == accuracy.get_xlim() == errors.get_xlim() == (-0.25, 0.75)
+    assert [label.get_text() for label in errors.get_xticklabels()] == ["0.25"]
+
+
+def test_tables_of_models_are_narrow_and_say_of_which_feature(records: pd.DataFrame) -> None:
+    numbers = ("L_unif", "lipschitz", "lipschitz_mean", "rankme", "participation_ratio", "share_image", "share_mask")
+    for name in ("L_MAE", "bayes_risk", "epsilon", "epsilon_nearest", "four_L_lambda"):
+        records[name] = records["mask_ratio"]
+    for feature in ("cls", "mean"):
+        for name in ("linear", *numbers):
+            records[f"{feature}.{name}"] = records["mask_ratio"]
+    probes, losses, features = _records_tables(records).split("</table>")[:-1]
+    for table, columns, rows in ((probes, 7, 2 * 4 + 1), (losses, 7, 4), (features, 9, 2 * 4)):
+        assert table.count("<th>") == columns
+        assert table.count("<tr>") + table.count("<tr style") == rows + 1
+    assert "<td>raw-pixels</td>\n      <td>–</td>\n      <td>pixels</td>" in probes
+    assert "raw-pixels" not in losses + features
 
 
 def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
@@ -121,19 +209,22 @@ def test_spectra_show_every_eigenvalue(bounds: pd.DataFrame) -> None:
 
 def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
     worlds = small_worlds()
-    figure = draw_worlds(worlds)
+    figure = draw_worlds(worlds, EXAMPLE)
+    assert figure.get_suptitle().startswith("An example, whatever the run was of: a built-in mixture")
+    assert "Not of this run's data" in CAPTIONS["worlds"]
     for axes, (title, graph) in zip(panels(figure), worlds.items(), strict=True):
         (nodes,) = axes.collections
         assert len(np.asarray(nodes.get_offsets())) == len(graph)
         colours = {tuple(colour) for colour in np.asarray(nodes.get_facecolor())}
         assert len(colours) == 3
-        assert f"{nx.number_connected_components(graph)} components" in axes.get_title()
+        parts = nx.number_connected_components(graph)
+        assert f"{parts} component{'s' * (parts > 1)}," in axes.get_title()
         assert title in axes.get_title()
 
 
 def test_views_that_say_the_same_of_their_class_coincide() -> None:
     """In the class mixture a view says no more than its bag: 27 sequences stand in at most 10 places."""
-    figure = draw_worlds(small_worlds())
+    figure = draw_worlds(small_worlds(), EXAMPLE)
     places = np.asarray(panels(figure)[1].collections[0].get_offsets())
     assert len(places) == 27
     assert len(np.unique(places.round(6), axis=0)) <= 10

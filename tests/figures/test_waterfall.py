@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from maskgraph.figures.waterfall import SHOWN, chain, waterfall
 
@@ -50,3 +52,26 @@ def test_a_statement_that_is_not_met_says_so() -> None:
     panels: list[Any] = list(waterfall(records(unmet="Thm 4.2")).axes)
     said = [axes.get_title(loc="left") for axes in panels if any("not met" in text.get_text() for text in axes.texts)]
     assert said == ["Thm 4.2, MAE", "Thm 4.2, U-MAE"]
+
+
+@pytest.mark.parametrize(
+    "values", [(0.9, 7.0, 1.5e9), (-4e5, 1.0, 2e6), (5e-5, 8.5, 8e-3), (0.0, 0.0, 0.0), (3e30, 2.0, -8.0)]
+)
+def test_numbers_stay_within_their_panel_and_ticks_apart(values: tuple[float, ...]) -> None:
+    row = {"method": "mae", "mask_ratio": 0.75, "seed": 0, "checks": [check(s, values) for s in SHOWN]}
+    figure = waterfall(pd.DataFrame([row]))
+    figure.set_canvas(FigureCanvasAgg(figure))
+    figure.draw_without_rendering()
+    panels: list[Any] = list(figure.axes)
+    for axes in panels:
+        frame = axes.get_window_extent()
+        for text in axes.texts:
+            assert text.get_window_extent().x1 <= frame.x1
+        low, high = axes.get_xlim()
+        labels = [
+            label.get_window_extent()
+            for tick, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+            if low <= tick <= high
+        ]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(labels))
+        assert len(labels) >= 2
