@@ -18,7 +18,7 @@ from maskgraph.graphs.arrays import (
     masses,
     white,
 )
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, did_you_mean
 from maskgraph.graphs.npz import read_npz
 from maskgraph.graphs.stored import STORED, Stored, load_stored
 
@@ -184,9 +184,10 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
         return images_of(load_stored(name, data_dir, held_out))
     if name.endswith(".npz"):
         return _npz(Path(name))
+    meant = did_you_mean(name.partition(":")[0], (*STORED, "mixture"))
     raise InputError(
-        f"unknown dataset {name!r}; expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a .npz file "
-        "or of a folder of images"
+        f"unknown dataset {name!r}; {meant}expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a .npz "
+        "file or of a folder of images"
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
+
+from maskgraph.graphs.errors import did_you_mean
 
 BAD_INPUT = 2
 """Exit code of bad input."""
@@ -16,6 +19,18 @@ DATASETS = (
 
 class Parser(argparse.ArgumentParser):
     """Bad input is one line and an exit code."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does, but that the command itself, which knows its options, says that one is none."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            given = next((one for one in unknown if one.startswith("-")), "").partition("=")[0]
+            names = {name[2:] for name in self._option_string_actions if name.startswith("--")}
+            meant = did_you_mean(given.lstrip("-"), names, "--").rstrip()
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; {meant}" if meant else ""))
+        return options, unknown
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and end."""

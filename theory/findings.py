@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, did_you_mean
 from maskgraph.theory.finding import Finding
 from maskgraph.theory.findings_bootstrap import bootstrap_coverage
 from maskgraph.theory.findings_features import uniformity_is_rank
@@ -54,4 +54,5 @@ def check_findings(names: Sequence[str]) -> None:
     """Raise InputError for a name that is no finding."""
     for name in names:
         if name not in FINDINGS:
-            raise InputError(f"unknown finding {name!r}; expected some of {', '.join(FINDINGS)}")
+            meant = did_you_mean(name, FINDINGS)
+            raise InputError(f"unknown finding {name!r}; {meant}expected some of {', '.join(FINDINGS)}")

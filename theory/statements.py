@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from maskgraph.graphs.augmentation import TIE
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, did_you_mean
 from maskgraph.theory import bounds
 from maskgraph.theory.assumptions import (
     CONSTANT,
@@ -399,4 +399,7 @@ def statement(number: str) -> Statement:
     for known in STATEMENTS:
         if known.number == number:
             return known
-    raise InputError(f"unknown statement {number!r}; expected one of {', '.join(s.number for s in STATEMENTS)}")
+    numbers = [known.number for known in STATEMENTS]
+    raise InputError(
+        f"unknown statement {number!r}; {did_you_mean(number, numbers)}expected one of {', '.join(numbers)}"
+    )

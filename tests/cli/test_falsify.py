@@ -46,7 +46,8 @@ def test_counterexamples_are_written(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert_refused(capsys, "unknown statement 'Thm 9'; expected one of I1", "falsify", "Thm 9")
+    assert_refused(capsys, "unknown statement 'Q'; expected one of I1", "falsify", "Q")
+    assert_refused(capsys, r"unknown statement 's2'; did you mean S2\? expected one of I1", "falsify", "s2")
     assert_refused(capsys, "dimension 0; expected at least 1", "falsify", "S1", "--dim", "0")
     assert_refused(capsys, "Lipschitz constant -1; expected a positive number", "falsify", "S2", "--lipschitz", "-1")
     assert_refused(capsys, "seed -1; expected an integer from 0 to 4294967295", "falsify", "S2", "--seed", "-1")

@@ -408,7 +408,7 @@ def test_codes_without_values() -> None:
 def test_statements_have_numbers_of_their_own() -> None:
     assert len(set(NUMBERS)) == len(NUMBERS)
     assert all(statement(number).number == number for number in NUMBERS)
-    with pytest.raises(InputError, match=r"unknown statement 'Thm 9'; expected one of I1, I2"):
+    with pytest.raises(InputError, match=r"unknown statement 'Thm 9'; did you mean Thm 3.2, .* expected one of I1, I2"):
         statement("Thm 9")
 
 
