@@ -184,7 +184,8 @@ def _folder(source: Source, part: Part, channels: int | None = None) -> Images:
     listed = list_folder(Path(source.name), part)
     if source.image_size is None:
         raise InputError(
-            f"{source.name} holds images of any size; say with --image-size at how many pixels a side they are read"
+            f"{source.name} holds images of any size; say with --image-size, in a study with image_size under [data], "
+            "at how many pixels a side they are read"
         )
     if source.image_size < 1:
         raise InputError(f"image size {source.image_size}; expected at least 1 pixel a side (see --image-size)")
@@ -228,7 +229,9 @@ def _patch(source: Source) -> int:
     if source.patch is not None:
         return source.patch
     if source.name not in DEFAULT_PATCH:
-        raise InputError(f"{source.name} holds pixels; give the side of a patch with --patch")
+        raise InputError(
+            f"{source.name} holds pixels; give the side of a patch with --patch, in a study with patch under [data]"
+        )
     return DEFAULT_PATCH[source.name]
 
 

@@ -1,4 +1,4 @@
-"""What a study found as text."""
+"""What a study runs and what it found, as text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,27 @@ from maskgraph.tables import table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from maskgraph.empirical.plan import Plan
+
+
+def plan_text(plan: Plan) -> tuple[str, str]:
+    """How many models a study trains, and of what: all that a file may leave to its defaults, in one line."""
+    count = len(plan.runs())
+    ratios = ", ".join(f"{ratio:g}" for ratio in plan.graph.mask_ratios)
+    return _counted(count, "model"), "; ".join(
+        (
+            plan.source.name,
+            f"mask ratio{'s' * (len(plan.graph.mask_ratios) > 1)} {ratios}",
+            ", ".join(plan.methods),
+            f"{_counted(plan.seeds, 'seed')} of {_counted(plan.train.epochs, 'epoch')} each",
+            f"bounds of {', '.join(plan.graph.views)} views, {', '.join(plan.graph.hops)} hop",
+        )
+    )
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" + "s" * (count > 1)
 
 
 def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str:

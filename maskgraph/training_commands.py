@@ -19,13 +19,14 @@ from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe
 from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
+from maskgraph.empirical.workers import Report
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Part, passed_over
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.source import what_is_passed_over
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
-from maskgraph.study_text import study_text
+from maskgraph.study_text import plan_text, study_text
 from maskgraph.theory.ranks import processes
 
 BOTH: tuple[Part, ...] = ("train", "val")
@@ -169,13 +170,27 @@ def _print_written(paths: Sequence[Path]) -> None:
         print(f"  {path}")
 
 
+def _telling(progress: Progress, plan: Plan) -> Report:
+    """Progress that says what is run before its first news: what is refused says nothing else."""
+    told = False
+
+    def tell(done: int, total: int, label: str, share: float) -> None:
+        nonlocal told
+        if not told:
+            progress.say(*plan_text(plan))
+            told = True
+        progress(done, total, label, share)
+
+    return tell
+
+
 def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     directory = _directory(options, name)
     progress = Progress(name)
     if left := what_is_passed_over(plan.source, *BOTH):
         progress.say(plan.source.name, left)
     with _resumable(directory):
-        run_study(plan, directory, options.resume, _workers(options), progress)
+        run_study(plan, directory, options.resume, _workers(options), _telling(progress, plan))
     print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
     _print_written([directory / "records", *_report(directory)])
     return OK

@@ -114,9 +114,15 @@ each model, draw the figures, write report.html. Interrupted, it goes on where i
 
   maskgraph study studies/digits.toml
 
-A study holds [data] (dataset, patch, codebook, codes, held_out, image_size of a folder's images, ...), [graph]
-(mask_ratios, views, hops, max_masks, mask, mask_unit) and [train] (methods, seeds, epochs, size, lam, feature, ...).
-What is read of a .npz and of a folder: maskgraph train --help.""",
+A study is a file of three tables, of which only dataset is required:
+
+  [data]   dataset, patch, codebook, codes, images, data_dir, seed, image_size, held_out
+  [graph]  mask_ratios, views, hops, mask, mask_unit, max_masks
+  [train]  methods, seeds, stack, view, size, decoder_dim, decoder_depth, relative_positions, layer_scale,
+           bottleneck, target, distance, feature, final_norm, diagonal, queue, lam, epochs, batch,
+           accumulate, lr, weight_decay, warmup, lr_drop, drop_path, beta2, clip, device, precision
+
+docs/studies.md says what each is and its default. What is read of a .npz and of a folder: maskgraph train --help.""",
     )
     parser.add_argument("study", metavar="STUDY.toml", help="the study")
     add_run(parser)

@@ -17,9 +17,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from maskgraph.cli import main
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.parts import DataPlan
+from maskgraph.empirical.plan import FILLED_IN as FILLED_IN_BY_STUDIES
+from maskgraph.empirical.plan import GraphPlan, Plan, plan_from
 from maskgraph.empirical.recipe import FILLED_IN, JudgePlan, Recipe, recipe_from
+from maskgraph.graphs.source import Source
 from tests.strategies import searched
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,18 +144,54 @@ def written(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@pytest.mark.parametrize(("table", "part"), [("data", DataPlan), ("train", TrainConfig), ("judge", JudgePlan)])
-def test_every_key_of_a_recipe_is_on_its_page_with_its_default(table: str, part: Any) -> None:
-    page = (ROOT / "docs" / "recipes.md").read_text()
-    text = page.split(f"| `[{table}]` | default |")[1].split("\n\n")[0]
+def keys_on(page: str, table: str) -> dict[str, str]:
+    """The keys of a table, and their defaults, as a page has them."""
+    text = (ROOT / "docs" / page).read_text().split(f"| `[{table}]` | default |")[1].split("\n\n")[0]
     rows = re.findall(r"^\| (`[\w`, ]+`) \| (.*?) \| .* \|$", text, re.MULTILINE)
-    found = {key: default for keys, default in rows for key in re.findall(r"`(\w+)`", keys)}
-    wanted = {
+    return {key: default for keys, default in rows for key in re.findall(r"`(\w+)`", keys)}
+
+
+def defaults(part: Any) -> dict[str, str]:
+    """The fields of a dataclass and their defaults, as pages have them."""
+    return {
         one.name: written(None if one.default is dataclasses.MISSING else one.default)
         for one in dataclasses.fields(part)
-        if part is not TrainConfig or one.name not in FILLED_IN
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "wanted"),
+    [
+        ("data", {**defaults(Source), "held_out": defaults(Plan)["held_out"]}),
+        ("graph", defaults(GraphPlan)),
+        (
+            "train",
+            {key: default for key, default in defaults(TrainConfig).items() if key not in FILLED_IN_BY_STUDIES}
+            | {key: defaults(Plan)[key] for key in ("methods", "seeds", "stack")},
+        ),
+    ],
+)
+def test_every_key_of_a_study_is_on_its_page_and_in_its_help(
+    table: str, wanted: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert keys_on("studies.md", table) == wanted
+    with pytest.raises(SystemExit):
+        main(["study", "--help"])
+    told = capsys.readouterr().out.split(f"[{table}] ")[1].partition("\n  [")[0].partition("\n\n")[0]
+    assert set(re.findall(r"\w+", told)) == set(wanted)
+
+
+def test_the_study_on_its_page_is_a_plan_of_the_defaults_that_it_names() -> None:
+    [text] = [one.text for one in blocks((ROOT / "docs" / "studies.md").read_text()) if one.language == "toml"]
+    assert len(plan_from(tomllib.loads(text)).runs()) == 3 * 2 * 3
+
+
+@pytest.mark.parametrize(("table", "part"), [("data", DataPlan), ("train", TrainConfig), ("judge", JudgePlan)])
+def test_every_key_of_a_recipe_is_on_its_page_with_its_default(table: str, part: Any) -> None:
+    found = keys_on("recipes.md", table)
+    wanted = {
+        key: default for key, default in defaults(part).items() if part is not TrainConfig or key not in FILLED_IN
     }
     if part is TrainConfig:
-        own = {one.name: written(one.default) for one in dataclasses.fields(Recipe) if one.name in ("methods", "seeds")}
-        wanted |= own
+        wanted |= {key: defaults(Recipe)[key] for key in ("methods", "seeds")}
     assert found == wanted

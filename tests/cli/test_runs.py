@@ -57,6 +57,22 @@ def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> N
         assert base64.b64encode((run / "figures" / f"{name}.png").read_bytes()).decode() in page
 
 
+def test_a_study_says_what_it_runs_before_its_first_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its file leaves out as well."""
+    (tmp_path / "short.toml").write_text(
+        '[data]\ndataset = "mixture:n=4"\nimages = 60\n[train]\nseeds = 1\nepochs = 1\n'
+    )
+    assert main(["study", str(tmp_path / "short.toml"), "--out", str(tmp_path / "run"), "--workers", "1"]) == 0
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == (
+        "short, 6 models: mixture:n=4; mask ratios 0.25, 0.5, 0.75; mae, u-mae; 1 seed of 1 epoch each; "
+        "bounds of positional views, target hop"
+    )
+    assert not [line for line in rest if "models:" in line]
+    (tmp_path / "short.toml").write_text('[data]\ndataset = "mixture:n=4"\npath = 2\n')
+    assert_refused(capsys, "did you mean patch", "study", str(tmp_path / "short.toml"))
+
+
 def test_verify_of_a_run_prints_what_was_recorded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(run), "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)["checks"]
@@ -248,7 +264,9 @@ BAD = [
         "decoder_dim 8 of u-simmim, whose decoder is one linear layer; leave it out, or use mae or u-mae",
     ),
     (("study", "none.toml"), "none.toml cannot be read"),
-    (("verify", "nothing"), "unknown dataset 'nothing'"),
+    (("study", "--resum", "none.toml", "--worker", "1", "--outt", "x"), "--outt x; did you mean --out"),
+    (("verify", "nothing"), "unknown dataset 'nothing'; expected"),
+    (("verify", "Digits"), "unknown dataset 'Digits'; did you mean digits\\? expected digits, fashion-mnist"),
     (("report", "nothing"), "nothing is no directory; expected that of a run"),
 ]
 

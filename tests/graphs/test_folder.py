@@ -350,11 +350,13 @@ def test_its_validation_part_is_held_out(noise: Path) -> None:
 
 
 def test_what_is_wrong_with_a_folder_is_said(noise: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"images holds images of any size; say with --image-size at how many pixels"):
+    with pytest.raises(
+        InputError, match=r"images holds images of any size; say with --image-size, .* at how many pixels"
+    ):
         load_coded(Source(str(noise), patch=4))
     with pytest.raises(InputError, match=r"image size 0; expected at least 1 pixel a side \(see --image-size\)"):
         load_coded(Source(str(noise), patch=4, image_size=0))
-    with pytest.raises(InputError, match=r"holds pixels; give the side of a patch with --patch"):
+    with pytest.raises(InputError, match=r"holds pixels; give the side of a patch with --patch, in a study with patch"):
         load_coded(Source(str(noise), image_size=8))
     with pytest.raises(
         InputError, match=r"image size 8 of digits, which is no folder of images; leave out --image-size"
