@@ -46,6 +46,12 @@ def train(options: argparse.Namespace) -> int:
             "train": {**settings, "seeds": options.seeds, "stack": options.stack, "methods": [options.method]},
         }
     )
+    # A run that was begun when lambda was taken goes on with it.
+    if options.lam is not None and not options.resume and not plan.runs()[0].uniform:
+        raise InputError(
+            f"--lambda {options.lam} of {options.method}, which has no uniformity loss to weigh; leave it out, or use "
+            f"--method u-{options.method}"
+        )
     return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
 
 

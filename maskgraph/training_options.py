@@ -74,9 +74,9 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         "--lambda",
         dest="lam",
         type=_number_or_auto,
-        default=0.01,
         metavar="LAMBDA",
-        help="weight of the uniformity loss (0.01, the paper's); auto: 1/(4L), L measured as training goes on",
+        help="weight of the uniformity loss of u-mae and u-simmim (0.01, the paper's); auto: 1/(4L), L measured as "
+        "training goes on",
     )
     parser.add_argument(
         "--feature",

@@ -263,6 +263,14 @@ BAD = [
         ("train", "digits", "--mask-ratio", "0.5", "--method", "u-simmim", "--decoder-dim", "8"),
         "decoder_dim 8 of u-simmim, whose decoder is one linear layer; leave it out, or use mae or u-mae",
     ),
+    (
+        ("train", "digits", "--mask-ratio", "0.5", "--lambda", "0.1"),
+        "--lambda 0.1 of mae, which has no uniformity loss to weigh; leave it out, or use --method u-mae",
+    ),
+    (
+        ("train", "digits", "--mask-ratio", "0.5", "--method", "simmim", "--lambda", "auto"),
+        "--lambda auto of simmim, .* use --method u-simmim",
+    ),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("study", "--resum", "none.toml", "--worker", "1", "--outt", "x"), "--outt x; did you mean --out"),
     (("verify", "nothing"), "unknown dataset 'nothing'; expected"),
