@@ -363,8 +363,9 @@ def pickled(model: MaskedAutoencoder, kind: str) -> Any:
     }
 
 
-@pytest.mark.parametrize("kind", ["state_dict", "published", "training"])
-@pytest.mark.parametrize("name", ["mae.pth", 'it\'s my "$1" mae.pth'])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("state_dict", "mae.pth"), ("published", "mae.pth"), ("training", 'it\'s my "$1" mae.pth')]
+)
 def test_the_line_that_converts_a_pickled_file_does(kind: str, name: str, tmp_path: Path) -> None:
     """The very line that is printed, in a shell, on what facebookresearch/mae and others write."""
     model = network("grey")
