@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,8 +29,9 @@ def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
     ratios = [found["mask_ratio"] for found in answers]
     _draw_bounds(bounds, ratios, answers)
     bounds.set_title(title, loc="left", fontsize=9)
+    rows: list[dict[str, Any]] = [dict(found) for found in answers]
     for name, (label, colour, mark, size, width) in LABEL_ERRORS.items():
-        values = [found[name] for found in answers]  # type: ignore[literal-required]
+        values = [row[name] for row in rows]
         labels.plot(ratios, values, color=colour, marker=mark, markersize=size, linewidth=width, label=label)
     labels.set_ylabel("label errors")
     share_axis(labels, from_zero=True)
