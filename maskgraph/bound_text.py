@@ -12,6 +12,9 @@ from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
 from maskgraph.theory.unseen import OF_THE_SAMPLE
 
+DIM = 64
+"""Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
+
 
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
@@ -41,8 +44,8 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
 def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
     first, notes = answers[0], []
     lam, dims = first["lambda"], sorted({found["dim"] for found in answers})
-    if len(dims) > 1:
-        notes.append(f"dim is {dims[-1]} or the number of visible views where that is less: name one for all by --dim.")
+    if options.dim is None and dims[0] < DIM:
+        notes.append(f"dim is {DIM}, or N1 where that is less: name one for all by --dim.")
 
     def silent(bound: Literal["thm_4_2_any_lambda", "water_filling"]) -> list[RatioAnswer]:
         return [found for found in answers if is_vacuous(found["bounds"][bound], lam, found["dim"])]

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from maskgraph.bound_text import print_bounds
+from maskgraph.bound_text import DIM, print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
@@ -28,9 +28,6 @@ from maskgraph.theory.engine import Engine, Host
 from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
 
 OK, VIOLATED = 0, 1
-
-DIM = 64
-"""Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
 
 
 def bound(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ DATASETS = (
 class Parser(argparse.ArgumentParser):
     """Bad input is one line and an exit code."""
 
+    # argparse's is overloaded by the kind of its namespace; this one is only ever given the plain one.
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:

@@ -83,6 +83,10 @@ def test_a_ratio_says_the_same_whatever_others_are_asked_for(capsys: pytest.Capt
     rows = [line.split() for line in out.splitlines()]
     place = rows[2].index("dim")
     assert [row[place] for row in rows[4:6]] == ["64", "8"]
+    # The largest of these dimensions is not the default.
+    for ratios, said in (("0.75",), False), (("0.75", "0.9375"), True), (("0.9375",), True):
+        assert main(["bound", *options, *ratios]) == 0
+        assert ("dim is 64, or N1 where that is less" in capsys.readouterr().out) is said
 
 
 def test_a_figure_of_what_the_table_says(coded: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
