@@ -26,7 +26,7 @@ from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View
-from maskgraph.theory.components import components
+from maskgraph.theory.solver.components import components
 from maskgraph.theory.unseen import singleton_mass
 
 GRID, CLASSES, NOISE = (14, 14), 1000, 0.3

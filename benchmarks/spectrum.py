@@ -48,9 +48,9 @@ from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.masks import MaskSet
-from maskgraph.theory import krylov
-from maskgraph.theory.components import components
-from maskgraph.theory.frobenius import frobenius_norm_sq
+from maskgraph.theory.solver import krylov
+from maskgraph.theory.solver.components import components
+from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from maskgraph.theory.spectrum import spectrum
 
 Array = NDArray[np.float64]
@@ -67,7 +67,7 @@ PRODUCT_BYTES = 6e9
 """A is multiplied out where it cannot need more memory."""
 
 CERTIFYING = ("_remainder", "bracket")
-"""The functions of `theory.krylov` in which an iterative solve spends its certificate."""
+"""The functions of `theory.solver.krylov` in which an iterative solve spends its certificate."""
 
 PROBES = 300
 """Products with A that Hutch++ spends."""

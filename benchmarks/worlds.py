@@ -23,7 +23,7 @@ from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.masks import MaskSet, mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.views import View
-from maskgraph.theory.components import components
+from maskgraph.theory.solver.components import components
 
 MASKS = 100
 """Masks of every graph, unless its images have fewer."""

@@ -50,7 +50,7 @@ from maskgraph.empirical.train import (
 )
 from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
-from maskgraph.theory.ranks import local_processes
+from maskgraph.theory.solver.ranks import local_processes
 
 JUDGED, TUNED = 2.0, 2.5
 """Roughly what judging a network, and an epoch of fine-tuning it, cost in epochs of training it."""

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.ranks import local_processes, local_rank
-from maskgraph.theory.torch_group import join_group, others
+from maskgraph.theory.solver.ranks import local_processes, local_rank
+from maskgraph.theory.solver.torch_group import join_group, others
 
 
 class Group:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from maskgraph.empirical.records import write_atomically
 from maskgraph.figures.style import CLASS_COLOURS, GREY, THEORY_STYLES, new_figure, tidy
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.finding import Finding, Panel
+from maskgraph.theory.findings.finding import Finding, Panel
 
 MARKS = ("o", "s", "^", "D", "v", "P")
 

@@ -18,7 +18,7 @@ from typing import TextIO
 from maskgraph import __version__, theory_options, training_options
 from maskgraph.graphs.errors import InputError
 from maskgraph.options import BAD_INPUT, Parser
-from maskgraph.theory.ranks import local_rank, processes, rank
+from maskgraph.theory.solver.ranks import local_rank, processes, rank
 
 OK, VIOLATED, FAILED, INTERRUPTED = 0, 1, 3, 130
 

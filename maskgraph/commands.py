@@ -24,8 +24,9 @@ from maskgraph.progress import Progress
 from maskgraph.theory.answer import Constants, RatioAnswer, answer
 from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
 from maskgraph.theory.dimension import check_dim, check_positive
-from maskgraph.theory.engine import Engine, Host
-from maskgraph.theory.ranks import ALONE, Ranks, local_processes, local_rank, processes
+from maskgraph.theory.solver.engine import Engine
+from maskgraph.theory.solver.host import Host
+from maskgraph.theory.solver.ranks import ALONE, Ranks, local_processes, local_rank, processes
 
 OK, VIOLATED = 0, 1
 
@@ -34,7 +35,7 @@ def bound(options: argparse.Namespace) -> int:
     """`maskgraph bound`: the theory of a dataset at each mask ratio, by all the processes that torchrun started."""
     if processes() == 1:
         return _bound(options, _engine(options.device))
-    from maskgraph.theory.torch_ranks import TorchRanks
+    from maskgraph.theory.solver.torch_ranks import TorchRanks
 
     ranks = TorchRanks(options.device)
     engine = _engine(options.device, ranks)
@@ -166,7 +167,7 @@ def findings(options: argparse.Namespace) -> int:
     """`maskgraph findings`: what graphs are found to be like, a page each."""
     from maskgraph.empirical.records import check_writable
     from maskgraph.figures.findings import check_folder, write_findings
-    from maskgraph.theory.findings import FINDINGS, check_findings, compute
+    from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
 
     check_findings(options.name)
     names = options.name or list(FINDINGS)
@@ -200,7 +201,7 @@ def _counterexamples(numbers: Sequence[str], path: Path, seed: int, progress: Pr
 def _engine(device: str, ranks: Ranks = ALONE) -> Engine:
     if device == "cpu":
         return Host(max(cores() // local_processes(), 1), ranks)
-    from maskgraph.theory.torch_engine import TorchEngine
+    from maskgraph.theory.solver.torch_engine import TorchEngine
 
     return TorchEngine(f"cuda:{local_rank()}" if device == "cuda" and ranks.count > 1 else device, ranks)
 

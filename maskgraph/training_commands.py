@@ -27,7 +27,7 @@ from maskgraph.graphs.source import what_is_passed_over
 from maskgraph.progress import Progress
 from maskgraph.recipe_text import judged_text, recipe_row, recipes_text
 from maskgraph.study_text import plan_text, study_text
-from maskgraph.theory.ranks import processes
+from maskgraph.theory.solver.ranks import processes
 
 BOTH: tuple[Part, ...] = ("train", "val")
 """The parts of a folder of images, both of which training needs."""

@@ -24,7 +24,7 @@ class Started:
 
     def __init__(self, module: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__, OPTIMISERS, "maskgraph.theory.products"])
+        context.set_forkserver_preload([__name__, OPTIMISERS, "maskgraph.theory.solver.products"])
         self._said = tempfile.TemporaryDirectory()
         self._paths = [str(Path(self._said.name) / name) for name in ("out", "err")]
         self._process: ForkServerProcess = context.Process(

@@ -12,7 +12,8 @@ from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.dimension import check_dim
-from maskgraph.theory.engine import HOST, Engine
+from maskgraph.theory.solver.engine import Engine
+from maskgraph.theory.solver.host import HOST
 from maskgraph.theory.spectrum import Told, spectrum
 from maskgraph.theory.unseen import Unseen, unseen
 

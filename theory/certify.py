@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.certificate import (
+from maskgraph.theory.dimension import check_dim
+from maskgraph.theory.rounding import EPS
+from maskgraph.theory.solver.certificate import (
     FAILURE,
     bracket,
     degree_to_separate,
     norm_beside,
 )
-from maskgraph.theory.dimension import check_dim
-from maskgraph.theory.engine import HOST, Engine, Floats
-from maskgraph.theory.frobenius import Factor, row_squares
-from maskgraph.theory.rounding import EPS
+from maskgraph.theory.solver.engine import Engine, Floats
+from maskgraph.theory.solver.frobenius import Factor, row_squares
+from maskgraph.theory.solver.host import HOST
 
 DEGREE = 160
 """Highest degree that the test goes to."""

@@ -17,13 +17,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.theory.components import Components, components
-from maskgraph.theory.dense import Part
 from maskgraph.theory.dimension import check_dim
-from maskgraph.theory.engine import HOST, Engine, Floats
-from maskgraph.theory.frobenius import Factor, row_squares
 from maskgraph.theory.rounding import EPS
-from maskgraph.theory.search import Head, Search
+from maskgraph.theory.solver.components import Components, components
+from maskgraph.theory.solver.dense import Part
+from maskgraph.theory.solver.engine import Engine, Floats
+from maskgraph.theory.solver.frobenius import Factor, row_squares
+from maskgraph.theory.solver.host import HOST
+from maskgraph.theory.solver.search import Head, Search
 
 NOTHING = Head(np.empty(0), np.empty(0), [], 0.0)
 """What a trivial head needs beside the ones."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import majority_class
 from maskgraph.theory import bounds, labels, losses
-from maskgraph.theory.certificate import rounding
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
+from maskgraph.theory.solver.certificate import rounding
 from maskgraph.theory.spectrum import Spectrum, spectrum
 from maskgraph.theory.terms_graph import Array, UnmetError
 from maskgraph.theory.terms_outputs import OutputTerms

@@ -11,10 +11,10 @@ from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import labels
-from maskgraph.theory.degrees import column_lengths, row_lengths
-from maskgraph.theory.frobenius import frobenius_norm_sq, frobenius_through_edges
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.risk import Floors
+from maskgraph.theory.solver.degrees import column_lengths, row_lengths
+from maskgraph.theory.solver.frobenius import frobenius_norm_sq, frobenius_through_edges
 
 Array = NDArray[np.float64]
 

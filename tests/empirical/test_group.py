@@ -14,7 +14,7 @@ from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import load_model, train, training_set
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.torch_group import RankLostError, others
+from maskgraph.theory.solver.torch_group import RankLostError, others
 from tests.empirical.judged_in_parts import found
 from tests.empirical.toys import GROUPED, images, pixels, with_
 from tests.together import start

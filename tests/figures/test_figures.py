@@ -17,7 +17,7 @@ from maskgraph.figures.style import LEAST_SPAN, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.answer import answer
-from maskgraph.theory.finding import world_graph
+from maskgraph.theory.findings.finding import world_graph
 
 RATIOS = (0.25, 0.75)
 

@@ -10,7 +10,7 @@ import pytest
 
 from maskgraph.figures.findings import draw, page, write_findings
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.finding import Finding, Panel
+from maskgraph.theory.findings.finding import Finding, Panel
 
 
 @pytest.fixture

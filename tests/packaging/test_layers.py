@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ WITH_TORCH = {"falsify.py", "traced.py", "torch_engine.py", "torch_ranks.py", "t
 the theory may load torch."""
 
 
-def imported(path: Path) -> set[str]:
-    """Absolute names of the modules that a file imports, wherever in it."""
+PACKAGES = [path.parent for room in ROOMS for path in sorted((ROOT / room).rglob("__init__.py"))]
+
+
+def imported(path: Path, whole: bool = False) -> set[str]:
+    """Absolute names of the modules that a file imports, wherever in it; whole: and of what it imports from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -27,32 +31,47 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
             names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names if whole}
     return names
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_import_only_what_comes_before_them(room: str) -> None:
     allowed = {f"maskgraph.{name}" for name in ROOMS[: ROOMS.index(room) + 1]}
-    files = sorted((ROOT / room).glob("*.py"))
+    files = sorted((ROOT / room).rglob("*.py"))
     assert files
     for path in files:
         own = {".".join(name.split(".")[:2]) for name in imported(path) if name.startswith("maskgraph")}
         assert own <= allowed, f"{path.name} reaches past its room: {own - allowed}"
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_the_map_of_a_room_names_every_module(room: str) -> None:
-    text = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+def test_no_module_needs_itself() -> None:
+    sources = {
+        ".".join(["maskgraph", *path.relative_to(ROOT).with_suffix("").parts]): path
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+    }
+    needs = {name: imported(path, whole=True) & sources.keys() for name, path in sources.items()}
+    assert sum(map(len, needs.values())) > len(sources), "imports are not found"
+    # Raises CycleError with the modules of a circle.
+    list(TopologicalSorter(needs).static_order())
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+def test_the_map_of_a_package_names_every_module(package: Path) -> None:
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text()))
     assert text is not None
     named = re.findall(r"^([a-z_]+)  +\S", text, re.MULTILINE)
-    assert sorted(named) == sorted(path.stem for path in (ROOT / room).glob("*.py") if path.stem != "__init__")
+    modules = [path.stem for path in package.glob("*.py") if path.stem != "__init__"]
+    inner = [path.parent.name for path in package.glob("*/__init__.py")]
+    assert sorted(named) == sorted(modules + inner)
 
 
 @pytest.mark.parametrize("package", HEAVY)
 def test_heavy_packages_stay_in_their_room(package: str) -> None:
     for room in ROOMS:
         users = [
-            path.name for path in (ROOT / room).glob("*.py") if package in {n.split(".")[0] for n in imported(path)}
+            path.name for path in (ROOT / room).rglob("*.py") if package in {n.split(".")[0] for n in imported(path)}
         ]
         allowed = WITH_TORCH if (room, package) == ("theory", "torch") else set()
         assert room in HEAVY[package] or set(users) <= allowed, f"{room} imports {package} in {users}"

@@ -25,11 +25,11 @@ from maskgraph.theory.bootstrap import (
     resampled,
     statistics,
 )
-from maskgraph.theory.finding import world_graph
-from maskgraph.theory.findings_bootstrap import cover, redraw
-from maskgraph.theory.mixture_samples import MixtureWorld
+from maskgraph.theory.findings.bootstrap import cover, redraw
+from maskgraph.theory.findings.finding import world_graph
+from maskgraph.theory.findings.mixture_samples import MixtureWorld
+from maskgraph.theory.findings.sample_errors import numbers, rate, truths
 from maskgraph.theory.risk import rank_floor
-from maskgraph.theory.sample_errors import numbers, rate, truths
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
 from tests.strategies import VIEWS
@@ -214,7 +214,7 @@ def test_redraws_are_multinomial_in_the_rows() -> None:
 
 
 def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskgraph.theory.findings_bootstrap.RESAMPLES", 20)
+    monkeypatch.setattr("maskgraph.theory.findings.bootstrap.RESAMPLES", 20)
     world = MixtureWorld(4, 0.3, 0.5, "sequence")
     ours = {one.name: one for one in cover("w", world, 2, 10, 6)}
     rng = np.random.default_rng(10)

@@ -19,9 +19,10 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
-from maskgraph.theory import search, spectrum
+from maskgraph.theory import spectrum
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bounds import thm_4_2, water_filling
+from maskgraph.theory.solver import search
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
 from tests.strategies import FIXED_WORLDS, HOPS, MAX_DIM, VIEWS, World, hops, mask_ratios, searched, views, worlds

@@ -12,7 +12,7 @@ from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.views import View
 from maskgraph.theory import losses, risk
-from maskgraph.theory.frobenius import frobenius_norm_sq
+from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from maskgraph.theory.spectrum import spectrum
 from tests import oracle
 from tests.strategies import HOPS, VIEWS, World, searched

@@ -17,9 +17,11 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import CodebookKind
 from maskgraph.graphs.source import Source, load_coded
-from maskgraph.theory import dense as dense_solver
-from maskgraph.theory import krylov, lanczos, search, spectrum
-from maskgraph.theory.frobenius import frobenius_norm_sq
+from maskgraph.theory import spectrum
+from maskgraph.theory.solver import dense as dense_solver
+from maskgraph.theory.solver import krylov, lanczos, search
+from maskgraph.theory.solver.eigenpairs import ConvergenceError
+from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from tests.strategies import HOPS, searched
 from tests.theory.toys import (
     Array,
@@ -321,7 +323,7 @@ def test_numbers_that_are_none_are_no_answer(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(krylov, "lanczos", lost)
     check_iterative(graph, 9)
     kinds.append(np.float64)
-    with pytest.raises(krylov.ConvergenceError, match=r"the 8 largest .* did not converge; .* lies in \[0, ") as raised:
+    with pytest.raises(ConvergenceError, match=r"the 8 largest .* did not converge; .* lies in \[0, ") as raised:
         spectrum.spectrum(graph, 9)
     high = float(str(raised.value).rpartition(", ")[2].rstrip("]"))
     assert high >= float((everything(graph)[1:9] ** 2).sum())
@@ -339,7 +341,7 @@ def test_a_cluster_that_is_nearly_all_of_a_component_ends(seed: int) -> None:
     for k in (5, 9):
         try:
             low, high = spectrum.spectrum(graph, k, seed).head_sq_interval
-        except krylov.ConvergenceError as error:
+        except ConvergenceError as error:
             low, high = (1 + float(part) for part in str(error).partition("[")[2].rstrip("]").split(", "))
         assert low - SUM <= float((exact[:k] ** 2).sum()) <= high + SUM
 
@@ -386,7 +388,7 @@ def test_an_interval_that_admits_what_it_does_not_know(monkeypatch: pytest.Monke
 def test_a_solve_that_does_not_converge_is_an_error_with_the_interval_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanczos, "BASIS", -200)
     graph = joint_augmentation(random_joint(np.random.default_rng(8), 400, 420, 0.02))
-    with pytest.raises(krylov.ConvergenceError, match="did not converge; the sum of their squares lies in") as raised:
+    with pytest.raises(ConvergenceError, match="did not converge; the sum of their squares lies in") as raised:
         spectrum.spectrum(graph, 41)
     low, high = (float(text) for text in str(raised.value).partition("[")[2].rstrip("]").split(", "))
     assert low - 1e-8 <= float((everything(graph)[1:41] ** 2).sum()) <= high + 1e-8
@@ -501,7 +503,7 @@ def test_dimension_out_of_range(k: Any) -> None:
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize("M", [hypercube(8, 0.1), random_joint(np.random.default_rng(3), 400, 420, 0.05)])
 def test_torch_gives_the_same(device: str, M: Array) -> None:
-    from maskgraph.theory.torch_engine import TorchEngine
+    from maskgraph.theory.solver.torch_engine import TorchEngine
 
     graph = joint_augmentation(M)
     ours, theirs = spectrum.spectrum(graph, 12), spectrum.spectrum(graph, 12, engine=TorchEngine(device))
@@ -513,7 +515,7 @@ def test_torch_gives_the_same(device: str, M: Array) -> None:
 
 
 def test_a_device_that_is_not_there() -> None:
-    from maskgraph.theory.torch_engine import TorchEngine
+    from maskgraph.theory.solver.torch_engine import TorchEngine
 
     with pytest.raises(InputError, match=r"device 'cuda:99' cannot be used .*expected cpu, or cuda"):
         TorchEngine("cuda:99")

@@ -1,0 +1,390 @@
+"""Findings against closed forms, dense eigenvalues and plain loops."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn.datasets import load_digits
+
+from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.synthetic import class_mixture
+from maskgraph.graphs.views import View
+from maskgraph.theory import labels
+from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
+from maskgraph.theory.findings import labels as findings_labels
+from maskgraph.theory.findings.features import batches, features
+from maskgraph.theory.findings.finding import EQUAL, Finding, digits, rank_correlation, trend, trends, world_graph
+from maskgraph.theory.findings.labels import Errors, Mixing
+from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
+from maskgraph.theory.findings.sample_errors import Errors as SampleErrors
+from maskgraph.theory.findings.sample_errors import Sampled
+from maskgraph.theory.findings.samples import ways
+from maskgraph.theory.findings.spectrum import spectral_gap
+from maskgraph.theory.findings.views import Plateau, Readout, readouts
+from tests import oracle
+from tests.strategies import FIXED_WORLDS
+from tests.theory.toys import dense
+
+PAGES = Path(__file__).resolve().parents[3] / "docs" / "findings"
+
+ROUNDING = 1e-9
+"""Graphs of at most 10⁴ entries of size 1."""
+
+
+@cache
+def found(name: str) -> Finding:
+    return compute(name)
+
+
+def column(finding: Finding, header: str, world: str | None = None) -> list[float]:
+    place = finding.headers.index(header)
+    return [float(str(row[place])) for row in finding.rows if world is None or row[0] == world]
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_pages_are_what_is_computed(name: str) -> None:
+    """The committed table, number by number, to the four digits that it shows."""
+    finding = found(name)
+    text = (PAGES / f"{name}.md").read_text()
+    table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
+    assert len(table) == len(finding.rows)
+    for shown, row in zip(table, finding.rows, strict=True):
+        for cell, value in zip(shown, row, strict=True):
+            if isinstance(value, float):
+                assert float(cell) == pytest.approx(value, rel=1e-3, abs=1e-9)
+            else:
+                assert cell == str(value)
+    # Rounding errors, the only numbers written with an exponent, are another machine's own.
+    for sentence in (finding.title, finding.claim, finding.setting, *finding.shown, *finding.not_shown):
+        assert sentence in text or re.search(r"\de-\d", sentence), sentence
+    assert (PAGES / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert f"({name}.md)" in (PAGES / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_a_finding_names_itself_and_its_limits(name: str) -> None:
+    finding = found(name)
+    assert finding.name == name
+    assert finding.shown
+    assert finding.not_shown
+    assert all(len(row) == len(finding.headers) for row in finding.rows)
+    assert "paper's constant" not in f"{finding}"
+
+
+def test_readouts_leave_chance_once_k_passes_the_masks() -> None:
+    finding = found("positional-views")
+    mixture = [row for row in finding.rows if row[:2] == ("mixture", "positional")]
+    # Two of six patches that agree with the class in four of five cases: no readout errs less than α = 0.2.
+    alpha = binary_alpha(2, 0.2)
+    for _, _, masks, components, k, error, vote, _, chance in mixture:
+        assert masks == components == 15
+        assert isinstance(k, int)
+        assert isinstance(error, float)
+        assert chance == pytest.approx(0.5, abs=ROUNDING)
+        assert error == pytest.approx(0.5, abs=ROUNDING) if k <= 15 else error < 0.5 - 1e-3
+        assert vote == pytest.approx(0.5, abs=ROUNDING) or k > 15
+        assert error >= alpha - ROUNDING
+    assert mixture[-1][5] == pytest.approx(alpha, abs=ROUNDING)
+    # A pair of patches votes for class 1 where both show it, as ties go to class 0: C(s, 2) of 15 votes.
+    images = class_mixture(6, 0.2)
+    s = images.codes.sum(axis=1)
+    votes = (s * (s - 1) / 2 > 7.5).astype(int)
+    assert mixture[-1][6] == pytest.approx(float(images.weights[votes != images.labels].sum()), abs=ROUNDING)
+    sequence = [row for row in finding.rows if row[:2] == ("mixture", "sequence")]
+    assert [row[5] for row in sequence if row[4] == 2] == [pytest.approx(alpha, abs=ROUNDING)]
+
+
+@pytest.mark.parametrize("codes", [2, 4])
+def test_digits_are_read_at_chance_where_blocks_are_connected(codes: int) -> None:
+    rows = [row for row in found("positional-views").rows if row[:2] == (f"digits, {codes} codes", "positional")]
+    labels = load_digits().target
+    chance = 1 - np.bincount(labels).max() / len(labels)
+    A = augmentation_graph(world_graph(digits(codes), 0.75, "positional", 16))
+    assert {row[3] for row in rows} == {nx.number_connected_components(A.to_networkx())}
+    assert {row[3] == 16 for row in rows} == {codes == 2}
+    for _, _, _, _, k, error, vote, _, told in rows:
+        assert told == pytest.approx(chance, abs=ROUNDING)
+        if codes == 2 and int(str(k)) <= 16:
+            assert min(float(str(error)), float(str(vote))) >= chance - ROUNDING
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_readout_against_least_squares(k: int) -> None:
+    graph = FIXED_WORLDS["four classes"].graph(2, "bag")
+    A = augmentation_graph(graph)
+    values, vectors = np.linalg.eigh(dense(A))
+    assert values[-k] - values[-k - 1] > 1e-6, "the top k are a space of their own"
+    root = np.sqrt(graph.p1)[:, None]
+    Y = np.eye(graph.class_mass1.shape[1])[np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)] * root
+    U = vectors[:, ::-1][:, :k]
+    fit = U @ np.linalg.lstsq(U, Y, rcond=None)[0]
+    answer = np.argmax(np.round(fit / root, 9), axis=1)
+    right = sum(float(graph.class_mass1[i, c]) for i, c in enumerate(answer))
+    (readout,) = readouts(A, [k])
+    assert readout.error == pytest.approx(1 - right, abs=ROUNDING)
+    assert readout.square == pytest.approx(float(((Y - fit) ** 2).sum()), abs=ROUNDING)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_votes_against_plain_loops(seed: int) -> None:
+    """The best linear readout, by least squares in plain coordinates, votes over the masks of each image."""
+    rng = np.random.default_rng(seed)
+    images = make_coded_images("w", rng.integers(0, 3, (8, 3)), rng.integers(0, 3, 8), rng.dirichlet(np.full(8, 0.4)))
+    graph = world_graph(images, 1 / 3, "sequence")
+    A = augmentation_graph(graph)
+    values, vectors = np.linalg.eigh(dense(A))
+    root = np.sqrt(graph.p1)[:, None]
+    Y = np.eye(3)[np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)]
+    ks = [k for k in range(1, 6) if values[-k] - values[-k - 1] > 1e-6]
+    assert ks, "some top k is a space of its own"
+    for k, readout in zip(ks, readouts(A, ks), strict=True):
+        U = vectors[:, ::-1][:, :k]
+        answer = np.argmax(np.round(U @ np.linalg.lstsq(U, Y * root, rcond=None)[0] / root, 9), axis=1)
+        wrong = 0.0
+        for weight, label, views in zip(images.weights, images.labels, graph.ids1, strict=True):
+            wrong += weight * (np.argmax(np.bincount(answer[views], minlength=3)) != label)
+        assert readout.vote == pytest.approx(wrong, abs=ROUNDING)
+
+
+def test_a_plateau_ends_at_the_first_readout_that_beats_chance() -> None:
+    def plateau(*errors: float) -> Plateau:
+        return Plateau("w", "positional", 2, 2, 0.5, [Readout(k, e, 0.1, e) for k, e in enumerate(errors, start=1)])
+
+    assert plateau(0.5, 0.6, 0.4, 0.5).at_chance == 2
+    assert plateau(0.4, 0.5).at_chance == 0
+    assert plateau(0.5, 0.5).at_chance == 2
+
+
+def test_mirrored_spectra_against_the_closed_form() -> None:
+    finding = found("rho-symmetry")
+    assert max(column(finding, "largest difference")) < EQUAL
+    panel = finding.panels[0]
+    ratios, second = panel.lines["λ₂ off the components"]
+    _, alphas = panel.lines["α"]
+    for ratio, value, alpha in zip(ratios, second, alphas, strict=True):
+        kept = round(8 * (1 - ratio))
+        assert value == pytest.approx(binary_lambda_2(kept, 8 - kept, 0.3), abs=ROUNDING)
+        assert alpha == pytest.approx(binary_alpha(kept, 0.3), abs=ROUNDING)
+
+
+def test_tail_and_const_make_the_bound() -> None:
+    finding = found("head-not-tail")
+    names = ("head", "tail / 4L", "const", "bound")
+    for head, tail, const, bound in zip(*(column(finding, name) for name in names), strict=True):
+        assert tail + const == pytest.approx(bound, abs=ROUNDING)
+        assert bound == pytest.approx((2 - head) / 4, abs=ROUNDING)
+    world = "mixture, 3 classes, sequence"
+    graph = world_graph(class_mixture(8, 0.3, 3), 0.75, "sequence")
+    values = np.linalg.eigvalsh(dense(augmentation_graph(graph)))[::-1]
+    at = column(finding, "ρ", world).index(0.75)
+    assert column(finding, "head", world)[at] == pytest.approx(float((values[:2] ** 2).sum()), abs=ROUNDING)
+    assert column(finding, "tail / 4L", world)[at] == pytest.approx(float((values[2:] ** 2).sum()) / 4, abs=ROUNDING)
+
+
+def test_both_label_errors_against_the_closed_form() -> None:
+    finding = found("target-side-label-error")
+    world = "mixture, sequence"
+    columns = (column(finding, name, world) for name in ("ρ", "α", "α₂", "φ", "2(α + α₂)"))
+    for ratio, alpha, alpha2, phi, bound in zip(*columns, strict=True):
+        kept = round(8 * (1 - ratio))
+        assert alpha == pytest.approx(binary_alpha(kept, 0.3), abs=ROUNDING)
+        assert alpha2 == pytest.approx(binary_alpha(8 - kept, 0.3), abs=ROUNDING)
+        assert phi <= bound + ROUNDING
+    assert any(phi > 2 * alpha for phi, alpha in zip(column(finding, "φ"), column(finding, "α"), strict=True))
+
+
+def test_masses_against_plain_loops() -> None:
+    finding = found("inter-class-mass")
+    world = "30 images of it"
+    graph = world_graph(class_mixture(8, 0.3, images=30), 0.75, "positional")
+    label = np.argmax(np.round(graph.class_mass1.toarray(), 12), axis=1)
+    at = column(finding, "ρ", world).index(0.75)
+    for hop, header in (("target", "φ, target"), ("image", "φ, image")):
+        pairs = augmentation_graph(graph, "target" if hop == "target" else "image").positive_pairs().tocoo()
+        phi = sum(m for i, j, m in zip(pairs.row, pairs.col, pairs.data, strict=True) if label[i] != label[j])
+        assert column(finding, header, world)[at] == pytest.approx(float(phi), abs=ROUNDING)
+    inter = 0.0
+    events = [(i, int(x2)) for i, row in enumerate(graph.ids2) for x2 in row]
+    for x2 in range(len(graph.p2)):
+        own = [i for i, c in events if c == x2]
+        differ = sum(graph.images.labels[a] != graph.images.labels[b] for a in own for b in own)
+        inter += graph.p2[x2] * differ / len(own) ** 2
+    assert column(finding, "inter, target", world)[at] == pytest.approx(float(inter), abs=ROUNDING)
+
+
+def test_image_hop_against_networkx() -> None:
+    finding = found("image-hop")
+    graph = world_graph(class_mixture(8, 0.3), 0.75, "positional")
+    at = column(finding, "ρ", "mixture").index(0.75)
+    for hop, header in (("image", "components, image hop"), ("target", "components, target hop")):
+        A = augmentation_graph(graph, "image" if hop == "image" else "target")
+        assert column(finding, header, "mixture")[at] == nx.number_connected_components(A.to_networkx())
+    values = np.linalg.eigvalsh(dense(augmentation_graph(graph, "image")))[::-1]
+    assert column(finding, "λ₂, image hop", "mixture")[at] == pytest.approx(float(values[1]), abs=ROUNDING)
+    assert column(finding, "components, image hop", "images 0000 and 1111 alone") == [2.0] * 3
+
+
+@pytest.mark.parametrize("view", ["positional", "sequence", "bag"])
+@pytest.mark.parametrize("name", ["rows of weight zero", "four classes", "two patches", "a tie in every view"])
+def test_what_is_proved_over_the_ratio_by_enumeration(name: str, view: View) -> None:
+    """Under all uniform masks, from the definitions alone: the proofs on three of the pages."""
+    world = FIXED_WORLDS[name]
+    n = world.patches
+    events = {kept: world.events(kept, view) for kept in range(1, n)}
+
+    def spectrum(kept: int, hop: str) -> np.ndarray:
+        values = np.sort(oracle.eigenvalues(oracle.augmentation(events[kept], hop)))[::-1]
+        return np.pad(values, (0, 200 - len(values)))
+
+    def inter(kept: int) -> float:
+        return sum(m for m, a, b in oracle.event_pairs(events[kept], "target") if a.label != b.label)
+
+    def alpha(kept: int, side: int) -> float:
+        return sum(sum(m.values()) - max(m.values()) for m in oracle.class_masses(events[kept], side).values())
+
+    for kept in range(1, n):
+        assert np.abs(spectrum(kept, "target") - spectrum(n - kept, "target")).max() < ROUNDING
+        if kept + 1 < n:
+            assert (spectrum(kept, "image") <= spectrum(kept + 1, "image") + ROUNDING).all()
+            assert inter(kept) <= inter(kept + 1) + ROUNDING
+            assert alpha(kept, 1) >= alpha(kept + 1, 1) - ROUNDING
+            assert alpha(kept, 2) <= alpha(kept + 1, 2) + ROUNDING
+
+
+def test_spectra_of_two_lengths_are_compared_with_zeros() -> None:
+    assert spectral_gap(np.array([1.0, 0.5, 0.25]), np.array([1.0, 0.6])) == pytest.approx(0.25)
+
+
+def test_rank_correlation_against_scipy() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 4, size=(2, 12)).astype(float).tolist()
+    assert rank_correlation(a, b) == pytest.approx(float(spearmanr(a, b).statistic))
+    assert np.isnan(rank_correlation(a, [0.0] * 12))
+
+
+def test_phi_above_twice_alpha_is_told_where_it_is() -> None:
+    finding = found("target-side-label-error")
+    for world in ("mixture, sequence", "digits, 4 codes, positional", "digits, 4 codes, bag"):
+        columns = (column(finding, name, world) for name in ("ρ", "φ", "2α"))
+        above = [f"{ratio:g}" for ratio, phi, twice in zip(*columns, strict=True) if phi > twice]
+        (told,) = [text for text in finding.shown if text.startswith(f"{world}: φ ≤")]
+        assert f"ρ = {', '.join(above)}:" in told if above else "at no ρ" in told
+        assert (f"{world}, ρ" in finding.claim) == bool(above)
+
+
+def test_a_claim_turns_with_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sentence survives numbers that say otherwise."""
+    monkeypatch.setattr(findings_labels, "digits", lambda *_: None)
+    up, down = [0.1 * i for i in range(7)], [0.6 - 0.1 * i for i in range(7)]
+    monkeypatch.setattr(findings_labels, "label_errors", lambda name, *_: Errors(name, up, down, [0.0] * 7))
+    assert "seen on no world" in findings_labels.target_side().claim
+    monkeypatch.setattr(findings_labels, "label_errors", lambda name, *_: Errors(name, up, down, [9.0] * 7))
+    assert "FAILS" in "".join(findings_labels.target_side().shown)
+    monkeypatch.setattr(findings_labels, "mixing", lambda name, *_: Mixing(name, up, up, down, up))
+    assert "images, goes up on every world" in findings_labels.inter_class_mass().claim
+    assert "image hop goes down on every world" in findings_labels.inter_class_mass().claim
+
+
+def test_uniformity_is_an_inverse_participation_ratio() -> None:
+    finding = found("uniformity-is-rank")
+    unif, inverse, floor = (column(finding, name) for name in ("L_unif", "1 / participation ratio", "1/k"))
+    assert unif == pytest.approx(inverse, rel=ROUNDING)
+    assert all(value >= least - ROUNDING for value, least in zip(unif, floor, strict=True))
+    ones = [row for row in finding.rows if row[0] == "one-hot"]
+    # 8 patches, half kept: 1,120 views in turn over k codes, in masses that all codes share alike but for parity.
+    assert all(float(str(row[2])) < 1.2 / int(str(row[1])) for row in ones)
+    assert [row[2] for row in finding.rows if row[0] == "collapsed"] == pytest.approx([1.0] * 6)
+
+
+def test_batches_against_their_code_counts() -> None:
+    """One-hot features: a pair counts where both show one code, so that only the counts n_c of codes matter."""
+    A = augmentation_graph(world_graph(class_mixture(6, 0.3), 0.5, "positional"))
+    f = features("one-hot", A, 4, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    for batch in batches(A, 4, seed=3):
+        counts = f[rng.choice(len(A.p1), size=batch.size, p=A.p1)].sum(axis=0)
+        assert batch.all_pairs == pytest.approx(float((counts**2).sum()) / batch.size**2)
+        apart = float((counts * (counts - 1)).sum()) / (batch.size * (batch.size - 1))
+        assert batch.distinct_pairs == pytest.approx(apart)
+        assert batch.all_pairs >= max(1 / 4, 1 / batch.size) - ROUNDING
+
+
+def test_samples_against_the_closed_form_and_each_other() -> None:
+    finding = found("finite-samples")
+    pairs = zip(column(finding, "head, mean error"), column(finding, "Thm 4.2, mean error"), strict=True)
+    assert all(bound == pytest.approx(-head / 4, abs=ROUNDING) for head, bound in pairs)
+    # One sample of the largest size, through the graph itself: within six of the root mean square errors.
+    world = "sequence, ρ = 0.5"
+    at = column(finding, "N", world).index(4096)
+    graph = world_graph(class_mixture(8, 0.3, images=4096, seed=5), 0.5, "sequence")
+    second = float(np.linalg.eigvalsh(dense(augmentation_graph(graph)))[-2])
+    assert abs(second - binary_lambda_2(4, 4, 0.3)) < 6 * column(finding, "λ₂, rms", world)[at]
+    assert abs(binary_alpha(4, 0.3) - labels.alpha(graph)) < 6 * column(finding, "α, rms", world)[at]
+    for side in ("1", "2"):
+        names = ("N", f"unseen{side}", f"missing{side}")
+        for count, single, missing in zip(*(column(finding, name) for name in names), strict=True):
+            # GT2, and six standard errors of a mean over at least 150 samples by GT3.
+            assert abs(single - missing) <= 1 / count + 6 * (3 / count / 150) ** 0.5
+
+
+def test_what_is_told_of_the_intervals_is_in_the_table() -> None:
+    finding = found("bootstrap-coverage")
+    basic, percentile = column(finding, "basic"), column(finding, "percentile")
+    counts = [sum(share >= 0.9 for share in shares) for shares in (basic, percentile)]
+    assert (
+        f"of nominal 95 % holds the truth in at least 90 % of samples in {counts[0]}, the percentile" in finding.claim
+    )
+    assert f"interval in {counts[1]}." in finding.claim
+    lost = [row for row in finding.rows if float(str(row[8])) < 0.8]
+    assert lost, "the printed interval is known to fail somewhere"
+    (told,) = [text for text in finding.shown if text.startswith("The basic interval, which")]
+    for world, images, _, name, *_ in lost:
+        assert re.search(rf"{re.escape(f'{world}, N = {images}')}: [^;]*{name}", told)
+
+
+def test_an_error_on_both_sides_is_told_as_such() -> None:
+    high, low, noise = (
+        SampleErrors(0.5, 0.01, 0.5, 0.1),
+        SampleErrors(-0.5, 0.01, 0.5, 0.1),
+        SampleErrors(-0.5, 1.0, 0.5, 0.1),
+    )
+
+    def row(errors: SampleErrors) -> Sampled:
+        return Sampled("w", 128, 1, {"λ₂": 0.1}, {"λ₂": errors}, (0.0, 0.0), (0.0, 0.0), (0.0, 0.0))
+
+    assert ways([[row(high), row(noise)]], "λ₂") == "too high"
+    assert ways([[row(low)]], "λ₂") == "too low"
+    assert ways([[row(high)], [row(low)]], "λ₂") == ways([[row(noise)]], "λ₂") == "wrong either way"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((1.0, 2.0, 2.0), "up"),
+        ((2.0, 1.0), "down"),
+        ((1.0, 1.0), "nowhere"),
+        ((2.0, 1.0, 2.0), "down and then up"),
+        ((1.0, 2.0, 2.0, 1.0), "up and then down"),
+        ((1.0, 2.0, 1.0, 2.0), "both ways"),
+    ],
+)
+def test_trends(values: tuple[float, ...], words: str) -> None:
+    assert trend(values) == words
+
+
+def test_worlds_that_agree_are_told_together() -> None:
+    assert trends({"a": [1.0, 2.0], "b": [0.0, 3.0]}) == "up on every world"
+    assert trends({"a": [1.0, 2.0], "b": [3.0, 0.0], "c": [0.0, 1.0]}) == "up on a and c, down on b"
+
+
+def test_a_name_that_is_no_finding() -> None:
+    with pytest.raises(InputError, match="unknown finding 'nonsense'; expected some of positional-views, rho-symmetry"):
+        check_findings(["image-hop", "nonsense"])

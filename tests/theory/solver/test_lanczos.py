@@ -1,0 +1,126 @@
+"""The basis of block Lanczos: it stays orthonormal to some roundings, where norms of blocks go up and down too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.stats import ortho_group
+
+from maskgraph.theory.solver import lanczos
+from maskgraph.theory.solver.basis import BLOCK, SHORT, Basis
+from maskgraph.theory.solver.goal import Goal
+from maskgraph.theory.solver.host import HOST
+from maskgraph.theory.solver.pair import Pair
+from tests.theory.toys import Array, dense, hypercube, joint_augmentation
+
+ROUNDINGS = 16 / SHORT
+"""What orthogonality may lose, in roundings: some ten of a block before its norm, which may be as small as `SHORT`."""
+
+Factor = tuple[sp.csr_array, Array]
+"""S of A = S Sᵀ, and an eigenvector of A that is known."""
+
+
+def normalised(rows: NDArray[Any], columns: NDArray[Any], weights: Array, views: int) -> Factor:
+    M = sp.coo_array((weights / weights.sum(), (rows, columns)), shape=(views, views)).tocsr()
+    first, second = (np.asarray(M.sum(axis)).ravel() for axis in (1, 0))
+    return sp.csr_array(sp.diags_array(first**-0.5) @ M @ sp.diags_array(second**-0.5)), np.sqrt(first)
+
+
+def noise(views: int = 1000) -> Factor:
+    """A random connected graph, whose spectrum decays slowly and evenly."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(views, size=(2, 60 * views))
+    return normalised(rows, columns, rng.exponential(size=60 * views) ** 3, views)
+
+
+def communities(count: int = 80, size: int = 10) -> Factor:
+    """Groups of views with few edges between them: as many large eigenvalues, and then a gap."""
+    rng, views = np.random.default_rng(0), count * size
+    rows = np.repeat(np.arange(views), 40)
+    inside = rows // size * size + rng.integers(size, size=len(rows))
+    columns = np.where(rng.random(len(rows)) < 0.05, rng.integers(views, size=len(rows)), inside)
+    return normalised(rows, columns, np.ones(len(rows)), views)
+
+
+def gapped(views: int = 600) -> Factor:
+    """A quarter of the eigenvalues above a wide gap, among them the known 1: norms of blocks go up and down with it."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([[1.0], rng.uniform(0.9, 0.99, views // 4), rng.uniform(0, 0.1, views - 1 - views // 4)])
+    Q = ortho_group.rvs(views, random_state=rng)
+    return sp.csr_array(Q * np.sqrt(values)), Q[:, 0]
+
+
+@pytest.fixture
+def bases(monkeypatch: pytest.MonkeyPatch) -> list[Array]:
+    """The basis at the end of every run."""
+    kept: list[Array] = []
+    real = Basis.times
+
+    def times(self: Any, *given: Array) -> Any:
+        kept.append(np.hstack([chunk[:, :used] for chunk, used, _ in self._filled()]).astype(np.float64))
+        return real(self, *given)
+
+    monkeypatch.setattr(Basis, "times", times)
+    return kept
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_basis_beside_many_known_vectors_stays_orthogonal_to_them(dtype: type, bases: list[Array]) -> None:
+    """Nineteen of nine independent bits, 1, 9 copies of the next value and 9 of 36 of the third, where 27 are left.
+
+    What a block leaves over is small, and what it has of the known grows as it is scaled up: tenfold a step, where it
+    is not the last that is taken away.
+    """
+    graph = joint_augmentation(hypercube(9, 0.02))
+    values, vectors = np.linalg.eigh(dense(graph))
+    known = vectors[:, ::-1][:, :19].copy()
+    goal = Goal(27, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(graph.B), dtype), np.random.default_rng(0)
+    found = lanczos.lanczos(gram, known, 27, goal, rng, HOST, dtype)
+    (basis,) = bases
+    assert basis.shape[1] >= 4 * BLOCK
+    assert np.abs(known.T @ basis).max() <= ROUNDINGS * np.finfo(dtype).eps
+    assert np.array_equal(found[:, :19], known)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_basis_that_starts_again_for_few_vectors_is_orthonormal(dtype: type, bases: list[Array]) -> None:
+    """A ring, whose values crowd towards 1: it starts again with a filter, and one wanted makes a block of sixteen."""
+    ring = sum(np.roll(np.eye(1100), shift, axis=1) for shift in range(9))
+    S = sp.csr_array(np.asarray(ring) / 9)
+    known = np.full(1100, 1100**-0.5)
+    values = np.linalg.eigvalsh((S @ S.T).toarray())
+    goal = Goal(1, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(S), dtype), np.random.default_rng(0)
+    lanczos.lanczos(gram, known[:, None], 1, goal, rng, HOST, dtype)
+    assert len(bases) == 2
+    for basis in bases:
+        loss = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max()
+        assert loss <= ROUNDINGS * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("make", "want"), [(noise, 32), (communities, 60), (gapped, 50)])
+def test_a_basis_of_many_steps_stays_orthonormal(
+    make: Callable[[], Factor], want: int, dtype: type, bases: list[Array]
+) -> None:
+    S, known = make()
+    dense = (S @ S.T).toarray()
+    values = np.linalg.eigvalsh(dense)
+    goal = Goal(want, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(S), dtype), np.random.default_rng(0)
+    found = lanczos.lanczos(gram, known[:, None], want, goal, rng, HOST, dtype)
+    (basis,) = bases
+    assert basis.shape[1] >= 12 * BLOCK
+    loss = np.abs(basis.T @ basis - np.eye(basis.shape[1])).max()
+    assert loss <= ROUNDINGS * np.finfo(dtype).eps
+    # And what was wanted is in it: the Ritz values of what is answered, by a solver of its own.
+    assert np.array_equal(found[:, 0], known)
+    Q, _ = np.linalg.qr(found[:, 1:])
+    ritz = np.linalg.eigvalsh(Q.T @ dense @ Q)[::-1][:want]
+    np.testing.assert_allclose(ritz, values[::-1][1 : want + 1], rtol=0, atol=1e-8)

@@ -1,0 +1,135 @@
+"""The growing orthonormal basis of a block iteration, beside known vectors, and blocks that are orthonormal to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from maskgraph.theory.solver.certificate import project_out, tall_product, turn
+from maskgraph.theory.solver.engine import PANEL, Array, Engine, Floats
+from maskgraph.theory.rounding import EPS
+
+BLOCK = 16
+"""Columns of a step: one cache line of float32."""
+
+CHUNK = 128
+"""Columns of the basis that stand side by side: products of blocks of 16 alone take half as long again."""
+
+SHORT = 1e-2
+"""Length of an image beside the basis from which on it is orthogonalised twice."""
+
+
+class Basis:
+    """A growing orthonormal basis of some of the complement of what is fixed.
+
+    Attributes:
+        engine: where it is.
+        fixed: (m, l) in its dtype.
+        size: rows of all processes.
+        dtype: float32 or float64.
+        count: columns so far.
+    """
+
+    def __init__(self, engine: Engine, fixed: Array, size: int, dtype: type) -> None:
+        self.engine, self.fixed, self.size, self.dtype = engine, fixed, size, dtype
+        self._rows = int(fixed.shape[0])
+        self._chunks: list[Array] = []
+        self.count = 0
+
+    def append(self, block: Array) -> None:
+        """Add `BLOCK` columns."""
+        if self.count == CHUNK * len(self._chunks):
+            self._chunks.append(self.engine.empty(self._rows, CHUNK, self.dtype))
+        self.columns(self.count)[:] = block
+        self.count += BLOCK
+
+    def clear(self) -> None:
+        """Begin again, in the same memory: new memory costs as much as what is done with it."""
+        self.count = 0
+
+    def columns(self, at: int) -> Array:
+        """Those of the block that begins at a column."""
+        return self._chunks[at // CHUNK][:, at % CHUNK : at % CHUNK + BLOCK]
+
+    def transposed_times(self, x: Array) -> Floats:
+        """Vᵀx on the host."""
+        total = np.zeros((self.count, x.shape[1]))
+        for chunk, used, rows in self._filled():
+            total[rows] = self.engine.inner(chunk[:, :used], x)
+        return self.engine.ranks.sum(total)
+
+    def subtract(self, x: Array, coefficients: Floats) -> None:
+        """X −= V·coefficients."""
+        for chunk, used, rows in self._filled():
+            self.engine.subtract(x, chunk[:, :used], coefficients[rows])
+
+    def times(self, coefficients: Floats, beside: Array | None = None) -> Array:
+        """V·coefficients in float64, after the columns that are to stand beside it."""
+        before = 0 if beside is None else int(beside.shape[1])
+        result = self.engine.empty(self._rows, before + coefficients.shape[1], np.float64)
+        if beside is not None:
+            result[:, :before] = beside
+        own = self.engine.array(coefficients, self.dtype)
+        for low in range(0, self._rows, PANEL):
+            part = result[low : low + PANEL, before:]
+            part[:] = 0
+            for chunk, used, rows in self._filled():
+                part += chunk[low : low + PANEL, :used] @ own[rows]
+        return result
+
+    def _filled(self) -> Iterator[tuple[Array, int, slice]]:
+        for low, chunk in zip(range(0, self.count, CHUNK), self._chunks, strict=False):
+            rows = slice(low, min(low + CHUNK, self.count))
+            yield chunk, rows.stop - rows.start, rows
+
+
+def orthonormal(x: Array, basis: Basis, rng: np.random.Generator) -> tuple[Array, Floats]:
+    """An orthonormal block, in the memory of x, for its columns, and the coefficients that give x from it.
+
+    Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
+    """
+    engine, dtype = basis.engine, basis.dtype
+    noise = float(np.finfo(dtype).eps)
+    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine)))
+    # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
+    poor = values < (16 * noise) ** 2
+    root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
+    coupling = root[:, None] * vectors.T
+    turn(x, vectors / np.where(poor, 1, root), engine)
+    if poor.any():
+        lost = int(poor.sum())
+        x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
+    if basis.count and root[~poor].min(initial=1) < SHORT:
+        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
+        basis.subtract(x, basis.transposed_times(x))
+        project_out(x, basis.fixed, engine)
+    back = inverse_root(tall_product(x, x, engine), engine)
+    # x is now orthonormal but for rounding, which a symmetric correction takes away.
+    return turn(x, back, engine), np.linalg.inv(back) @ coupling
+
+
+def _beside(good: Array, count: int, basis: Basis, rng: np.random.Generator) -> Array:
+    """Random columns, orthonormal and orthogonal to good ones, to the basis and to what is fixed."""
+    fresh = random_block(count, basis, rng)
+    for _ in range(2):
+        if basis.count:
+            basis.subtract(fresh, basis.transposed_times(fresh))
+        project_out(fresh, basis.fixed, basis.engine)
+        if good.shape[1]:
+            project_out(fresh, good, basis.engine)
+        turn(fresh, inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine), basis.engine)
+    return fresh
+
+
+def random_block(columns: int, basis: Basis, rng: np.random.Generator) -> Array:
+    """A Gaussian block, the same whatever the number of processes."""
+    draw = rng.standard_normal((basis.size, columns))
+    return basis.engine.array(basis.engine.ranks.rows(draw), basis.dtype)
+
+
+def inverse_root(G: Floats, engine: Engine) -> Floats:
+    """G^-½ of a Gram matrix."""
+    values, vectors = np.linalg.eigh(G)
+    root = np.asarray((vectors / np.sqrt(np.maximum(values, EPS * values[-1]))) @ vectors.T)
+    return engine.ranks.agree(root)
