@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.certificate import project_out, tall_product, turn
 from maskgraph.theory.solver.engine import PANEL, Array, Engine, Floats
-from maskgraph.theory.rounding import EPS
 
 BLOCK = 16
 """Columns of a step: one cache line of float32."""
@@ -18,6 +18,9 @@ CHUNK = 128
 
 SHORT = 1e-2
 """Length of an image beside the basis from which on it is orthogonalised twice."""
+
+KEPT = 0.5
+"""What a unit vector keeps when it is orthogonalised, if it was more than rounding (Parlett 1998, section 6.9)."""
 
 
 class Basis:
@@ -89,24 +92,45 @@ def orthonormal(x: Array, basis: Basis, rng: np.random.Generator) -> tuple[Array
 
     Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
     """
-    engine, dtype = basis.engine, basis.dtype
-    noise = float(np.finfo(dtype).eps)
-    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine)))
+    engine = basis.engine
     # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
-    poor = values < (16 * noise) ** 2
+    rounded = 16 * float(np.finfo(basis.dtype).eps)
+    coupling, shortest = _unit(x, rounded, basis, rng)
+    if basis.count and shortest < SHORT:
+        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
+        _remove(x, basis)
+        more, shortest = _unit(x, rounded, basis, rng)
+        coupling = more @ coupling
+        if shortest < KEPT:
+            # And where that was most of it, so does what the removal itself left: what loses as much again is rounding.
+            _remove(x, basis)
+            coupling = _unit(x, KEPT, basis, rng)[0] @ coupling
+    back = inverse_root(tall_product(x, x, engine), engine)
+    # x is now orthonormal but for rounding, which a symmetric correction takes away.
+    return turn(x, back, engine), np.linalg.inv(back) @ coupling
+
+
+def _unit(x: Array, least: float, basis: Basis, rng: np.random.Generator) -> tuple[Floats, float]:
+    """Make x the unit vectors of its singular directions, random ones where these are shorter than `least`.
+
+    Returns:
+        The coefficients that give what x was from what it is, and the length of its shortest direction that stays.
+    """
+    engine = basis.engine
+    values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine)))
+    poor = values < least**2
     root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
-    coupling = root[:, None] * vectors.T
     turn(x, vectors / np.where(poor, 1, root), engine)
     if poor.any():
         lost = int(poor.sum())
         x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
-    if basis.count and root[~poor].min(initial=1) < SHORT:
-        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
-        basis.subtract(x, basis.transposed_times(x))
-        project_out(x, basis.fixed, engine)
-    back = inverse_root(tall_product(x, x, engine), engine)
-    # x is now orthonormal but for rounding, which a symmetric correction takes away.
-    return turn(x, back, engine), np.linalg.inv(back) @ coupling
+    return root[:, None] * vectors.T, float(root[~poor].min(initial=1))
+
+
+def _remove(x: Array, basis: Basis) -> None:
+    """Take from x what the basis and what is fixed have of it."""
+    basis.subtract(x, basis.transposed_times(x))
+    project_out(x, basis.fixed, basis.engine)
 
 
 def _beside(good: Array, count: int, basis: Basis, rng: np.random.Generator) -> Array:
