@@ -1,4 +1,4 @@
-"""Pages of docs/ are run from their first block to their last, and print what they say."""
+"""The README and pages of docs/ are run from their first block to their last, and print what they say."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ from maskgraph.graphs.source import Source
 from tests.strategies import searched
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"tutorial.md": {"python": 3, "text": 3, "console": 3}, "recipes.md": {"python": 2, "text": 2, "toml": 1}}
+PAGES = {
+    "README.md": {"python": 2, "text": 1, "console": 3},
+    "docs/tutorial.md": {"python": 3, "text": 3, "console": 3},
+    "docs/recipes.md": {"python": 2, "text": 2, "toml": 1},
+}
 """Each page, and how many blocks it has at least in each of its languages."""
 
 
@@ -91,7 +95,7 @@ def test_a_page_prints_what_it_says(page: str, environment: dict[str, str]) -> N
     names: dict[str, Any] = {"__name__": "page"}
     printed: str | None = None
     kinds = []
-    for line, language, text in blocks((ROOT / "docs" / page).read_text()):
+    for line, language, text in blocks((ROOT / page).read_text()):
         kinds.append(language)
         at = f"{page}:{line}"
         if language == "text":
@@ -118,6 +122,20 @@ def test_a_page_prints_what_it_says(page: str, environment: dict[str, str]) -> N
                 assert_printed(expected, done.stdout, at)
     assert set(kinds) == set(PAGES[page])
     assert all(kinds.count(kind) >= least for kind, least in PAGES[page].items())
+
+
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), ROOT / "results/README.md"],
+    ids=lambda page: page.stem,
+)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", page.read_text()):
+        there = (page.parent / target) if target else page
+        assert there.exists(), f"{page.name} leads to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}, anchor
 
 
 def test_the_encoder_of_the_readme_is_held() -> None:
