@@ -61,5 +61,6 @@ What both need:
 typed         tables of TOML as fields of a dataclass
 claim         a directory belongs to one plan
 records       JSON on disk, read into one pandas table
-workers       pieces of work in processes of their own
+schedule      the pieces of a run that are left, and how far they are
+workers       jobs in processes of their own
 """

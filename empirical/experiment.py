@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
@@ -34,6 +35,7 @@ from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.readout import pixel_vectors, whole_features
 from maskgraph.empirical.recipe import Recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
+from maskgraph.empirical.schedule import Piece, Report, one_by_one, side_by_side, undone
 from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.stream import check_readable, take
@@ -48,7 +50,6 @@ from maskgraph.empirical.train import (
     train,
     untrained,
 )
-from maskgraph.empirical.workers import Report, in_processes
 from maskgraph.graphs.masks import MaskDistribution
 from maskgraph.theory.solver.ranks import local_processes
 
@@ -65,9 +66,6 @@ ALONE = Group()
 
 GROWS = {("train", "seeds"), ("train", "methods")}
 """What a recipe may be resumed with more of: networks do not know of each other."""
-
-Job = tuple[str, str]
-"""What kind of piece (null or model) and its name."""
 
 
 def run_name(config: TrainConfig) -> str:
@@ -105,20 +103,12 @@ def run_recipe(
     _parts.cache_clear()
     parts = _parts(recipe.data, data_dir)
 
+    networks = {config: _piece(recipe, directory, data_dir, config) for config in recipe.runs()}
+
     def check() -> None:
-        left = _left(recipe, _undone(recipe, directory))
-        processes, beside = group.count if group else 1, 1
-        if device.type == "cpu":
-            beside = local_processes() if group else max(min(workers, len(left)), 1)
-        for config in left:
-            check_fits(parts.train, config, device, processes, beside)
-            if (how := fine_tuning(recipe.judge, config)) is not None:
-                check_tunable(parts.train, how)
-                shape, batch = architecture(parts.train, config), min(how.batch, len(parts.train.labels))
-                check_tuning(
-                    shape, batch, how.accumulate, how.precision, device, processes, beside, how.regularise.mixes
-                )
-        for config in recipe.runs():
+        left = [config for config, piece in networks.items() if not piece.done]
+        _check_room(recipe, parts, left, device, workers, group)
+        for config in networks:
             check_checkpoint(_checkpoint(directory, config), parts.train, config)
         if left and (group is None or group.rank == 0):
             # These are not looked at before a network is trained.
@@ -128,70 +118,68 @@ def run_recipe(
     plan, digests = recipe_table(recipe), parts.digests()
     with claim(directory / "recipe.json", plan, digests, _canonical, resume, device, check, group, GROWS):
         # From here on nobody else does any of it.
-        jobs = _undone(recipe, directory)
-        for config in recipe.runs():
-            if config not in _left(recipe, jobs):
+        pieces = undone([*networks.values(), *_nulls(recipe, directory, data_dir)])
+        for config, piece in networks.items():
+            if piece.done:
                 # Of a run that was killed between the record and the end of its piece.
                 _tuned(directory, run_name(config)).unlink(missing_ok=True)
-        if group is not None:
+        if group is None:
+            side_by_side([pieces], 1 if device.type == "cuda" else workers, report, PATIENCE)
+        else:
             # All know what is left before anyone does a part of it.
             group.wait()
-            _together(recipe, directory, data_dir, jobs, report, group)
-            return
-        do = partial(_do, recipe_table(recipe), directory, data_dir)
-        done: list[Job] = []
-        workers = 1 if device.type == "cuda" else min(workers, max(len(jobs), 1))
-        for job in in_processes(do, jobs, workers, every=PATIENCE):
-            done += [job] if job is not None else []
-            share = sum(
-                _cost(recipe, one) * (1.0 if one in done else _done_share(recipe, directory, one)) for one in jobs
-            )
-            label = job[1] if job is not None else "training"
-            report(len(done), len(jobs), label, share / sum(_cost(recipe, one) for one in jobs))
+            one_by_one(pieces, report, group)
+
+
+def _check_room(
+    recipe: Recipe,
+    parts: Parts,
+    left: list[TrainConfig],
+    device: torch.device,
+    workers: int,
+    group: Group | None,
+) -> None:
+    """Raise InputError where networks cannot be trained or tuned in the memory that there is."""
+    processes, beside = group.count if group else 1, 1
+    if device.type == "cpu":
+        beside = local_processes() if group else max(min(workers, len(left)), 1)
+    for config in left:
+        check_fits(parts.train, config, device, processes, beside)
+        if (how := fine_tuning(recipe.judge, config)) is not None:
+            check_tunable(parts.train, how)
+            shape, batch = architecture(parts.train, config), min(how.batch, len(parts.train.labels))
+            check_tuning(shape, batch, how.accumulate, how.precision, device, processes, beside, how.regularise.mixes)
 
 
 def _canonical(table: dict[str, Any]) -> dict[str, Any]:
     return recipe_table(recipe_from(table))
 
 
-def _together(
-    recipe: Recipe, directory: Path, data_dir: Path | None, jobs: list[Job], report: Report, group: Group
-) -> None:
-    """One piece after the other: all processes train a network and read its features, the first does all else."""
-    for index, job in enumerate(jobs):
-        tell = partial(_tell, report, recipe, directory, jobs, index, False)
-        if group.rank == 0:
-            tell()
-        _do(recipe_table(recipe), directory, data_dir, job, group, tell)
-        if group.rank == 0:
-            _tell(report, recipe, directory, jobs, index, True)
-        group.wait()
+def _piece(recipe: Recipe, directory: Path, data_dir: Path | None, config: TrainConfig) -> Piece:
+    """A network; it costs as many epochs of training one."""
+    name = run_name(config)
+    tuning = TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
+    cost = recipe.train.epochs + JUDGED + tuning
+
+    def begun() -> float:
+        """By its curve and the checkpoint of its fine-tuning."""
+        step, steps = last_step(directory / "curves" / f"{name}.json")
+        trained = recipe.train.epochs * step / steps if steps else 0.0
+        return (trained + tuning * tuned_share(_tuned(directory, name))) / cost
+
+    work = partial(_do, recipe, directory, data_dir, name, config)
+    return Piece(name, (_checkpoint(directory, config), *_outputs(directory, name)), cost, work, begun)
 
 
-def _tell(report: Report, recipe: Recipe, directory: Path, jobs: list[Job], index: int, ended: bool) -> None:
-    """Report what is done of one piece, and all before it."""
-    costs = [_cost(recipe, one) for one in jobs]
-    share = 1.0 if ended else _done_share(recipe, directory, jobs[index])
-    report(index + ended, len(jobs), jobs[index][1], (sum(costs[:index]) + share * costs[index]) / sum(costs))
-
-
-def _jobs(recipe: Recipe) -> list[Job]:
+def _nulls(recipe: Recipe, directory: Path, data_dir: Path | None) -> list[Piece]:
     families = dict.fromkeys(config.family for config in recipe.runs())
     random = [f"random-{family}-s{seed}" for family in families for seed in range(recipe.seeds)]
     gaussian = [f"gaussian-s{seed}" for seed in range(recipe.seeds)]
     pixels = ["pixels-s0"] if recipe.data.image_size is None else []
-    models = [("model", run_name(config)) for config in recipe.runs()]
-    return [*models, *(("null", name) for name in (*pixels, *random, *gaussian))]
-
-
-def _undone(recipe: Recipe, directory: Path) -> list[Job]:
-    """The pieces that have not left all that they should."""
-    return [job for job in _jobs(recipe) if not all(path.exists() for path in _outputs(directory, job))]
-
-
-def _left(recipe: Recipe, jobs: list[Job]) -> list[TrainConfig]:
-    """The networks among some pieces."""
-    return [config for config in recipe.runs() if ("model", run_name(config)) in jobs]
+    return [
+        Piece(name, _outputs(directory, name), JUDGED, partial(_do, recipe, directory, data_dir, name, None))
+        for name in (*pixels, *random, *gaussian)
+    ]
 
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
@@ -203,53 +191,33 @@ def _tuned(directory: Path, name: str) -> Path:
     return directory / "models" / f".fine-tune-{name}.safetensors"
 
 
-def _outputs(directory: Path, job: Job) -> list[Path]:
-    """What a piece leaves; its record is written last."""
-    kind, name = job
-    paths = [directory / "predictions" / f"{name}.npz", directory / "records" / f"{name}.json"]
-    return [directory / "models" / f"{name}.safetensors", *paths] if kind == "model" else paths
-
-
-def _cost(recipe: Recipe, job: Job) -> float:
-    """Roughly what a piece costs, in epochs of training a network."""
-    return JUDGED if job[0] == "null" else recipe.train.epochs + JUDGED + _tuning_cost(recipe)
-
-
-def _tuning_cost(recipe: Recipe) -> float:
-    return TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
-
-
-def _done_share(recipe: Recipe, directory: Path, job: Job) -> float:
-    """How much of a piece that is not finished is done, by its curve and the checkpoint of its fine-tuning."""
-    if job[0] == "null":
-        return 0.0
-    step, steps = last_step(directory / "curves" / f"{job[1]}.json")
-    trained = recipe.train.epochs * step / steps if steps else 0.0
-    tuned = _tuning_cost(recipe) * tuned_share(_tuned(directory, job[1]))
-    return (trained + tuned) / _cost(recipe, job)
+def _outputs(directory: Path, name: str) -> tuple[Path, Path]:
+    """What judging leaves; the record is written last."""
+    return directory / "predictions" / f"{name}.npz", directory / "records" / f"{name}.json"
 
 
 def _do(
-    table: dict[str, Any],
+    recipe: Recipe,
     directory: Path,
     data_dir: Path | None,
-    job: Job,
+    name: str,
+    config: TrainConfig | None,
     group: Group = ALONE,
     tell: Callable[[], None] | None = None,
 ) -> None:
-    recipe, (kind, name) = recipe_from(table), job
+    """Judge a network, once it is trained, or a null where there is no configuration."""
     parts = _parts(recipe.data, data_dir)
-    if kind == "model":
-        judged = _network(recipe, name, directory, parts, group, tell)
-    else:
+    if config is None:
         judged = _null(recipe, name, parts, group)
+    else:
+        judged = _network(recipe, config, directory, parts, group, tell)
     if judged is None:
         return
-    archive = io.BytesIO()
+    archive, (predictions, record) = io.BytesIO(), _outputs(directory, name)
     arrays: dict[str, Any] = {LABELS: parts.test.labels, **judged.predicted}
     np.savez_compressed(archive, **arrays)
-    write_atomically(directory / "predictions" / f"{name}.npz", archive.getvalue())
-    write_json(directory / "records" / f"{name}.json", judged.record)
+    write_atomically(predictions, archive.getvalue())
+    write_json(record, judged.record)
     _tuned(directory, name).unlink(missing_ok=True)
 
 
@@ -259,9 +227,14 @@ def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
 
 
 def _network(
-    recipe: Recipe, name: str, directory: Path, parts: Parts, group: Group, tell: Callable[[], None] | None
+    recipe: Recipe,
+    config: TrainConfig,
+    directory: Path,
+    parts: Parts,
+    group: Group,
+    tell: Callable[[], None] | None,
 ) -> Judged | None:
-    config = next(config for config in recipe.runs() if run_name(config) == name)
+    name = run_name(config)
     curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
     batches = -(-len(parts.train.labels) // config.batch)
 

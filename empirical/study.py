@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
@@ -28,11 +29,12 @@ from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, check_classes, full_features, pixel_features, probe
 from maskgraph.empirical.records import write_json
+from maskgraph.empirical.schedule import Piece, Report, side_by_side, undone
 from maskgraph.empirical.stack import stacks
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.train import TrainedModel, check_checkpoint, train, untrained
 from maskgraph.empirical.train_stack import train_stack
-from maskgraph.empirical.workers import Report, in_processes
+from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
@@ -43,11 +45,8 @@ from maskgraph.theory.answer import answer
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.risk import Floors
 
-COST = {"bounds": 1.0, "baseline": 1.0, "model": 15.0}
-"""Roughly what a piece costs beside the others, for the estimate of what is left."""
-
-JUDGED = 3.0
-"""The part of a model's cost that is not its training."""
+TRAINED, JUDGED = 12.0, 3.0
+"""Roughly what training a model, and judging it, cost beside bounds or a baseline."""
 
 GROWS = {
     *(("graph", key) for key in ("mask_ratios", "views", "hops")),
@@ -93,19 +92,10 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
 
     # Of a stack every model's bits hang on the others.
     grows = GROWS if plan.stack == 1 else ()
-    table, digests = plan_table(plan), _digests(split)
-    with claim(directory / "study.json", table, digests, _canonical, resume, device, check, grows=grows):
-        jobs = [job for job in _jobs(plan) if not all(path.exists() for path in _outputs(plan, directory, job))]
-        rounds = _rounds(plan, directory, jobs)
-        if device.type == "cuda":
-            workers = 1
-        spent, done, total = 0.0, 0, sum(_cost(plan, job) for job in jobs)
-        do = partial(_do, table, directory)
-        for together in rounds:
-            for job in in_processes(do, together, min(workers, max(len(together), 1))):
-                assert job is not None
-                spent, done = spent + _cost(plan, job), done + 1
-                report(done, len(jobs), job[1], spent / total)
+    with claim(
+        directory / "study.json", plan_table(plan), _digests(split), _canonical, resume, device, check, grows=grows
+    ):
+        side_by_side(_rounds(plan, directory), 1 if device.type == "cuda" else workers, report)
 
 
 def _digests(split: Split) -> dict[str, str]:
@@ -134,16 +124,6 @@ def _canonical(table: dict[str, Any]) -> dict[str, Any]:
     return plan_table(plan_from(table))
 
 
-def _rounds(plan: Plan, directory: Path, jobs: list[Job]) -> list[list[Job]]:
-    """Jobs that can be done together: a model of a stack is judged once it is trained."""
-    if plan.stack == 1:
-        return [jobs]
-    later = [job for job in jobs if job[0] == "model" and not _outputs(plan, directory, job)[1].exists()]
-    # Those that are trained go first: a stack with a lost model ends the round, and must not cost the others.
-    ready = [job for job in jobs if job[0] == "model" and job not in later]
-    return [[*ready, *(job for job in jobs if job[0] != "model")], later]
-
-
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
     """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
     distribution = mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
@@ -151,62 +131,68 @@ def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> Ma
     return as_trained(graph, target=plan.train.target)
 
 
-Job = tuple[str, str]
-"""What kind of piece (bounds, baseline, stack, model) and its name."""
+def _rounds(plan: Plan, directory: Path) -> list[list[Piece]]:
+    """What is left, as it can be done together: a model of a stack is judged once it is trained."""
+    models, others = undone(_models(plan, directory)), undone([*_bounds(plan, directory), *_baselines(plan, directory)])
+    if plan.stack == 1:
+        return [[*others, *models]]
+    trained = [piece for piece in models if piece.outputs[1].exists()]
+    # Those that are trained go first: a stack with a lost model ends the round, and must not cost the others.
+    first = [*trained, *others, *undone(_stacks(plan, directory))]
+    return [first, [piece for piece in models if piece not in trained]]
 
 
-def _jobs(plan: Plan) -> list[Job]:
-    models = [("model", run_name(config)) for config in plan.runs()]
-    if plan.stack > 1:
-        models = [*(("stack", str(index)) for index in range(len(_stacks(plan)))), *models]
-    bounds = [
-        ("bounds", f"{view}-{hop}-r{ratio}")
+def _bounds(plan: Plan, directory: Path) -> list[Piece]:
+    return [
+        _told(directory / "bounds" / f"{view}-{hop}-r{ratio}.json", 1.0, partial(_bound, plan, view, hop, ratio))
         for view in plan.graph.views
         for hop in plan.graph.hops
         for ratio in plan.graph.mask_ratios
     ]
-    networks = [("baseline", f"random-network-s{seed}") for seed in range(plan.seeds)]
-    return [*bounds, ("baseline", "raw-pixels"), ("baseline", "coded-pixels"), *networks, *models]
 
 
-def _stacks(plan: Plan) -> list[list[TrainConfig]]:
-    return stacks(plan.runs(), plan.stack)
+def _baselines(plan: Plan, directory: Path) -> list[Piece]:
+    contents = {"raw-pixels": partial(_raw_pixels, plan), "coded-pixels": partial(_coded_pixels, plan)}
+    contents |= {f"random-network-s{seed}": partial(_random_network, plan, seed) for seed in range(plan.seeds)}
+    return [_told(directory / "records" / f"{name}.json", 1.0, content) for name, content in contents.items()]
 
 
-def _cost(plan: Plan, job: Job) -> float:
-    if plan.stack == 1 or job[0] not in ("stack", "model"):
-        return COST[job[0]]
-    return JUDGED if job[0] == "model" else (COST["model"] - JUDGED) * len(_stacks(plan)[int(job[1])])
+def _models(plan: Plan, directory: Path) -> list[Piece]:
+    cost = JUDGED if plan.stack > 1 else TRAINED + JUDGED
+    return [
+        _told(
+            directory / "records" / f"{run_name(config)}.json",
+            cost,
+            partial(_model, plan, config, checkpoint := _checkpoint(directory, config)),
+            checkpoint,
+        )
+        for config in plan.runs()
+    ]
 
 
-def _outputs(plan: Plan, directory: Path, job: Job) -> list[Path]:
-    """What a piece leaves; its JSON, first, is written last."""
-    kind, name = job
-    if kind == "stack":
-        return [_checkpoint(directory, config) for config in _stacks(plan)[int(name)]]
-    paths = [directory / ("bounds" if kind == "bounds" else "records") / f"{name}.json"]
-    return [*paths, directory / "models" / f"{name}.safetensors"] if kind == "model" else paths
+def _stacks(plan: Plan, directory: Path) -> list[Piece]:
+    return [
+        Piece(
+            str(index),
+            paths := tuple(_checkpoint(directory, config) for config in configs),
+            TRAINED * len(configs),
+            partial(_stack, plan, configs, paths, directory / "models" / f".stack-{index}.safetensors"),
+        )
+        for index, configs in enumerate(stacks(plan.runs(), plan.stack))
+    ]
+
+
+def _told(path: Path, cost: float, content: partial[dict[str, Any]], *before: Path) -> Piece:
+    """A piece that is done once its JSON is written, after whatever else it leaves."""
+    return Piece(path.stem, (path, *before), cost, partial(_write, path, content))
+
+
+def _write(path: Path, content: Callable[[], dict[str, Any]]) -> None:
+    write_json(path, content())
 
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
     return directory / "models" / f"{run_name(config)}.safetensors"
-
-
-def _do(table: dict[str, Any], directory: Path, job: Job) -> None:
-    plan, (kind, name) = plan_from(table), job
-    if kind == "stack":
-        checkpoint = directory / "models" / f".stack-{name}.safetensors"
-        together = _stacks(plan)[int(name)]
-        train_stack(_split(plan).train, together, _outputs(plan, directory, job), checkpoint)
-        return
-    if kind == "bounds":
-        content: object = _bounds(plan, name)
-    elif kind == "baseline":
-        content = _baseline(plan, name)
-    else:
-        config = next(config for config in plan.runs() if run_name(config) == name)
-        content = _model(plan, config, _checkpoint(directory, config))
-    write_json(_outputs(plan, directory, job)[0], content)
 
 
 def _split(plan: Plan) -> Split:
@@ -218,14 +204,7 @@ def _cached_split(*arguments: Any) -> Split:
     return load_split(*arguments)
 
 
-def _bounds(plan: Plan, name: str) -> dict[str, Any]:
-    view, hop, ratio = next(
-        (view, hop, ratio)
-        for view in plan.graph.views
-        for hop in plan.graph.hops
-        for ratio in plan.graph.mask_ratios
-        if name == f"{view}-{hop}-r{ratio}"
-    )
+def _bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
     images = _split(plan).train
     graph = study_graph(images, plan, ratio, view)
     # Features of so many views span no more dimensions.
@@ -245,6 +224,10 @@ def _feature_dim(config: TrainConfig, graph: MaskGraph) -> int:
         shown = graph.masks.kept.shape[1] if model.family == "mae" else graph.images.patches
         return (1 + shown) * model.dim
     return model.bottleneck if config.feature == "bottleneck" and model.bottleneck else model.dim
+
+
+def _stack(plan: Plan, configs: Sequence[TrainConfig], paths: Sequence[Path], checkpoint: Path) -> None:
+    train_stack(_split(plan).train, configs, paths, checkpoint)
 
 
 def _model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
@@ -300,17 +283,24 @@ def _trained_lam(trained: TrainedModel) -> float:
     return float(trained.losses[-1, LAM]) if len(trained.losses) else 0.0
 
 
-def _baseline(plan: Plan, name: str) -> dict[str, Any]:
+def _raw_pixels(plan: Plan) -> dict[str, Any]:
     split = _split(plan)
-    method, _, seed = name.partition("-s") if name.startswith("random-network") else (name, "", "0")
-    record = {**_identity(split, method, int(seed)), "checks": []}
-    if method == "random-network":
-        return {**record, **_network_probes(untrained(split.train, _config(plan, int(seed))), split)}
-    if method == "coded-pixels":
-        return {**record, **_scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)}
+    record = {**_identity(split, "raw-pixels", 0), "checks": []}
     if split.train_pixels is None or split.test_pixels is None:
         return record
     return {**record, **_scores(split, "pixels", split.train_pixels, split.test_pixels, 0)}
+
+
+def _coded_pixels(plan: Plan) -> dict[str, Any]:
+    split = _split(plan)
+    scores = _scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)
+    return {**_identity(split, "coded-pixels", 0), "checks": [], **scores}
+
+
+def _random_network(plan: Plan, seed: int) -> dict[str, Any]:
+    split = _split(plan)
+    probes = _network_probes(untrained(split.train, _config(plan, seed)), split)
+    return {**_identity(split, "random-network", seed), "checks": [], **probes}
 
 
 def _config(plan: Plan, seed: int) -> TrainConfig:

@@ -12,31 +12,22 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from types import FrameType
-from typing import TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
-
-Job = TypeVar("Job")
-
-Report = Callable[[int, int, str, float], None]
-"""Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
 
 OPTIMISERS = "torch._dynamo"
 """What `torch.optim` imports with the first optimiser, which takes as long as torch itself."""
 
 
-def in_processes(
-    do: Callable[[Job], None], jobs: Sequence[Job], workers: int, every: float | None = None
-) -> Iterator[Job | None]:
-    """Do the jobs and yield each as it ends.
+def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | None = None) -> Iterator[int | None]:
+    """Do the jobs and yield the index of each as it ends.
 
     Where this process is interrupted, or whoever asks for the jobs gives up, those that run are interrupted, too,
     whether the signal reached their processes or not, and waited for: they may have something to save.
 
     Args:
-        do: a function of a module, or a partial of one.
-        jobs: what it is called with.
+        jobs: of functions of modules.
         workers: processes.
         every: seconds after which None is yielded where no job has ended; None: never.
 
@@ -47,21 +38,21 @@ def in_processes(
     # Workers are forked from a process that has imported what they need, which takes longer than many a job. But where
     # an import looks for GPUs, what is forked after it can use none.
     context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
-    context.set_forkserver_preload([(do.func if isinstance(do, partial) else do).__module__, OPTIMISERS])
+    context.set_forkserver_preload([*{job.func.__module__ for job in jobs}, OPTIMISERS])
     # What they are forked from has the environment of the first call.
     own = dict(os.environ)
     heard, told = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own, heard))
     try:
-        pending: dict[Future[None], Job] = {pool.submit(_do, do, job): job for job in jobs}
+        pending: dict[Future[None], int] = {pool.submit(_do, job): index for index, job in enumerate(jobs)}
         while pending:
             done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
             if not done:
                 yield None
             for future in done:
-                job = pending.pop(future)
+                index = pending.pop(future)
                 future.result()
-                yield job
+                yield index
     except (KeyboardInterrupt, GeneratorExit):
         _interrupt(pool, told)
         raise
@@ -114,13 +105,13 @@ class _Interruption:
 _interruption = _Interruption()
 
 
-def _do(do: Callable[[Job], None], job: Job) -> None:
+def _do(job: Callable[[], None]) -> None:
     """Do a job in a worker that has not been interrupted."""
     _interruption.working = True
     try:
         if _interruption.asked:
             raise KeyboardInterrupt
-        do(job)
+        job()
     finally:
         _interruption.working = False
 

@@ -17,9 +17,9 @@ from maskgraph.empirical.parts import FOLDER
 from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
 from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
 from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
+from maskgraph.empirical.schedule import Report
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
-from maskgraph.empirical.workers import Report
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Part, passed_over
 from maskgraph.graphs.machine import cores

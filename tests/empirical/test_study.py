@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from maskgraph.empirical import study
+from maskgraph.empirical import schedule, study
 from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
@@ -352,7 +352,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
     resume: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(study, "in_processes", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(schedule, "in_processes", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(InputError, match=r"file/run cannot be written \(.*choose another directory with --out"):
         run_study(plan(), tmp_path / "file" / "run", resume=resume, workers=1, report=Told())
 
