@@ -42,12 +42,14 @@ on_graph      a network of one's own on a graph: its outputs for the theorems, i
 collapse      RankMe, participation ratio, singular values, image / mask / interaction shares
 probes        linear, kNN and few-shot probes on held-out images
 plan          what a study does, read from TOML
+explain       what there is to say of a graph, a model or a baseline
 study         everything of it, in parallel, resumable
 
 On pixels: recipes:
 
 recipe        what a recipe does, read from TOML
 experiment    everything of it, beside its nulls
+trial         a network or a null of it: trained, watched, judged
 judge         what features tell, and how far they have collapsed
 readout       features of images, of every block, of several views
 linear_probe  ridge, and batch-norm with LARS

@@ -23,34 +23,18 @@ import torch
 
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
-from maskgraph.empirical.curve import Curve, last_step
+from maskgraph.empirical.curve import last_step
 from maskgraph.empirical.finetune import check_tunable, tuned_share
 from maskgraph.empirical.footprint import check_tuning
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
-from maskgraph.empirical.linear_probe import knn_probe
 from maskgraph.empirical.parts import DataPlan, Parts, load_parts
-from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.probes import Labelled
-from maskgraph.empirical.readout import pixel_vectors, whole_features
 from maskgraph.empirical.recipe import Recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
 from maskgraph.empirical.schedule import Piece, Report, one_by_one, side_by_side, undone
-from maskgraph.empirical.spectra import gaussian_null
-from maskgraph.empirical.state import LAM, RECONSTRUCTION
-from maskgraph.empirical.stream import check_readable, take
-from maskgraph.empirical.streams import Use
+from maskgraph.empirical.stream import check_readable
 from maskgraph.empirical.summary import LABELS
-from maskgraph.empirical.train import (
-    TrainedModel,
-    TrainingDivergedError,
-    architecture,
-    check_checkpoint,
-    check_fits,
-    train,
-    untrained,
-)
-from maskgraph.graphs.masks import MaskDistribution
+from maskgraph.empirical.train import architecture, check_checkpoint, check_fits
+from maskgraph.empirical.trial import Files, network, null
 from maskgraph.theory.solver.ranks import local_processes
 
 JUDGED, TUNED = 2.0, 2.5
@@ -58,9 +42,6 @@ JUDGED, TUNED = 2.0, 2.5
 
 PATIENCE = 5.0
 """Seconds between two looks at how far the networks in training are."""
-
-CURVE_IMAGES = 5000
-"""Most images that the curve's probe is fitted on, and asked about."""
 
 ALONE = Group()
 
@@ -109,7 +90,7 @@ def run_recipe(
         left = [config for config, piece in networks.items() if not piece.done]
         _check_room(recipe, parts, left, device, workers, group)
         for config in networks:
-            check_checkpoint(_checkpoint(directory, config), parts.train, config)
+            check_checkpoint(Files(directory, run_name(config)).checkpoint, parts.train, config)
         if left and (group is None or group.rank == 0):
             # These are not looked at before a network is trained.
             check_readable(parts.validation)
@@ -122,7 +103,7 @@ def run_recipe(
         for config, piece in networks.items():
             if piece.done:
                 # Of a run that was killed between the record and the end of its piece.
-                _tuned(directory, run_name(config)).unlink(missing_ok=True)
+                Files(directory, run_name(config)).tuned.unlink(missing_ok=True)
         if group is None:
             side_by_side([pieces], 1 if device.type == "cuda" else workers, report, PATIENCE)
         else:
@@ -157,18 +138,18 @@ def _canonical(table: dict[str, Any]) -> dict[str, Any]:
 
 def _piece(recipe: Recipe, directory: Path, data_dir: Path | None, config: TrainConfig) -> Piece:
     """A network; it costs as many epochs of training one."""
-    name = run_name(config)
+    files = Files(directory, run_name(config))
     tuning = TUNED * recipe.judge.fine_tune_epochs if "fine-tune" in recipe.judge.probes else 0.0
     cost = recipe.train.epochs + JUDGED + tuning
 
     def begun() -> float:
         """By its curve and the checkpoint of its fine-tuning."""
-        step, steps = last_step(directory / "curves" / f"{name}.json")
+        step, steps = last_step(files.curve)
         trained = recipe.train.epochs * step / steps if steps else 0.0
-        return (trained + tuning * tuned_share(_tuned(directory, name))) / cost
+        return (trained + tuning * tuned_share(files.tuned)) / cost
 
-    work = partial(_do, recipe, directory, data_dir, name, config)
-    return Piece(name, (_checkpoint(directory, config), *_outputs(directory, name)), cost, work, begun)
+    outputs, work = (files.checkpoint, files.predictions, files.record), partial(_do, recipe, files, data_dir, config)
+    return Piece(files.name, outputs, cost, work, begun)
 
 
 def _nulls(recipe: Recipe, directory: Path, data_dir: Path | None) -> list[Piece]:
@@ -176,31 +157,17 @@ def _nulls(recipe: Recipe, directory: Path, data_dir: Path | None) -> list[Piece
     random = [f"random-{family}-s{seed}" for family in families for seed in range(recipe.seeds)]
     gaussian = [f"gaussian-s{seed}" for seed in range(recipe.seeds)]
     pixels = ["pixels-s0"] if recipe.data.image_size is None else []
+    kept = [Files(directory, name) for name in (*pixels, *random, *gaussian)]
     return [
-        Piece(name, _outputs(directory, name), JUDGED, partial(_do, recipe, directory, data_dir, name, None))
-        for name in (*pixels, *random, *gaussian)
+        Piece(files.name, (files.predictions, files.record), JUDGED, partial(_do, recipe, files, data_dir, None))
+        for files in kept
     ]
-
-
-def _checkpoint(directory: Path, config: TrainConfig) -> Path:
-    return directory / "models" / f"{run_name(config)}.safetensors"
-
-
-def _tuned(directory: Path, name: str) -> Path:
-    """The checkpoint of fine-tuning, for as long as it goes on."""
-    return directory / "models" / f".fine-tune-{name}.safetensors"
-
-
-def _outputs(directory: Path, name: str) -> tuple[Path, Path]:
-    """What judging leaves; the record is written last."""
-    return directory / "predictions" / f"{name}.npz", directory / "records" / f"{name}.json"
 
 
 def _do(
     recipe: Recipe,
-    directory: Path,
+    files: Files,
     data_dir: Path | None,
-    name: str,
     config: TrainConfig | None,
     group: Group = ALONE,
     tell: Callable[[], None] | None = None,
@@ -208,111 +175,19 @@ def _do(
     """Judge a network, once it is trained, or a null where there is no configuration."""
     parts = _parts(recipe.data, data_dir)
     if config is None:
-        judged = _null(recipe, name, parts, group)
+        judged = null(recipe, files.name, parts, group)
     else:
-        judged = _network(recipe, config, directory, parts, group, tell)
+        judged = network(recipe, config, files, parts, group, tell)
     if judged is None:
         return
-    archive, (predictions, record) = io.BytesIO(), _outputs(directory, name)
+    archive = io.BytesIO()
     arrays: dict[str, Any] = {LABELS: parts.test.labels, **judged.predicted}
     np.savez_compressed(archive, **arrays)
-    write_atomically(predictions, archive.getvalue())
-    write_json(record, judged.record)
-    _tuned(directory, name).unlink(missing_ok=True)
+    write_atomically(files.predictions, archive.getvalue())
+    write_json(files.record, judged.record)
+    files.tuned.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)
 def _parts(data: DataPlan, data_dir: Path | None) -> Parts:
     return load_parts(data, data_dir)
-
-
-def _network(
-    recipe: Recipe,
-    config: TrainConfig,
-    directory: Path,
-    parts: Parts,
-    group: Group,
-    tell: Callable[[], None] | None,
-) -> Judged | None:
-    name = run_name(config)
-    curve = Curve(directory / "curves" / f"{name}.json", directory / "events" / name)
-    batches = -(-len(parts.train.labels) // config.batch)
-
-    def watch(trained: TrainedModel, steps: int) -> None:
-        if group.rank > 0 or len(trained.losses) in curve:
-            return
-        curve.add(trained, len(trained.losses) / batches, steps, {"knn": _validation_knn(trained, parts)})
-        if tell is not None:
-            tell()
-
-    path = _checkpoint(directory, config)
-    trained = train(parts.train, config, path, watch, batches * recipe.judge.every, group)
-    curve.close()
-    # Judging needs the memory.
-    trained.model.zero_grad(set_to_none=True)
-    masks, how = _masks(recipe, trained), fine_tuning(recipe.judge, config)
-    tuned = _tuned(directory, name)
-    try:
-        judged = judge_network(trained.model, parts, recipe.judge, masks, config.seed, how, tuned, group, tell)
-    except TrainingDivergedError as error:
-        raise TrainingDivergedError(f"{name}: {error}") from error
-    return judged and _told(
-        judged,
-        recipe,
-        config.method,
-        config.seed,
-        steps=len(trained.losses),
-        final_reconstruction=float(np.mean(trained.losses[-batches:, RECONSTRUCTION])),
-        lam=float(trained.losses[-1, LAM]),
-        train_cpu_seconds=trained.seconds,
-    )
-
-
-def _validation_knn(trained: TrainedModel, parts: Parts) -> float:
-    """Accuracy of nearest neighbours on validation images, by the mean of the tokens of whole images."""
-    known, asked = (
-        take(part, np.random.default_rng(0).permutation(len(part.labels))[:CURVE_IMAGES])
-        for part in (parts.train, parts.validation)
-    )
-    x, test = (whole_features(trained.model, part, ["mean"])["mean"] for part in (known, asked))
-    weights = np.full(len(x), 1 / len(x))
-    return float((knn_probe(Labelled(x, known.labels, weights), test) == asked.labels).mean())
-
-
-def _null(recipe: Recipe, name: str, parts: Parts, group: Group) -> Judged | None:
-    """What pixels, a random network, or features of nothing score; None where another process says so."""
-    method, _, number = name.rpartition("-s")
-    seed, labels = int(number), Labels.of(parts)
-    if method in ("pixels", "gaussian") and group.rank > 0:
-        return None
-    if method == "pixels":
-        three = [
-            pixel_vectors(part) for part in (parts.train, parts.validation, parts.test) if isinstance(part, Pixels)
-        ]
-        judged = judge_features((three[0], three[1], three[2]), None, labels, recipe.judge, seed)
-    elif method == "gaussian":
-        dim = architecture(parts.train, recipe.runs()[0]).dim
-        counts = (len(labels.train), len(labels.validation), len(labels.test))
-        x = np.random.default_rng([seed, Use.NULL_FEATURES]).normal(size=(sum(counts), dim))
-        first, second, third = np.split(x, np.cumsum(counts)[:2])
-        views = gaussian_null((min(recipe.judge.images, counts[2]), recipe.judge.views, dim), seed)
-        judged = judge_features((first, second, third), views, labels, recipe.judge, seed)
-    else:
-        family = method.removeprefix("random-")
-        config = next(config for config in recipe.runs() if config.family == family and config.seed == seed)
-        network = untrained(parts.train, config)
-        model = network.model.to(resolve_device(config.device))
-        found = judge_network(model, parts, recipe.judge, _masks(recipe, network), seed, group=group)
-        if found is None:
-            return None
-        judged = found
-    return _told(judged, recipe, method, seed)
-
-
-def _masks(recipe: Recipe, trained: TrainedModel) -> MaskDistribution:
-    return recipe.train.masks(trained.model.config.grid)
-
-
-def _told(judged: Judged, recipe: Recipe, method: str, seed: int, **more: object) -> Judged:
-    record = {"dataset": recipe.data.dataset, "method": method, "seed": seed, **more, **judged.record}
-    return Judged(record, judged.predicted)

@@ -278,7 +278,7 @@ def _check_of_a_run(options: argparse.Namespace) -> None:
 
 def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     from maskgraph.empirical.config import TrainConfig
-    from maskgraph.empirical.study import judge
+    from maskgraph.empirical.explain import judge
     from maskgraph.empirical.train import untrained
 
     if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from maskgraph.empirical import measure as measure_module
 from maskgraph.empirical.collapse import variance_shares
 from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.explain import judge, study_graph
 from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind, MaskedModel, build_model, model_config
 from maskgraph.empirical.plan import plan_from
-from maskgraph.empirical.study import judge, study_graph
 from maskgraph.empirical.train import train, untrained
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import measure as measure_module
+from maskgraph.empirical.explain import judge
 from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_config
 from maskgraph.empirical.objective import Target
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.published import Published, load_published, published_tensors, save_published
-from maskgraph.empirical.study import judge
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images, make_images
 from maskgraph.graphs.errors import InputError

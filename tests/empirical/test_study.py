@@ -17,13 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from maskgraph.empirical import schedule, study
+from maskgraph.empirical import explain, schedule, study
+from maskgraph.empirical.explain import judge, study_graph
 from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
 from maskgraph.empirical.records import read_study, to_json
-from maskgraph.empirical.study import judge, run_study, study_graph
+from maskgraph.empirical.study import run_study
 from maskgraph.empirical.train import load_model, train, untrained
 from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
@@ -228,9 +229,9 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
         assert_probed(record(tmp_path, "random-network-s0"), kind, features, split)
     # Beside MAE it is MAE's, and one bound is for both.
     both = dataclasses.replace(simmim, methods=("simmim", "mae"))
-    assert study._config(both, 3).family == "mae"
-    assert study._dim(both, graph) == study._dim(simmim, graph) == tokens.shape[1]
-    assert study._dim(dataclasses.replace(simmim, methods=("u-mae",)), graph) == (1 + 4) * 64
+    assert explain.random_config(both, 3).family == "mae"
+    assert explain._dim(both, graph) == explain._dim(simmim, graph) == tokens.shape[1]
+    assert explain._dim(dataclasses.replace(simmim, methods=("u-mae",)), graph) == (1 + 4) * 64
     with pytest.raises(InputError, match="is a study of simmim; bounds and random networks of simmim, mae are of"):
         run_study(both, tmp_path, True, 1, Told())
 

@@ -1,0 +1,172 @@
+"""What a study has to say of a graph, a model or a baseline: bounds, measurements, probes, theorem checks."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.empirical.config import Method, TrainConfig
+from maskgraph.empirical.model import FeatureKind
+from maskgraph.empirical.on_graph import as_trained, on_graph
+from maskgraph.empirical.plan import Plan
+from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
+from maskgraph.empirical.state import LAM, RECONSTRUCTION
+from maskgraph.empirical.train import TrainedModel, train, untrained
+from maskgraph.graphs.augmentation import Hop
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.datasets import CodedImages
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.source import Source, Split, load_split
+from maskgraph.graphs.views import View
+from maskgraph.theory.answer import answer
+from maskgraph.theory.ledger import ledger
+from maskgraph.theory.risk import Floors
+
+
+@lru_cache(maxsize=1)
+def study_split(source: Source, held_out: float) -> Split:
+    """The images of a study, which a process reads once (see `load_split`)."""
+    return load_split(source, held_out)
+
+
+def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
+    """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
+    distribution = mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
+    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+    return as_trained(graph, target=plan.train.target)
+
+
+def bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
+    """The theory of one graph of a study, as `bounds/*.json` has it."""
+    images = study_split(plan.source, plan.held_out).train
+    graph = study_graph(images, plan, ratio, view)
+    # Features of so many views span no more dimensions.
+    dim = min(_dim(plan, graph), len(graph.p1))
+    found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
+    return {"dataset": images.name, "view": view, "hop": hop, "seed": plan.source.seed, **found}
+
+
+def _dim(plan: Plan, graph: MaskGraph) -> int:
+    """Of the trained feature, the largest of all methods: what bounds that one bounds the others."""
+    return max(_feature_dim(config, graph) for config in plan.runs())
+
+
+def _feature_dim(config: TrainConfig, graph: MaskGraph) -> int:
+    model = config.model(graph.images.grid, graph.target_values.shape[1])
+    if config.feature == "tokens":
+        shown = graph.masks.kept.shape[1] if model.family == "mae" else graph.images.patches
+        return (1 + shown) * model.dim
+    return model.bottleneck if config.feature == "bottleneck" and model.bottleneck else model.dim
+
+
+def trained_model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
+    """The record of a model that is trained at `path` (see `train`), measured and probed."""
+    split = study_split(plan.source, plan.held_out)
+    trained = train(split.train, config, path)
+    return {
+        **_identity(split, config.method, config.seed),
+        "mask_ratio": config.mask_ratio,
+        "lam": _trained_lam(trained),
+        "feature": config.feature,
+        "train_cpu_seconds": trained.seconds,
+        "steps": len(trained.losses),
+        "final_reconstruction": float(np.mean(trained.losses[-100:, RECONSTRUCTION])),
+        **judge(trained, study_graph(split.train, plan, config.mask_ratio, config.view)),
+        **_network_probes(trained, split),
+    }
+
+
+def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
+    """Measurements and theorem checks of a model on a graph of its own view; `checks` holds the ledger's rows.
+
+    Raises:
+        InputError: no model of a training, or one that does not fit the graph.
+    """
+    if not isinstance(trained, TrainedModel):
+        raise InputError(
+            f"a {type(trained).__name__} is no TrainedModel, whose training a record tells of; any other network goes "
+            "to on_graph(network, graph) of maskgraph.empirical.on_graph"
+        )
+    feature = trained.config.feature
+    floors = Floors(graph)
+    found = on_graph(trained.model, graph, feature, floors=floors)
+    L = found.numbers[f"{feature}.lipschitz"]
+    assert isinstance(L, float)
+    return {
+        **found.numbers,
+        "four_L_lambda": 4 * L * _theory_lambda(trained, graph),
+        "checks": [check.as_dict() for check in ledger(graph, found.outputs, floors=floors)],
+    }
+
+
+def _theory_lambda(trained: TrainedModel, graph: MaskGraph) -> float:
+    """λ of the theory, whose L_MAE sums over the d target values that training takes the mean of."""
+    return int(graph.X2.shape[1]) * _trained_lam(trained)
+
+
+def _trained_lam(trained: TrainedModel) -> float:
+    """The weight of uniformity in the last step; 0 where it is not trained for."""
+    if not trained.config.uniform:
+        return 0.0
+    if isinstance(trained.config.lam, float):
+        return trained.config.lam
+    return float(trained.losses[-1, LAM]) if len(trained.losses) else 0.0
+
+
+def raw_pixels(plan: Plan) -> dict[str, Any]:
+    """The record of images as they are; without scores where they are codes from the beginning."""
+    split = study_split(plan.source, plan.held_out)
+    record = {**_identity(split, "raw-pixels", 0), "checks": []}
+    if split.train_pixels is None or split.test_pixels is None:
+        return record
+    return {**record, **_scores(split, "pixels", split.train_pixels, split.test_pixels, 0)}
+
+
+def coded_pixels(plan: Plan) -> dict[str, Any]:
+    """The record of images as models see them."""
+    split = study_split(plan.source, plan.held_out)
+    scores = _scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)
+    return {**_identity(split, "coded-pixels", 0), "checks": [], **scores}
+
+
+def random_network(plan: Plan, seed: int) -> dict[str, Any]:
+    """The record of a network before its first step."""
+    split = study_split(plan.source, plan.held_out)
+    probes = _network_probes(untrained(split.train, random_config(plan, seed)), split)
+    return {**_identity(split, "random-network", seed), "checks": [], **probes}
+
+
+def random_config(plan: Plan, seed: int) -> TrainConfig:
+    """How a random network is made: of the architecture that is trained, MAE's where there are both."""
+    return dataclasses.replace(plan.train, method=min(plan.methods, key=get_args(Method).index), seed=seed)
+
+
+def _identity(split: Split, method: str, seed: int) -> dict[str, Any]:
+    return {"dataset": split.train.name, "method": method, "seed": seed, "mask_ratio": None}
+
+
+def _network_probes(trained: TrainedModel, split: Split) -> dict[str, float]:
+    view, seed = trained.config.view, trained.config.seed
+
+    def features(images: CodedImages, kind: FeatureKind) -> NDArray[np.float64]:
+        return full_features(trained.model, images, view, kind)
+
+    return {
+        name: value
+        for kind in trained.model.features
+        for name, value in _scores(split, kind, features(split.train, kind), features(split.test, kind), seed).items()
+    }
+
+
+def _scores(
+    split: Split, prefix: str, train: NDArray[np.float64], test: NDArray[np.float64], seed: int
+) -> dict[str, float]:
+    known = Labelled(train, split.train.labels, split.train.weights)
+    scores = probe(known, Labelled(test, split.test.labels, split.test.weights), seed)
+    return {f"{prefix}.{name}": value for name, value in dataclasses.asdict(scores).items()}
