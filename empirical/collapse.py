@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 @dataclass(frozen=True)
 class VarianceShares:
     """A two-way split of the variance of features over (image, mask); sums to 1, or all 0 where nothing varies.
+
+    Of all images and masks that there are; `spectra.shares` estimates it from some of them.
 
     Attributes:
         image: variance of the means over masks: what tells images apart.
@@ -28,16 +31,19 @@ def singular_values(F: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.linalg.svd(np.linalg.qr(F, mode="r"), compute_uv=False)
 
 
-def rankme(F: NDArray[np.float64]) -> float:
-    """Exp of the entropy of the singular values normalised to sum 1 (RankMe, Garrido et al. 2023).
+def rankme(s: NDArray[np.floating[Any]], eps: float = 0.0) -> float:
+    """Exp of the entropy of σ_k/Σσ + eps (RankMe, Garrido et al. 2023, arXiv 2210.02885, eq. 1).
 
-    Without the 1e-7 that the paper adds to each share: 0·log 0 is taken as 0. Between 1 and min(N, k); 0 for F = 0.
+    A recipe adds the published 1e-7 to each share. A study adds nothing, 0·log 0 taken as 0: it is then between 1 and
+    the rank, and 0 where all σ are.
+
+    Args:
+        s: (K,) singular values.
+        eps: added to each share.
     """
-    s = singular_values(F)
-    if not s.sum() > 0:
-        return 0.0
-    share = s[s > 0] / s.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
+    share = (s / s.sum() if s.sum() > 0 else s) + eps
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
 def participation_ratio(F: NDArray[np.float64]) -> float:

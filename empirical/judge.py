@@ -15,10 +15,10 @@ from maskgraph.empirical import spectra
 from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval, within_unit
-from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
+from maskgraph.empirical.linear_probe import SgdProbe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.parts import Parts
-from maskgraph.empirical.probes import Labelled, few_shot_probe
+from maskgraph.empirical.probes import Labelled, few_shot_probe, knn_probe
 from maskgraph.empirical.readout import Features, layer_features, view_features, whole_features
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take

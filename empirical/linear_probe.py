@@ -12,16 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.probes import Labelled, standardised
-from maskgraph.empirical.spectra import unit
 from maskgraph.empirical.state import schedule
 from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
 
 REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
-
-COSINES = 2**24
-"""Cosines that nearest neighbours are looked for among at a time, and most votes: they and their order take 256 MB."""
 
 NORM_EPS = 1e-6
 """Of batch-norm in the published probe."""
@@ -181,28 +177,3 @@ def _linear(dim: int, classes: int, seed: int) -> nn.Linear:
     nn.init.normal_(linear.weight, std=0.01, generator=torch.Generator().manual_seed(seed))
     nn.init.zeros_(linear.bias)
     return linear
-
-
-def knn_probe(
-    train: Labelled, test: NDArray[np.float64], neighbours: int = 20, temperature: float = 0.07
-) -> NDArray[np.int64]:
-    """The class with the most votes among the nearest by cosine, each worth exp(cosine/T) (Wu et al. 2018, 1805.01978).
-
-    Args:
-        train: features, classes and masses; a vote is worth its mass, too.
-        test: (N, D).
-        neighbours: how many vote; all of them where there are fewer.
-        temperature: T.
-    """
-    known, asked = unit(train.x), unit(test)
-    count, classes = min(neighbours, len(known)), int(train.y.max()) + 1
-    found = []
-    together = max(COSINES // max(len(known), classes), 1)
-    for start in range(0, len(asked), together):
-        cosine = asked[start : start + together] @ known.T
-        nearest = np.argpartition(cosine, len(known) - count, axis=1)[:, len(known) - count :]
-        vote = train.weights[nearest] * np.exp((np.take_along_axis(cosine, nearest, axis=1) - 1) / temperature)
-        place = np.arange(len(vote))[:, None] * classes + train.y[nearest]
-        votes = np.bincount(place.ravel(), vote.ravel(), minlength=len(vote) * classes)
-        found.append(votes.reshape(-1, classes).argmax(axis=1))
-    return np.concatenate(found).astype(np.int64)

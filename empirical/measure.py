@@ -266,15 +266,15 @@ def measure_features(
 def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64]) -> dict[str, float | list[float]]:
     graph = A.graph
     F = f * np.sqrt(graph.p1)[:, None]
-    shares = collapse.variance_shares(f, graph.ids1, graph.images.weights)
+    singular, shares = collapse.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights)
     return {
         "L_align": losses.align_loss(A, f),
         "L_unif": losses.unif_loss(graph, f),
         "L_SCL": losses.spectral_contrastive_loss(A, f),
         "variance": losses.variance(graph, f),
-        "rankme": collapse.rankme(F),
+        "rankme": collapse.rankme(singular),
         "participation_ratio": collapse.participation_ratio(F),
-        "singular_values": [float(value) for value in collapse.singular_values(F)],
+        "singular_values": singular.tolist(),
         "share_image": shares.image,
         "share_mask": shares.mask,
         "share_interaction": shares.interaction,

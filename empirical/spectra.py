@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.empirical.collapse import participation_ratio
+from maskgraph.empirical.collapse import participation_ratio, rankme
 from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
 
@@ -39,18 +39,6 @@ class PowerLaw:
     alpha: float
     r_squared: float
     points: int
-
-
-def rankme(Z: Features) -> float:
-    """RankMe as published: exp of the entropy of σ_k/‖σ‖_1 + 1e-7 (Garrido et al. 2023, arXiv 2210.02885, eq. 1).
-
-    `collapse.rankme` is the same without the 1e-7, which makes 0 of a matrix of zeros and never exceeds the rank.
-
-    Args:
-        Z: (N, D).
-    """
-    s = np.linalg.svd(Z, compute_uv=False)
-    return _exp_entropy(s / max(s.sum(), np.finfo(np.float64).tiny) + RANKME_EPS)
 
 
 def stable_rank(Z: Features) -> float:
@@ -102,7 +90,7 @@ def lidar(views: Features) -> float:
     values, vectors = np.linalg.eigh(within.T @ within / len(within) + LIDAR_DELTA * np.eye(views.shape[2]))
     centred = (means - means.mean(axis=0)) @ (vectors / np.sqrt(values))
     s = np.linalg.svd(centred, compute_uv=False) ** 2
-    return _exp_entropy(s / max(s.sum(), np.finfo(np.float64).tiny) + RANKME_EPS)
+    return rankme(s, RANKME_EPS)
 
 
 def uniformity(Z: Features) -> float:
@@ -169,7 +157,7 @@ def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
     first = unit(views[:, 0])
     law = alpha_req(first)
     return {
-        "rankme": rankme(first),
+        "rankme": rankme(np.linalg.svd(first, compute_uv=False), RANKME_EPS),
         "stable_rank": stable_rank(first),
         "participation_ratio": participation_ratio(first),
         "nesum": nesum(first),
@@ -222,7 +210,3 @@ def unit(Z: Features) -> Features:
     """Features at unit norm along the last axis; a zero feature stays zero."""
     norm = np.linalg.norm(Z, axis=-1, keepdims=True)
     return np.asarray(Z / np.where(norm > 0, norm, 1))
-
-
-def _exp_entropy(share: Features) -> float:
-    return float(np.exp(-(share * np.log(share)).sum()))

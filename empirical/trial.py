@@ -12,10 +12,9 @@ from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import Curve
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
-from maskgraph.empirical.linear_probe import knn_probe
 from maskgraph.empirical.parts import Parts
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.probes import Labelled, knn_probe
 from maskgraph.empirical.readout import pixel_vectors, whole_features
 from maskgraph.empirical.recipe import Recipe, fine_tuning
 from maskgraph.empirical.spectra import gaussian_null

@@ -68,7 +68,8 @@ def _page(
         "beside it in the last step.</p>"
         f"<h2>Collapse</h2>{_collapse(records)}"
         "<p class=note>Of masked views of test images, at unit norm; beside each measure what the number of images and "
-        "the dimension alone leave it.</p>"
+        "the dimension alone leave it. rankme and shares are of a sample of views: a study's are others "
+        "(docs/recipes.md).</p>"
         f"<h2>How it was made</h2><pre>{html.escape(flat(read_object(run / 'recipe.json', ('plan',))))}</pre></html>\n"
     )
 

@@ -87,7 +87,8 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         "ε = 0.</p>"
         f"<h2>Models and baselines</h2>{_records_tables(records)}"
         "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
-        "scored on images held out from everything. What else was measured is in records/ (docs/records.md).</p>"
+        "scored on images held out from everything. What else was measured is in records/ (docs/records.md). rankme "
+        "and shares are of all views of a graph and knn of 5 neighbours: a recipe's are others (docs/recipes.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from maskgraph.empirical.linear_probe import knn_probe
 from maskgraph.empirical.parts import load_parts
-from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.probes import Labelled, knn_probe
 from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.recipe import read_recipe, recipe_from, recipe_table
 from maskgraph.empirical.train import train

@@ -13,10 +13,10 @@ from maskgraph.empirical import judge, spectra
 from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
 from maskgraph.empirical.judge import ANY, SHUFFLED, Labels, judge_features, judge_network, probed, scored
-from maskgraph.empirical.linear_probe import SgdProbe, knn_probe, ridge_probe, sgd_probe
+from maskgraph.empirical.linear_probe import SgdProbe, ridge_probe, sgd_probe
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.parts import Parts
-from maskgraph.empirical.probes import DRAWS, Labelled, few_shot_probe
+from maskgraph.empirical.probes import DRAWS, Labelled, few_shot_probe, knn_probe
 from maskgraph.empirical.readout import view_features
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge as SklearnRidge
 
 from maskgraph.empirical import linear_probe
-from maskgraph.empirical.linear_probe import NORM_EPS, REGULARISERS, Lars, SgdProbe, knn_probe, ridge_probe, sgd_probe
+from maskgraph.empirical.linear_probe import NORM_EPS, REGULARISERS, Lars, SgdProbe, ridge_probe, sgd_probe
 from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.state import schedule
 from maskgraph.graphs.errors import InputError
@@ -195,46 +195,3 @@ def test_one_feature_under_batch_norm_is_refused() -> None:
     one = Labelled(np.ones((1, 3)), np.zeros(1, dtype=np.int64), np.ones(1))
     with pytest.raises(InputError, match=r"1 feature under batch-norm, which makes 0 of it; expected at least 2"):
         sgd_probe(one, one.x, SgdProbe())
-
-
-@given(st.integers(5, 30), st.integers(1, 25), st.floats(0.05, 1), SEEDS)
-@searched(25)
-def test_weighted_votes_are_their_formula(count: int, neighbours: int, temperature: float, seed: int) -> None:
-    train, test = labelled(count, 4, 3, seed), labelled(12, 4, 3, seed + 1)
-    # In pieces of one image to all of them.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_probe, "COSINES", count * (1 + seed % 13))
-        found = knn_probe(train, test.x, neighbours, temperature)
-    assert len(found) == 12
-    for row, x in enumerate(test.x):
-        cosine = train.x @ x / np.linalg.norm(train.x, axis=1) / np.linalg.norm(x)
-        votes = np.zeros(3)
-        for index in np.argsort(-cosine)[:neighbours]:
-            votes[train.y[index]] += train.weights[index] * math.exp(cosine[index] / temperature)
-        assert votes[found[row]] == pytest.approx(votes.max(), rel=1e-9)
-
-
-def at_cosines(cosines: NDArray[np.float64], y: list[int]) -> Labelled:
-    """Features of many lengths in a plane, at these cosines to its first axis."""
-    length = np.arange(1.0, len(y) + 1)[:, None]
-    x = length * np.stack([cosines, np.sqrt(1 - cosines**2)], axis=1)
-    return Labelled(x, np.array(y), np.full(len(y), 1 / len(y)))
-
-
-@pytest.mark.parametrize(("temperature", "wins"), [(0.0705, 0), (0.0695, 1)])
-def test_votes_are_of_the_published_temperature(temperature: float, wins: int) -> None:
-    """Wu et al. 2018 at T = 0.07: one vote of 1 against three, which together are worth 1 at the temperature given."""
-    cosine = 1 - temperature * math.log(3)
-    train = at_cosines(np.array([1.0, cosine, cosine, cosine]), [0, 1, 1, 1])
-    assert knn_probe(train, np.array([[2.0, 0.0]])).tolist() == [wins]
-    for other in (0.069, 0.071):
-        assert knn_probe(train, np.array([[2.0, 0.0]]), temperature=other).tolist() == [int(other > temperature)]
-
-
-def test_twenty_neighbours_vote() -> None:
-    """Votes are worth their masses but for a millionth; the twentieth outweighs all before it and not one more."""
-    train = at_cosines(np.linspace(1, 1 - 3e-8, 30), [0] * 19 + [1] + [0] * 10)
-    train = replace(train, weights=np.array([1.0] * 19 + [19.5] + [1.0] * 10))
-    asked = np.array([[3.0, 0.0]])
-    assert [knn_probe(train, asked, neighbours=count).tolist() for count in (19, 20, 21)] == [[0], [1], [0]]
-    assert knn_probe(train, asked).tolist() == [1]

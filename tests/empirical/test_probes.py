@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from maskgraph.empirical import probes
 from maskgraph.empirical.model import FeatureKind
-from maskgraph.empirical.probes import Labelled, ProbeScores, full_features, pixel_features, probe
+from maskgraph.empirical.probes import Labelled, ProbeScores, full_features, knn_probe, pixel_features, probe
 from maskgraph.graphs.views import View
 from tests.empirical.toys import PATCH_DIM, double_model, images
 from tests.strategies import VIEWS
@@ -118,8 +118,8 @@ def test_neighbours_are_those_of_scikit_learn(batch: int, monkeypatch: pytest.Mo
     right = reference.predict(test.x) == test.y
     assert probe(train, test, 0).knn == pytest.approx(right.mean())
     assert 0.3 < right.mean() < 0.9
-    monkeypatch.setattr(probes, "BATCH", batch)
-    np.testing.assert_array_equal(probes._nearest(train, test.x), reference.predict(test.x))
+    monkeypatch.setattr(probes, "COSINES", batch * len(train.x))
+    np.testing.assert_array_equal(knn_probe(train, test.x, 5, math.inf), reference.predict(test.x))
     euclidean = KNeighborsClassifier(5).fit(train.x, train.y).predict(test.x) == test.y
     assert right.mean() != euclidean.mean(), "the metric matters here"
 
