@@ -32,6 +32,7 @@ train         the training loop: warm-up, cosine, resume
 stack         many small models trained at once
 train_stack   to the checkpoints that each would have alone
 checkpoint    one atomic safetensors file a model
+divergence    what is not finite, named
 curve         losses and a probe while it runs
 footprint     memory and arithmetic of a step, before the first one
 
@@ -54,6 +55,9 @@ judge         what features tell, and how far they have collapsed
 readout       features of images, of every block, of several views
 linear_probe  ridge, and batch-norm with LARS
 finetune      encoder and classifier together
+tuning        FineTune: how that is done
+tuning_state  what changes from step to step of it, and the step
+classifier    the two together, and what they say of images
 spectra       every measure of collapse, and what N and D impose
 intervals     how far a score can be believed
 summary       scores and differences over seeds and images

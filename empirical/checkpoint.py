@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -80,6 +80,44 @@ def _meta(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     return meta
 
 
+class Resumable(Protocol):
+    """What can go on from a checkpoint.
+
+    Attributes:
+        steps: how many there will be.
+    """
+
+    steps: int
+
+    def expected(self, step: int) -> Mapping[str, Tensor | None]:
+        """What a checkpoint made after `step` steps holds (see `check_tensors`)."""
+
+    def load(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Take up the tensors of such a checkpoint."""
+
+
+def take_up(path: Path, state: Resumable, check: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Go on from a checkpoint.
+
+    Args:
+        path: the checkpoint.
+        state: what goes on; it stays as it is where the checkpoint is refused.
+        check: raises InputError for metadata of another training.
+
+    Returns:
+        the metadata.
+
+    Raises:
+        InputError: one that cannot be read, does not hold what the state needs, or is refused by `check`.
+    """
+    tensors, found = read_checkpoint(path)
+    check(found)
+    step = _step(path, found, state.steps)
+    check_tensors(path, tensors, state.expected(step))
+    state.load(tensors, step)
+    return found
+
+
 def check_known(path: Path, found: Mapping[str, Any], known: Collection[str], where: str = "") -> None:
     """Raise InputError for a checkpoint's metadata with a key that this version would pass over.
 
@@ -103,7 +141,7 @@ def check_held(path: Path, found: Mapping[str, Any], keys: Collection[str]) -> N
         raise InputError(f"{path} lacks {missing[0]}; {OTHER_VERSION}")
 
 
-def check_step(path: Path, found: Mapping[str, Any], steps: int) -> int:
+def _step(path: Path, found: Mapping[str, Any], steps: int) -> int:
     """The step that a checkpoint stands at.
 
     Raises:

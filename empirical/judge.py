@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import spectra
-from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.classifier import predictions
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval, within_unit
 from maskgraph.empirical.linear_probe import SgdProbe, ridge_probe, sgd_probe
@@ -23,6 +24,7 @@ from maskgraph.empirical.readout import Features, layer_features, view_features,
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take
 from maskgraph.empirical.streams import Use
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.masks import MaskDistribution
 
 Classes = NDArray[np.int64]

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
-from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
 from maskgraph.graphs.errors import InputError
 

@@ -7,7 +7,7 @@ ends in the same bits on the same machine.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from maskgraph.empirical.checkpoint import (
     check_held,
     check_known,
     check_same,
-    check_step,
     check_tensors,
     read_checkpoint,
     read_meta,
+    take_up,
     write_checkpoint,
 )
 from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve_device
 from maskgraph.empirical.data import CodedSet, TrainingSet, coded_digest, patch_values
+from maskgraph.empirical.divergence import check_finite, check_state
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
@@ -45,10 +45,6 @@ Images = CodedImages | Pixels | Stream
 
 OWN = ("step", "seconds")
 """What the metadata of a checkpoint holds beside what it belongs to."""
-
-
-class TrainingDivergedError(ArithmeticError):
-    """A loss, a parameter or what a network says is not a finite number any more."""
 
 
 @dataclass(frozen=True)
@@ -230,38 +226,6 @@ def _trained(state: State) -> TrainedModel:
     return TrainedModel(state.model.eval(), state.config, losses, state.seconds)
 
 
-def check_finite(losses: Tensor, values: Iterable[Tensor], config: TrainConfig) -> None:
-    """Raise TrainingDivergedError naming the first step whose loss is not finite, or the last where it is a value.
-
-    Args:
-        losses: (steps, 3) so far.
-        values: the parameters, and whatever else has to be finite.
-        config: of the model, for the message.
-    """
-    name = f"{config.method} at mask ratio {config.mask_ratio:g}, seed {config.seed}"
-    bad = torch.nonzero(~torch.isfinite(losses).all(dim=1))
-    if len(bad):
-        raise TrainingDivergedError(
-            f"the loss of {name} is not finite at step {int(bad[0])}; try a lower lr, or precision fp32"
-        )
-    if not all_finite(values):
-        # The next step would have a loss that says so.
-        raise TrainingDivergedError(
-            f"a parameter or an output of {name} is not finite after step {len(losses) - 1}; try a lower lr, or "
-            "precision fp32"
-        )
-
-
-def check_state(state: State) -> None:
-    """Raise TrainingDivergedError where a loss, a parameter or an output is not finite (see `check_finite`)."""
-    check_finite(state.total()[: state.step], [*state.model.parameters(), *state.said()], state.config)
-
-
-def all_finite(values: Iterable[Tensor]) -> bool:
-    """Whether tensors on one device hold neither NaN nor infinity."""
-    return bool(torch.stack([torch.isfinite(value).all() for value in values]).all())
-
-
 def identity(images: Images, config: TrainConfig) -> dict[str, Any]:
     """What a checkpoint belongs to.
 
@@ -320,11 +284,9 @@ def store(state: State, path: Path, meta: dict[str, Any]) -> None:
 def _restore(state: State, path: Path, meta: dict[str, Any]) -> None:
     """Take up the checkpoint at `path`, if there is one."""
     if path.exists():
-        tensors, found = read_checkpoint(path)
-        check_same(path, completed(path, found, meta), shared_identity(meta))
-        step = check_step(path, found, state.steps)
-        check_tensors(path, tensors, state.expected(step))
-        state.load(tensors, step)
+        found = take_up(
+            path, state, lambda found: check_same(path, completed(path, found, meta), shared_identity(meta))
+        )
         state.seconds = float(found["seconds"])
     # Nobody writes before all have read.
     state.group.wait()

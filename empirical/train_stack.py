@@ -8,24 +8,14 @@ from typing import Any
 
 import torch
 
-from maskgraph.empirical.checkpoint import (
-    check_held,
-    check_known,
-    check_same,
-    check_step,
-    check_tensors,
-    read_checkpoint,
-    write_checkpoint,
-)
+from maskgraph.empirical.checkpoint import check_held, check_known, check_same, take_up, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
+from maskgraph.empirical.divergence import TrainingDivergedError, check_finite, check_state
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.stack import Stack, check_stack
 from maskgraph.empirical.train import (
     Images,
-    TrainingDivergedError,
     architecture,
-    check_finite,
-    check_state,
     completed,
     identity,
     shared_identity,
@@ -72,19 +62,7 @@ def train_stack(
     metas = [identity(images, config) for config in configs]
     whole = [shared_identity(meta) for meta in metas]
     if checkpoint.exists():
-        tensors, found = read_checkpoint(checkpoint)
-        check_held(checkpoint, found, ("stack", "seconds"))
-        check_known(checkpoint, found, ("stack", "step", "seconds"))
-        if len(found["stack"]) != len(whole):
-            raise InputError(
-                f"{checkpoint} is a checkpoint of {len(found['stack'])} models and not of {len(whole)}; choose another "
-                "--out, or delete it"
-            )
-        for one, own in zip(found["stack"], whole, strict=True):
-            check_same(checkpoint, completed(checkpoint, one, own, ()), own)
-        step = check_step(checkpoint, found, stack.steps)
-        check_tensors(checkpoint, tensors, stack.expected(step))
-        stack.load(tensors, step)
+        found = take_up(checkpoint, stack, lambda found: _check_whole(checkpoint, found, whole))
         stack.seconds = float(found["seconds"])
     _train(stack, configs, checkpoint, whole, checkpoint_every, device)
     lost = []
@@ -98,6 +76,19 @@ def train_stack(
     if lost:
         raise lost[0]
     checkpoint.unlink(missing_ok=True)
+
+
+def _check_whole(path: Path, found: dict[str, Any], whole: list[dict[str, Any]]) -> None:
+    """Raise InputError for metadata of another stack."""
+    check_held(path, found, ("stack", "seconds"))
+    check_known(path, found, ("stack", "step", "seconds"))
+    if len(found["stack"]) != len(whole):
+        raise InputError(
+            f"{path} is a checkpoint of {len(found['stack'])} models and not of {len(whole)}; choose another --out, or "
+            "delete it"
+        )
+    for one, own in zip(found["stack"], whole, strict=True):
+        check_same(path, completed(path, one, own, ()), own)
 
 
 def _train(

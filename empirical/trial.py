@@ -10,6 +10,7 @@ import numpy as np
 
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import Curve
+from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import Judged, Labels, judge_features, judge_network
 from maskgraph.empirical.parts import Parts
@@ -21,7 +22,7 @@ from maskgraph.empirical.spectra import gaussian_null
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
 from maskgraph.empirical.stream import take
 from maskgraph.empirical.streams import Use
-from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, architecture, train, untrained
+from maskgraph.empirical.train import TrainedModel, architecture, train, untrained
 from maskgraph.graphs.masks import MaskDistribution
 
 CURVE_IMAGES = 5000

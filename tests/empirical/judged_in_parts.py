@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskgraph.empirical import readout
-from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.classifier import predictions
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.readout import layer_features, whole_features
 from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.tuning import FineTune
 from tests.empirical.toys import pixels
 
 COUNT, BATCH = 13, 2

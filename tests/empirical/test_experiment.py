@@ -16,11 +16,12 @@ from PIL import Image
 from maskgraph.empirical import finetune, footprint, judge
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.claim import claim
+from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
 from maskgraph.empirical.summary import read_predictions
-from maskgraph.empirical.train import TrainingDivergedError, load_model
+from maskgraph.empirical.train import load_model
 from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
 

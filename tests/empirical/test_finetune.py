@@ -17,11 +17,13 @@ from torch import Tensor
 from maskgraph.empirical import finetune, readout
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
-from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales, predictions
+from maskgraph.empirical.classifier import Classifier, layer_scales, predictions
+from maskgraph.empirical.divergence import TrainingDivergedError
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.readout import whole_features
-from maskgraph.empirical.train import TrainingDivergedError
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 

@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from maskgraph.empirical import footprint
 from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.classifier import Classifier, layer_scales
 from maskgraph.empirical.config import Method, TrainConfig
-from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, layer_scales
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.footprint import (
     PIXELS,
     STATE,
@@ -36,6 +37,7 @@ from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import architecture, train, training_set
 from maskgraph.empirical.train_stack import train_stack
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import SHORT, images, pixels, with_
 

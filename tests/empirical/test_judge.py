@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import judge, spectra
-from maskgraph.empirical.finetune import FineTune, fine_tune, predictions
+from maskgraph.empirical.classifier import predictions
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.intervals import accuracy_interval, seeds_interval
 from maskgraph.empirical.judge import ANY, SHUFFLED, Labels, judge_features, judge_network, probed, scored
 from maskgraph.empirical.linear_probe import SgdProbe, ridge_probe, sgd_probe
@@ -20,6 +21,7 @@ from maskgraph.empirical.probes import DRAWS, Labelled, few_shot_probe, knn_prob
 from maskgraph.empirical.readout import view_features
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.masks import mask_distribution
 from tests.empirical.toys import pixels
 

@@ -15,12 +15,13 @@ from scipy import stats
 
 from maskgraph.empirical import randaugment
 from maskgraph.empirical.augment import TRIES, Augmentation
-from maskgraph.empirical.finetune import FineTune, fine_tune
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.pixels import PixelSet, channel_statistics, filling
 from maskgraph.empirical.randaugment import COLUMNS, LAYERS, NAMES, OPERATIONS, distorted
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import DatasetReader, Stream, StreamSet
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 

@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import readout
-from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune, predictions
+from maskgraph.empirical.classifier import Classifier, predictions
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.pixels import Pixels, PixelSet
 from maskgraph.empirical.readout import layer_features, pixel_vectors, view_features, whole_features
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import MaskDistribution, mask_distribution
 from tests.empirical.toys import pixels

@@ -13,7 +13,6 @@ from PIL import Image
 
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
-from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.model import model_config
 from maskgraph.empirical.parts import DataPlan, load_parts
@@ -30,6 +29,7 @@ from maskgraph.empirical.recipe import (
 )
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import HAS_TEST, load_stored

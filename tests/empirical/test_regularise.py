@@ -17,10 +17,12 @@ from torch.nn import functional
 from maskgraph.empirical import finetune
 from maskgraph.empirical.blocks import Block
 from maskgraph.empirical.checkpoint import write_checkpoint
-from maskgraph.empirical.finetune import Classifier, FineTune, fine_tune
+from maskgraph.empirical.classifier import Classifier
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.pixels import patchified
 from maskgraph.empirical.regularise import Chance, Regularise, neighbours
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 

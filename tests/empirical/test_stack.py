@@ -20,13 +20,13 @@ from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import write_checkpoint
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import Batch
+from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.stack import Stack, check_stack, stacks
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import (
     Images,
     TrainedModel,
-    TrainingDivergedError,
     identity,
     load_model,
     shared_identity,

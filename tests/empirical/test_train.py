@@ -18,13 +18,14 @@ from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
+from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State
-from maskgraph.empirical.train import TrainedModel, TrainingDivergedError, train, training_set, untrained
+from maskgraph.empirical.train import TrainedModel, train, training_set, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
