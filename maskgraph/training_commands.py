@@ -37,22 +37,23 @@ def train(options: argparse.Namespace) -> int:
     """`maskgraph train`: one method at some mask ratios."""
     data = {key: value for key, value in vars(source_of(options)).items() if value is not None}
     graph = {"mask_ratios": options.mask_ratio, "views": [options.view], "max_masks": options.max_masks}
-    chosen = {field.name for field in fields(TrainConfig)} - FILLED_IN
+    method = TrainConfig.method if options.method is None else options.method
+    chosen = {"stack", *(field.name for field in fields(TrainConfig))} - FILLED_IN
     settings = {name: value for name, value in vars(options).items() if name in chosen and value is not None}
     plan = plan_from(
         {
             "data": data,
             "graph": {**graph, "mask": options.mask, "mask_unit": options.mask_unit},
-            "train": {**settings, "seeds": options.seeds, "stack": options.stack, "methods": [options.method]},
+            "train": {**settings, "seeds": options.seeds, "methods": [method]},
         }
     )
     # A run that was begun when lambda was taken goes on with it.
     if options.lam is not None and not options.resume and not plan.runs()[0].uniform:
         raise InputError(
-            f"--lambda {options.lam} of {options.method}, which has no uniformity loss to weigh; leave it out, or use "
-            f"--method u-{options.method}"
+            f"--lambda {options.lam} of {method}, which has no uniformity loss to weigh; leave it out, or use "
+            f"--method u-{method}"
         )
-    return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{options.method}")
+    return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{method}")
 
 
 def study(options: argparse.Namespace) -> int:

@@ -36,7 +36,8 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     )
     add_data(parser)
     add_graph(parser, max_masks=64)
-    parser.add_argument("--method", default="mae", metavar="METHOD", help="mae (default), u-mae, simmim or u-simmim")
+    # What is not given is left to TrainConfig, which cannot be asked here: it takes torch to import.
+    parser.add_argument("--method", metavar="METHOD", help="mae (default), u-mae, simmim or u-simmim")
     parser.add_argument(
         "--mask-ratio",
         type=float,
@@ -47,14 +48,14 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
     parser.add_argument(
-        "--stack", type=int, default=1, metavar="N", help="most models of a ratio to train at once, for small ones (1)"
+        "--stack", type=int, metavar="N", help="most models of a ratio to train at once, for small ones (1)"
     )
-    parser.add_argument("--size", default="micro", metavar="SIZE", help="micro (default), tiny, base or large")
-    parser.add_argument("--epochs", type=int, default=50, metavar="N", help="passes over the training images (50)")
-    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images a step (32)")
-    parser.add_argument("--lr", type=float, default=1e-3, metavar="LR", help="peak learning rate of AdamW (1e-3)")
+    parser.add_argument("--size", metavar="SIZE", help="micro (default), tiny, base or large")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training images (50)")
+    parser.add_argument("--batch", type=int, metavar="N", help="images a step (32)")
+    parser.add_argument("--lr", type=float, metavar="LR", help="peak learning rate of AdamW (1e-3)")
     parser.add_argument(
-        "--accumulate", type=int, default=1, metavar="N", help="parts that a step's images are run in, for memory (1)"
+        "--accumulate", type=int, metavar="N", help="parts that a step's images are run in, for memory (1)"
     )
     parser.add_argument("--decoder-dim", type=int, metavar="D", help="width of MAE's decoder (the size's own)")
     parser.add_argument("--decoder-depth", type=int, metavar="N", help="blocks of MAE's decoder (the size's own)")
@@ -64,12 +65,8 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         metavar="K",
         help="let the decoder see one unit vector of dimension K and no token, as the theorems have it (none)",
     )
-    parser.add_argument(
-        "--target", default="pixels", metavar="T", help="pixels (default), or normalised: patch by patch"
-    )
-    parser.add_argument(
-        "--distance", default="auto", metavar="E", help="squared, absolute, or auto (default): the method's own"
-    )
+    parser.add_argument("--target", metavar="T", help="pixels (default), or normalised: patch by patch")
+    parser.add_argument("--distance", metavar="E", help="squared, absolute, or auto (default): the method's own")
     parser.add_argument(
         "--lambda",
         dest="lam",
@@ -80,24 +77,22 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     )
     parser.add_argument(
         "--feature",
-        default="cls",
         metavar="F",
         help="feature that is made uniform: cls (default), mean, tokens (all that the decoder reads) or bottleneck",
     )
     parser.add_argument(
-        "--final-norm", default="once", metavar="N", help="once (default), or twice as the reference code of U-MAE does"
+        "--final-norm", metavar="N", help="once (default), or twice as the reference code of U-MAE does"
     )
     parser.add_argument(
         "--no-diagonal",
         dest="diagonal",
         action="store_false",
+        default=None,
         help="do not pair an image with itself in the uniformity loss, as the reference code does",
     )
-    parser.add_argument(
-        "--queue", type=int, default=0, metavar="N", help="features of earlier batches as further negatives (0)"
-    )
-    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu or cuda")
-    parser.add_argument("--precision", default="auto", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
+    parser.add_argument("--queue", type=int, metavar="N", help="features of earlier batches as further negatives (0)")
+    parser.add_argument("--device", metavar="D", help="auto (default), cpu or cuda")
+    parser.add_argument("--precision", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
     add_run(parser)
 
 
