@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,15 +11,22 @@ import torch
 
 from maskgraph.empirical.model import Family, FeatureKind, ModelConfig, check_feature, model_config
 from maskgraph.empirical.objective import Distance, Target
-from maskgraph.graphs.errors import InputError
+from maskgraph.empirical.typed import check_numbers
+from maskgraph.graphs.errors import InputError, check_type, unknown
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, check_mask, mask_distribution
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.graphs.views import View, check_view
 
 Method = Literal["mae", "u-mae", "simmim", "u-simmim"]
 
+DEVICES = ("auto", "cpu", "cuda")
+"""Where training may run; auto is cuda where there is one."""
+
 PRECISIONS = ("auto", "fp32", "bf16")
 """What training and fine-tuning may run in; auto is bf16 on CUDA and fp32 on a CPU."""
+
+UNIFORMITY = {"lam": "--lambda", "final_norm": "--final-norm", "diagonal": "--no-diagonal", "queue": "--queue"}
+"""Fields of a TrainConfig that the uniformity loss alone reads, and their options."""
 
 WHERE = ("device", "accumulate")
 """Fields of a TrainConfig that say where and in how many parts it is run: a run may go on with others."""
@@ -154,6 +161,8 @@ class TrainConfig:
 
 def check_config(config: TrainConfig) -> None:
     """Raise InputError naming the first value of a configuration that cannot be trained."""
+    check_type(config, TrainConfig, "give TrainConfig(method=..., epochs=...) of maskgraph.empirical.config")
+    check_numbers(config)
     _check_named(config)
     check_view(config.view)
     check_feature(config.feature)
@@ -172,8 +181,6 @@ def check_config(config: TrainConfig) -> None:
     check_seed(config.seed)
     if config.accumulate > config.batch:
         raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")
-    if not isinstance(config.relative_positions, bool):
-        raise InputError(f"relative_positions {config.relative_positions!r}; expected true or false")
     for name in ("lam", "lr", "weight_decay", "clip"):
         value = getattr(config, name)
         if value != "auto" and not 0 <= value < math.inf:
@@ -207,9 +214,28 @@ def check_decoders(configs: Sequence[TrainConfig]) -> None:
                 )
 
 
+def check_given(given: Mapping[str, object], methods: Sequence[str], options: bool = False) -> None:
+    """Raise InputError for what the uniformity loss alone reads where none of some methods has one.
+
+    Args:
+        given: fields of a TrainConfig that a user set, defaults left out.
+        methods: what is trained.
+        options: whether they were set on the command line, by their options.
+    """
+    if any(method.startswith("u-") for method in methods):
+        return
+    for name, option in UNIFORMITY.items():
+        if name in given:
+            said = "--no-diagonal" if options and name == "diagonal" else f"{option if options else name} {given[name]}"
+            raise InputError(
+                f"{said} of {' and '.join(methods)}, which {'has' if len(methods) == 1 else 'have'} no uniformity loss "
+                f"to read it; leave it out, or use {'--method ' if options else ''}u-{methods[0]}"
+            )
+
+
 def _check_named(config: TrainConfig) -> None:
     if config.method not in get_args(Method):
-        raise InputError(f"unknown method {config.method!r}; expected one of {', '.join(get_args(Method))}")
+        raise unknown("method", config.method, get_args(Method))
     choices = {
         "precision": PRECISIONS,
         "target": get_args(Target),
@@ -218,7 +244,7 @@ def _check_named(config: TrainConfig) -> None:
     }
     for name, known in choices.items():
         if (value := getattr(config, name)) not in known:
-            raise InputError(f"unknown {name} {value!r}; expected {', '.join(known[:-1])} or {known[-1]}")
+            raise unknown(name, value, known)
     if isinstance(config.lam, str) and config.lam != "auto":
         raise InputError(f"lam {config.lam!r}; expected a number or auto, which is 1/(4L)")
 
@@ -229,8 +255,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         InputError: another name, or cuda where there is none.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise InputError(f"unknown device {name!r}; expected auto, cpu or cuda")
+    if name not in DEVICES:
+        raise unknown("device", name, DEVICES)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise InputError("device cuda, but PyTorch sees no CUDA device here; use --device auto or cpu")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.blocks import Block, RelativePositions, sincos_positions
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 
 Family = Literal["mae", "simmim"]
 FeatureKind = Literal["cls", "mean", "tokens", "bottleneck"]
@@ -118,7 +118,7 @@ def model_config(size: str, grid: tuple[int, int], patch_dim: int, **changes: ob
         InputError: an unknown size, or fields that make no model.
     """
     if size not in SIZES:
-        raise InputError(f"unknown size {size!r}; expected one of {', '.join(SIZES)}")
+        raise unknown("size", size, SIZES)
     names = ("dim", "depth", "heads", "decoder_dim", "decoder_depth", "decoder_heads")
     fields: dict[str, Any] = dict(zip(names, SIZES[size], strict=True))
     fields |= {name: value for name, value in changes.items() if value is not None}
@@ -302,7 +302,7 @@ def build_model(config: ModelConfig, seed: int) -> MaskedModel:
 def check_feature(kind: str) -> None:
     """Raise InputError for a kind of feature that does not exist."""
     if kind not in get_args(FeatureKind):
-        raise InputError(f"unknown feature {kind!r}; expected one of {', '.join(get_args(FeatureKind))}")
+        raise unknown("feature", kind, get_args(FeatureKind))
 
 
 def _initialise(model: MaskedModel) -> None:

@@ -12,7 +12,7 @@ from maskgraph.empirical.config import PRECISIONS, TrainConfig
 from maskgraph.empirical.data import Batch
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.objective import normalise_patches, reconstruction_share, unit
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import unknown
 
 
 class Network(nn.Module):
@@ -42,8 +42,7 @@ class Network(nn.Module):
 def check_precision(precision: str) -> None:
     """Raise InputError for a precision that there is not."""
     if precision not in PRECISIONS:
-        known = f"{', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}"
-        raise InputError(f"unknown precision {precision!r}; expected {known}")
+        raise unknown("precision", precision, PRECISIONS)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -24,8 +24,8 @@ from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.objective import Target, normalise_patches
 from maskgraph.empirical.published import Published
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
-from maskgraph.graphs.errors import InputError
-from maskgraph.theory.outputs import Outputs, kind_of, real_array
+from maskgraph.graphs.errors import InputError, kind_of, unknown
+from maskgraph.theory.outputs import Outputs, real_array
 from maskgraph.theory.risk import Floors
 
 
@@ -67,7 +67,7 @@ def as_trained(
     check_mask_graph(graph)
     codebook = patch_values(graph)
     if target not in get_args(Target):
-        raise InputError(f"unknown target {target!r}; expected one of {', '.join(get_args(Target))}")
+        raise unknown("target", target, get_args(Target))
     if target == "normalised" and codebook.shape[1] < 2:
         raise InputError("patches of one value have no deviation to normalise by; expected target='pixels'")
     shift, scale = _by_value("mean", mean, codebook.shape[1]), _by_value("std", std, codebook.shape[1])

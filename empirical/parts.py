@@ -16,7 +16,7 @@ from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
 from maskgraph.graphs.arrays import as_pixels, white
 from maskgraph.graphs.datasets import make_images, read_images, split_rows
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.graphs.folder import Folder, list_folder
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 
@@ -87,10 +87,8 @@ def check_data(data: DataPlan) -> None:
         if not 0 < share < 1:
             raise InputError(f"{name} {share:g}; expected a share of the images in (0, 1), such as 0.1")
     if data.dataset not in (*STORED, FOLDER) and not data.dataset.endswith(".npz"):
-        raise InputError(
-            f"unknown dataset {data.dataset!r}; expected one of {', '.join(STORED)}, the path of a .npz file, or "
-            f"{FOLDER}, with --data-dir naming the folder of images"
-        )
+        also = " (with --data-dir naming the folder of images), or the path of a .npz file"
+        raise unknown("dataset", data.dataset, (*STORED, FOLDER), also=also)
     if data.dataset == FOLDER and data.image_size is None:
         raise InputError("images of a folder have sizes of their own; add image_size = 224 under [data]")
     if data.dataset != FOLDER and data.image_size is not None:

@@ -14,7 +14,7 @@ from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.randaugment import Fill
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.graphs.patches import check_patch
 
 
@@ -43,7 +43,14 @@ class Pixels:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """See that the images can be cut into patches."""
+        """See that the images can be cut into patches, and that all else is of them."""
+        check_bytes(self.pixels, self.name)
+        count, *_, channels = self.pixels.shape
+        if len(self.labels) != count:
+            raise InputError(f"{self.name} has {count} images and {len(self.labels)} labels; expected one an image")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if np.shape(values) != (channels,):
+                raise InputError(f"{name} of shape {np.shape(values)}; expected ({channels},), a number a channel")
         height, width = self.pixels.shape[1:3]
         if height != width:
             raise InputError(
@@ -77,8 +84,21 @@ class Pixels:
         return fingerprint(repr((self.full, self.pixels.shape)).encode(), self.pixels, self.labels)
 
 
+def check_bytes(pixels: object, name: str) -> None:
+    """Raise InputError for anything but an array (N, H, W, C) of bytes."""
+    if not isinstance(pixels, np.ndarray):
+        raise InputError(f"{name} is {kind_of(pixels)}; expected an array (N, H, W, C), as load_stored(name).pixels is")
+    if pixels.ndim != 4 or pixels.dtype != np.uint8:
+        raise InputError(f"{name} has shape {pixels.shape} and dtype {pixels.dtype}; expected (N, H, W, C) of uint8")
+
+
 def channel_statistics(pixels: NDArray[np.uint8], full: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(C,) mean and standard deviation of the channels of (N, H, W, C) bytes over `full`; 1 where a channel is flat."""
+    """(C,) mean and standard deviation of the channels of (N, H, W, C) bytes over `full`; 1 where a channel is flat.
+
+    Raises:
+        InputError: something else than bytes.
+    """
+    check_bytes(pixels, "pixels")
     mean, std = [], []
     for channel in range(pixels.shape[3]):
         # Exact: at most 2⁶³/255² pixels.

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
+from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders, check_given
 from maskgraph.empirical.stack import check_stack, stacks
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import MaskKind, check_mask
+from maskgraph.graphs.masks import MaskKind, check_mask, check_max_masks
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
 
@@ -96,8 +96,7 @@ def check_plan(plan: Plan) -> Plan:
         raise InputError(f"seeds {plan.seeds}; expected at least 1")
     if plan.stack < 1:
         raise InputError(f"stack {plan.stack}; expected at least 1 model")
-    if plan.graph.max_masks < 1:
-        raise InputError(f"max_masks {plan.graph.max_masks}; at least 1 mask is needed")
+    check_max_masks(plan.graph.max_masks)
     for view in plan.graph.views:
         check_view(view)
     for hop in plan.graph.hops:
@@ -113,16 +112,27 @@ def check_plan(plan: Plan) -> Plan:
     return plan
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path, resume: bool = False) -> Plan:
     """Read a study from a TOML file with the tables [data], [graph] and [train].
 
     [data] holds the fields of `Source` and `held_out`; [graph] those of `GraphPlan`; [train] `methods`, `seeds`,
     `stack` and the fields of `TrainConfig` but for the method, masks and seed, which the study fills in.
 
+    Args:
+        path: the file.
+        resume: whether a run may go on with it that was begun before what nothing reads was refused.
+
     Raises:
-        InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run.
+        InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run, or that nothing
+            reads.
     """
-    return plan_from(read_toml(path, "study"))
+    table = read_toml(path, "study")
+    if other := {"judge", "expect"} & set(table):
+        raise InputError(f"{path} is a recipe, as [{min(other)}] says; run it by maskgraph recipe {path}")
+    plan = plan_from(table)
+    if not resume:
+        check_given(table.get("train", {}), plan.methods)
+    return plan
 
 
 def plan_from(table: dict[str, Any]) -> Plan:
@@ -134,17 +144,18 @@ def plan_from(table: dict[str, Any]) -> Plan:
     check_tables(table, ("data", "graph", "train"), "study")
     data, graph, train = (dict(table.get(name, {})) for name in ("data", "graph", "train"))
     data = renamed(data, "size", "image_size")
-    if "dataset" not in data:
-        raise InputError('the study names no dataset; add dataset = "digits" under [data]')
     if filled := sorted(FILLED_IN & set(train)):
         raise InputError(f"[train] sets {filled[0]}, which a study fills in itself; use methods, seeds and [graph]")
     own = {key: train.pop(key) for key in ("methods", "seeds", "stack") if key in train}
     if "held_out" in data:
         own["held_out"] = data.pop("held_out")
-    values = typed(Plan, "train", own)
+    values, source = typed(Plan, "train", own), typed(Source, "data", data, {"held_out"})
+    # Last: it may be there under a name that is none.
+    if "dataset" not in source:
+        raise InputError('the study names no dataset; add dataset = "digits" under [data]')
     return check_plan(
         Plan(
-            source=Source(**typed(Source, "data", data, {"held_out"})),
+            source=Source(**source),
             graph=GraphPlan(**typed(GraphPlan, "graph", graph)),
             train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds", "stack"}, FILLED_IN)),
             **values,

@@ -22,7 +22,7 @@ from torch import Tensor
 from maskgraph.empirical.blocks import sincos_positions
 from maskgraph.empirical.model import SIZES, MaskedAutoencoder, ModelConfig, build_model
 from maskgraph.empirical.records import write_atomically
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 
 POSITION = 4 * 2.0**-23
 """Of a sine per column or row: published angles, at most as large, are float32 powers times float32 places."""
@@ -67,6 +67,7 @@ def published_tensors(model: MaskedAutoencoder, patch: int) -> dict[str, Tensor]
     Raises:
         InputError: a bottleneck, relative positions, LayerScale, a grid that is not square, or patches of another side.
     """
+    check_type(model, MaskedAutoencoder, "give a network of this project, such as load_model(path).model")
     config = model.config
     if config.bottleneck is not None:
         raise InputError("a bottleneck has no place in the published layout; save a model without one")

@@ -8,13 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders
+from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders, check_given
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import DataPlan, check_data
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
@@ -128,21 +128,31 @@ def recipe_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in RECIPES.iterdir() if item.name.endswith(".toml"))
 
 
-def read_recipe(name: str) -> Recipe:
+def read_recipe(name: str, resume: bool = False) -> Recipe:
     """Read a recipe: one that comes with maskgraph by its name, or a TOML file by its path.
 
     It holds the tables [data] (the fields of `DataPlan`), [train] (`methods`, `seeds` and the fields of `TrainConfig`
     but for the method and the seed), [judge] (those of `JudgePlan`) and [expect]: `about`, `images`, `source`, and
     for each method a table of accuracies by readout and, where it is another, their `source`.
 
+    Args:
+        name: the recipe's.
+        resume: whether a run may go on with it that was begun before what nothing reads was refused.
+
     Raises:
-        InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run.
+        InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run or that nothing
+            reads.
     """
-    if name.endswith(".toml"):
-        return recipe_from(read_toml(Path(name), "recipe"))
-    if name not in recipe_names():
-        raise InputError(f"unknown recipe {name!r}; expected {', '.join(recipe_names())}, or the path of a .toml file")
-    return recipe_from(read_toml(Path(str(RECIPES / f"{name}.toml")), "recipe"))
+    own = name.endswith(".toml")
+    if not own and name not in recipe_names():
+        raise unknown("recipe", name, recipe_names(), also=", or the path of a .toml file")
+    table = read_toml(Path(name) if own else Path(str(RECIPES / f"{name}.toml")), "recipe")
+    if "graph" in table:
+        raise InputError(f"{name} is a study, as [graph] says; run it by maskgraph study {name}")
+    recipe = recipe_from(table)
+    if not resume:
+        check_given(table.get("train", {}), recipe.methods)
+    return recipe
 
 
 def recipe_from(table: dict[str, Any]) -> Recipe:
@@ -154,8 +164,9 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     check_tables(table, ("data", "train", "judge", "expect"), "recipe")
     data, train, judge = (dict(table.get(name, {})) for name in ("data", "train", "judge"))
     data = renamed(data, "size", "image_size")
+    named = typed(DataPlan, "data", data)
     for key in ("dataset", "patch"):
-        if key not in data:
+        if key not in named:
             raise InputError(f"the recipe names no {key}; add it under [data]")
     if filled := sorted(FILLED_IN & set(train)):
         raise InputError(f"[train] sets {filled[0]}, which a recipe fills in itself; use methods and seeds")
@@ -163,7 +174,7 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
     expect = dict(table.get("expect", {}))
     return check_recipe(
         Recipe(
-            data=DataPlan(**typed(DataPlan, "data", data)),
+            data=DataPlan(**named),
             train=TrainConfig(**typed(TrainConfig, "train", train, {"methods", "seeds"}, FILLED_IN)),
             judge=JudgePlan(**typed(JudgePlan, "judge", judge)),
             **typed(Recipe, "expect", {key: expect.pop(key) for key in ("about", "images") if key in expect}),
@@ -241,8 +252,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
     for values, known, name in ((recipe.methods, Method, "method"), (judge.probes, Probe, "probe")):
         if not values or len(set(values)) < len(values):
             raise InputError(f"{name}s {list(values)}; name at least one, and each once")
-        if unknown := [value for value in values if value not in get_args(known)]:
-            raise InputError(f"unknown {name} {unknown[0]!r}; expected some of {', '.join(get_args(known))}")
+        if others := [value for value in values if value not in get_args(known)]:
+            raise unknown(name, others[0], get_args(known))
     for name, value, least in (
         ("seeds", recipe.seeds, 1),
         ("every", judge.every, 1),
@@ -263,9 +274,11 @@ def check_recipe(recipe: Recipe) -> Recipe:
 def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
     source = str(table.pop("source", ""))
     found = []
-    if unknown := [name for name in table if name not in get_args(Method) or not isinstance(table[name], dict)]:
+    if others := [name for name in table if name not in get_args(Method)]:
+        raise unknown("key", others[0], ("about", "images", "source", *get_args(Method)), "[expect]")
+    if others := [name for name in table if not isinstance(table[name], dict)]:
         raise InputError(
-            f"[expect] sets {unknown[0]!r}; expected about, images, source, or a method with its accuracies"
+            f"[expect] sets {others[0]} to {table[others[0]]!r}; expected a table of accuracies by readout"
         )
     for method in get_args(Method):
         scores = dict(table.get(method, {}))

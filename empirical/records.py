@@ -73,7 +73,7 @@ def check_writable(path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path} cannot be written ({error}); choose another directory")
+    return InputError(f"{path} cannot be written ({error.strerror}); choose another directory")
 
 
 def to_json(value: object) -> str:

@@ -37,7 +37,7 @@ from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 
 Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
@@ -89,13 +89,15 @@ def train(
         group: the processes that train it together, each with its part of every batch; None: this one alone.
 
     Raises:
-        InputError: a configuration that cannot be trained, codes without values, a checkpoint of another model,
-            or one that cannot be read or written; a batch that does not fit into memory.
+        InputError: a configuration that cannot be trained, no images, codes without values, a checkpoint of another
+            model, or one that cannot be read or written; a batch that does not fit into memory.
         TrainingDivergedError: the loss, a parameter or an output became NaN or infinite; the checkpoint before stays.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes train, the checkpoint before stays.
     """
     check_config(config)
+    kinds = (CodedImages, Pixels, Stream)
+    check_type(images, kinds, "load_coded(Source(name)) of maskgraph.graphs.source gives CodedImages")
     group = group or Group()
     if group.count > config.batch:
         raise InputError(f"{group.count} processes for batches of {config.batch} images; expected at most as many")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Collection
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 WANTED = {
     "float | Lit": 'a number or "auto"',
@@ -43,13 +46,14 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 def check_tables(table: dict[str, Any], known: Collection[str], what: str) -> None:
     """Raise InputError for a table that does not exist, or a value where a table should be."""
-    if unknown := sorted(set(table) - set(known)):
-        names = [f"[{name}]" for name in known]
-        raise InputError(
-            f"unknown table {unknown[0]!r} in the {what}; expected {', '.join(names[:-1])} and {names[-1]}"
-        )
-    if wrong := [name for name, part in table.items() if not isinstance(part, dict)]:
-        raise InputError(f"the {what} sets {wrong[0]} to a value; expected the table [{wrong[0]}]")
+    values = [name for name, part in table.items() if not isinstance(part, dict)]
+    if values and values[0] not in known:
+        tables = " or ".join(f"[{name}]" for name in known)
+        raise InputError(f"the {what} sets {values[0]} outside of its tables; put it under {tables}")
+    if values:
+        raise InputError(f"the {what} sets {values[0]} to a value; expected the table [{values[0]}]")
+    if other := sorted(set(table) - set(known)):
+        raise unknown("table", other[0], known, f"the {what}")
 
 
 def renamed(values: dict[str, Any], old: str, new: str) -> dict[str, Any]:
@@ -78,21 +82,35 @@ def typed(
     result = {}
     for key, value in values.items():
         if key not in fields:
-            known = sorted((set(fields) - set(hidden)) | set(beside))
-            close = difflib.get_close_matches(key, known, 1)
-            meant = f"did you mean {close[0]}? " if close else ""
-            raise InputError(f"[{name}] sets {key!r}, which does not exist; {meant}it may hold {', '.join(known)}")
+            raise unknown("key", key, sorted((set(fields) - set(hidden)) | set(beside)), f"[{name}]")
         wanted, given = str(fields[key].type), value
         if isinstance(value, list):
             value = tuple(value)
         if wanted.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if not _fits(wanted, value):
-            other = "a list of strings" if wanted.startswith("tuple") else "a string"
-            said = next((words for start, words in WANTED.items() if wanted.startswith(start)), other)
-            raise InputError(f"[{name}] sets {key} to {given!r}; expected {said}")
+            raise InputError(f"[{name}] sets {key} to {given!r}; expected {_words(wanted)}")
         result[key] = value
     return result
+
+
+def check_numbers(values: DataclassInstance) -> None:
+    """Raise InputError for a field that holds no number, or no truth value, where its type says one.
+
+    From Python a dataclass is given whatever it is given; names are looked up where they are used.
+    """
+    for item in dataclasses.fields(values):
+        wanted, value = str(item.type), getattr(values, item.name)
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not wanted.startswith(("float", "int", "bool")) or (value is None and "None" in wanted):
+            continue
+        if not (number if wanted.startswith("float") and not isinstance(value, str) else _fits(wanted, value)):
+            raise InputError(f"{item.name} {value!r}; expected {_words(wanted)}")
+
+
+def _words(wanted: str) -> str:
+    other = "a list of strings" if wanted.startswith("tuple") else "a string"
+    return next((words for start, words in WANTED.items() if wanted.startswith(start)), other)
 
 
 def _fits(wanted: str, value: object) -> bool:
@@ -107,5 +125,5 @@ def _fits(wanted: str, value: object) -> bool:
     if wanted == "bool":
         return isinstance(value, bool)
     if wanted.startswith("int"):
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, Integral) and not isinstance(value, bool)
     return isinstance(value, str)

@@ -37,7 +37,7 @@ augmentation  AugmentationGraph: A = B Bᵀ, hop = target (shares x2) or image (
 
 What all of it needs:
 
-errors        InputError: input that a user can mend; what a name that is none may have meant
+errors        InputError: input that a user can mend; what is said of a name that is none
 seeds         seeds that everything that draws can take
 memory        what does not fit is refused before it is tried
 machine       how many cores there are

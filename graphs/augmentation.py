@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import check_type, unknown
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -89,7 +89,12 @@ class AugmentationGraph:
 def check_hop(hop: str) -> None:
     """Raise InputError for a hop that does not exist."""
     if hop not in get_args(Hop):
-        raise InputError(f"unknown hop {hop!r}; expected one of {', '.join(get_args(Hop))}")
+        raise unknown("hop", hop, get_args(Hop))
+
+
+def check_augmentation_graph(graph: object) -> None:
+    """Raise InputError for anything that is no augmentation graph."""
+    check_type(graph, AugmentationGraph, "make one with augmentation_graph(graph) of a MaskGraph")
 
 
 def augmentation_graph(graph: MaskGraph, hop: Hop = "target") -> AugmentationGraph:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.classes import Classes, canonical, classes_of
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
@@ -176,11 +176,12 @@ class MaskGraph:
 
 def check_mask_graph(graph: object) -> None:
     """Raise InputError for anything that is no mask graph."""
-    if not isinstance(graph, MaskGraph):
-        raise InputError(
-            f"a {type(graph).__name__} is no MaskGraph; make one with mask_graph(images, masks), or of any joint "
-            "distribution of views with joint_graph(M) of maskgraph.graphs.synthetic"
-        )
+    check_type(
+        graph,
+        MaskGraph,
+        "make one with mask_graph(images, masks), or of any joint distribution of views with joint_graph(M) of "
+        "maskgraph.graphs.synthetic",
+    )
 
 
 def mask_graph(
@@ -212,16 +213,13 @@ def mask_graph(
             or a graph beyond memory.
     """
     check_view(view)
-    if not isinstance(images, CodedImages):
-        raise InputError(
-            f"images are {type(images).__name__}; expected CodedImages, which encode(images, patch) of "
-            "maskgraph.graphs.patches makes of Images"
-        )
-    if not isinstance(masks, MaskSet):
-        raise InputError(
-            f"a {type(masks).__name__} is no MaskSet; draw masks with mask_set(mask_distribution(...)), or list them "
-            "with make_mask_set(kept, patches), both of maskgraph.graphs.masks"
-        )
+    check_type(images, CodedImages, "encode(images, patch) of maskgraph.graphs.patches makes them of Images")
+    check_type(
+        masks,
+        MaskSet,
+        "draw masks with mask_set(mask_distribution(...)), or list them with make_mask_set(kept, patches), both of "
+        "maskgraph.graphs.masks",
+    )
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")

@@ -18,7 +18,7 @@ from maskgraph.graphs.arrays import (
     masses,
     white,
 )
-from maskgraph.graphs.errors import InputError, did_you_mean
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.graphs.npz import read_npz
 from maskgraph.graphs.stored import STORED, Stored, load_stored
 
@@ -184,11 +184,8 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
         return images_of(load_stored(name, data_dir, held_out))
     if name.endswith(".npz"):
         return _npz(Path(name))
-    meant = did_you_mean(name.partition(":")[0], (*STORED, "mixture"))
-    raise InputError(
-        f"unknown dataset {name!r}; {meant}expected {', '.join(STORED)}, mixture[:key=value,...] or the path of a .npz "
-        "file or of a folder of images"
-    )
+    also = " (as it is, or mixture:key=value,...), or the path of a .npz file or of a folder of images"
+    raise unknown("dataset", name, (*STORED, "mixture"), also=also)
 
 
 def images_of(stored: Stored, rows: NDArray[np.int64] | None = None) -> Images:
@@ -249,8 +246,8 @@ def read_images(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
     arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
     known = {"labels", "weights", "pixels", "codes", *OF_CODES}
-    if unknown := sorted(set(arrays) - known):
-        raise InputError(f"{path} holds unknown arrays {unknown}; expected some of {sorted(known)}")
+    if other := sorted(set(arrays) - known):
+        raise unknown("array", other[0], sorted(known), str(path))
     if "labels" not in arrays:
         raise InputError(f"{path} holds no labels; add an integer array labels (N,)")
     if ("pixels" in arrays) == ("codes" in arrays):

@@ -37,7 +37,7 @@ LOST = "the scheduler at {!r} has lost all its workers; start some and run it ag
 
 def check_address(address: str) -> None:
     """Raise InputError for what is no address of a scheduler."""
-    read = ADDRESS.fullmatch(address)
+    read = ADDRESS.fullmatch(address) if isinstance(address, str) else None
     if read is None or not 0 < int(read["port"]) < 2**16:
         raise InputError(f"scheduler {address!r}; expected its address, tcp://HOST:PORT (see --scheduler)")
 

@@ -1,9 +1,12 @@
-"""The one exception for input that a user can mend, and what a name that is none may have meant."""
+"""The one exception for input that a user can mend, and what is said of a name that is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+
+SHORT = 3
+"""Letters of a name of which no one may be another."""
 
 
 class InputError(ValueError):
@@ -11,6 +14,49 @@ class InputError(ValueError):
 
     The command line prints the message alone and exits with code 2; from Python it is a ``ValueError``.
     """
+
+
+def kind_of(value: object) -> str:
+    """The type of a value with its article: a list, an int, None."""
+    word = type(value).__name__
+    return "None" if value is None else f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
+
+
+def check_type(value: object, kind: type | tuple[type, ...], mend: str) -> None:
+    """Raise InputError for a value of another type than a function takes.
+
+        >>> check_type([1.0], int, "count them")
+        Traceback (most recent call last):
+        maskgraph.graphs.errors.InputError: a list is no int; count them
+
+    Args:
+        value: what was given.
+        kind: what is taken.
+        mend: where to get it.
+    """
+    if not isinstance(value, kind):
+        kinds = [one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,))]
+        raise InputError(f"{kind_of(value)} is no {' or '.join(kinds)}; {mend}")
+
+
+def unknown(what: str, given: object, known: Iterable[str], within: str = "", also: str = "") -> InputError:
+    """What to raise for a name that is none of those that there are.
+
+        >>> print(unknown("dataset", "Digit", ["digits", "cifar10"], also=", or the path of a .npz file"))
+        unknown dataset 'Digit'; did you mean digits? expected one of digits, cifar10, or the path of a .npz file
+
+    Args:
+        what: kind of name.
+        given: what is no name.
+        known: the names.
+        within: where it stands, such as [train].
+        also: said after the names: what else may stand in their place.
+    """
+    names = list(known)
+    # What follows a colon only says more of the name.
+    meant = did_you_mean(given.partition(":")[0], names) if isinstance(given, str) else ""
+    place = f" in {within}" if within else ""
+    return InputError(f"unknown {what} {given!r}{place}; {meant}expected one of {', '.join(names)}{also}")
 
 
 def did_you_mean(given: str, known: Iterable[str], prefix: str = "") -> str:
@@ -25,7 +71,8 @@ def did_you_mean(given: str, known: Iterable[str], prefix: str = "") -> str:
         prefix: what stands before each name, which is not compared.
     """
     names = {name.lower(): name for name in known}
-    close = get_close_matches(given.lower(), names, len(names) or 1)
+    # Of three letters with another one in their place gpu would be cpu.
+    close = get_close_matches(given.lower(), names, len(names) or 1, 0.6 if len(given) > SHORT else 0.7)
     # Of several that are as like, none is meant more than another.
     likeness = [SequenceMatcher(None, one, given.lower()).ratio() for one in close]
     best = [f"{prefix}{names[one]}" for one, ratio in zip(close, likeness, strict=True) if ratio == likeness[0]]

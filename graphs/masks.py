@@ -14,7 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type, kind_of, unknown
+from maskgraph.graphs.seeds import check_seed
 
 MaskKind = Literal["uniform", "block", "grid"]
 
@@ -136,9 +137,13 @@ def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float, 
         unit: side, in patches, of the squares that are kept or dropped as one.
 
     Raises:
-        InputError: an unknown kind, a ratio outside (0, 1), or a unit that does not divide the grid in at least two.
+        InputError: an unknown kind, a ratio outside (0, 1), no grid, or a unit that does not divide it in at least two.
     """
     check_mask(kind, mask_ratio, unit)
+    if not isinstance(grid, tuple | list):
+        raise InputError(f"the grid is {kind_of(grid)}; expected (rows, columns) of the patches, such as images.grid")
+    if len(grid) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in grid):
+        raise InputError(f"grid {grid}; expected (rows, columns) of the patches, such as images.grid")
     rows, columns = grid
     units = (rows // unit) * (columns // unit)
     if rows % unit or columns % unit or units < 2:
@@ -152,10 +157,16 @@ def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float, 
 def check_mask(kind: str, mask_ratio: float, unit: int = 1) -> None:
     """Raise InputError for what makes no mask distribution on any grid."""
     if kind not in get_args(MaskKind):
-        raise InputError(f"unknown mask distribution {kind!r}; expected one of {', '.join(get_args(MaskKind))}")
-    if unit < 1:
-        raise InputError(f"mask unit {unit}; expected the side of a square in patches, at least 1")
+        raise unknown("mask distribution", kind, get_args(MaskKind))
+    if not isinstance(unit, int | np.integer) or unit < 1:
+        raise InputError(f"mask unit {unit!r}; expected the side of a square in patches, at least 1")
     kept_patches(2, mask_ratio)
+
+
+def check_max_masks(max_masks: int) -> None:
+    """Raise InputError for a number of masks that no set can have."""
+    if not isinstance(max_masks, int | np.integer) or max_masks < 1:
+        raise InputError(f"max_masks {max_masks}; expected an integer of at least 1 (see --max-masks)")
 
 
 def check_ratios(kind: MaskKind, grid: tuple[int, int], mask_ratios: Sequence[float], unit: int = 1) -> None:
@@ -197,10 +208,11 @@ def mask_set(distribution: MaskDistribution, max_masks: int = 2000, seed: int = 
     """Every mask if there are at most `max_masks`, else that many distinct ones drawn from the seed.
 
     Raises:
-        InputError: `max_masks` below 1, or no integer.
+        InputError: no distribution, `max_masks` below 1 or no integer, or a seed out of range.
     """
-    if not isinstance(max_masks, int | np.integer) or max_masks < 1:
-        raise InputError(f"max_masks {max_masks}; expected an integer of at least 1 (see --max-masks)")
+    check_type(distribution, MaskDistribution, "make one with mask_distribution(kind, images.grid, mask_ratio)")
+    check_seed(seed)
+    check_max_masks(max_masks)
     total = distribution.total
     if total <= max_masks:
         return make_mask_set(distribution.enumerate(), distribution.patches, total)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.datasets import CodedImages, Images
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type, unknown
 from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
@@ -92,7 +92,7 @@ def fit_codebook(
             patches, or a seed that k-means does not take.
     """
     if kind not in get_args(CodebookKind):
-        raise InputError(f"unknown codebook {kind!r}; expected one of {', '.join(get_args(CodebookKind))}")
+        raise unknown("codebook", kind, get_args(CodebookKind))
     flat = patches.reshape(-1, patches.shape[2])
     mass = np.repeat(weights, patches.shape[1])
     distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
@@ -165,8 +165,9 @@ def encode(images: Images, patch: int, kind: CodebookKind = "kmeans", codes: int
     """Patchify images and quantise them with a codebook fitted on themselves.
 
     Raises:
-        InputError: see `patchify` and `fit_codebook`.
+        InputError: no images; see `patchify` and `fit_codebook`.
     """
+    check_type(images, Images, "make_images(name, pixels, labels) of maskgraph.graphs.datasets makes them of arrays")
     patches = patchify(images.pixels, patch)
     return apply_codebook(images, patch, fit_codebook(patches, images.weights, kind, codes, seed))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from maskgraph.graphs.errors import InputError
 
 LARGEST_SEED = 2**32 - 1
@@ -10,5 +12,5 @@ LARGEST_SEED = 2**32 - 1
 
 def check_seed(seed: int) -> None:
     """Raise InputError for a seed that not everything that draws can take."""
-    if not 0 <= seed <= LARGEST_SEED:
+    if not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"seed {seed}; expected an integer from 0 to {LARGEST_SEED} (see --seed)")

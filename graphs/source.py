@@ -148,8 +148,8 @@ def _load(source: Source) -> Images | CodedImages:
             f"{source!r} in the place of a Source, which says how data is coded too; expected Source({str(source)!r})"
         )
     check_seed(source.seed)
-    if source.images is not None and source.images < 1:
-        raise InputError(f"images {source.images}; expected at least 1 (see --images)")
+    if source.images is not None and (not isinstance(source.images, int | np.integer) or source.images < 1):
+        raise InputError(f"images {source.images!r}; expected at least 1, an integer (see --images)")
     if source.image_size is not None and not _is_folder(source):
         raise InputError(
             f"image size {source.image_size} of {source.name}, which is no folder of images; leave out --image-size"

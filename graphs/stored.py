@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.cifar import read_cifar
-from maskgraph.graphs.errors import InputError, did_you_mean
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.graphs.idx import read_idx
 
 STORED = ("digits", "fashion-mnist", "cifar10", "cifar100")
@@ -58,7 +58,7 @@ def load_stored(name: str, data_dir: Path | None = None, held_out: bool = False)
             missing, truncated or malformed files.
     """
     if name not in STORED:
-        raise InputError(f"unknown dataset {name!r}; {did_you_mean(name, STORED)}expected one of {', '.join(STORED)}")
+        raise unknown("dataset", name, STORED)
     if held_out and name not in HAS_TEST:
         raise InputError(
             f"{name} has no test part of its own, only {', '.join(HAS_TEST)} have; hold images out instead"

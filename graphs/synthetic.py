@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.graphs.masks import make_mask_set
 from maskgraph.graphs.memory import check_memory
 
@@ -84,7 +84,7 @@ def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedIm
     for item in filter(None, spec.partition(":")[2].split(",")):
         key, _, text = item.partition("=")
         if key not in values:
-            raise InputError(f"{spec!r} sets {key!r}; a mixture has the keys {', '.join(values)}: mixture:n=8,eta=0.3")
+            raise unknown("key", key, values, f"{spec!r}", also=", as in mixture:n=8,eta=0.3")
         if key in given:
             raise InputError(f"{spec!r} sets {key} twice; set it once")
         given.add(key)

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import unknown
 from maskgraph.graphs.masks import MaskSet
 
 View = Literal["positional", "sequence", "bag"]
@@ -29,7 +29,7 @@ KEY_LIMIT = 2**62
 def check_view(view: str) -> None:
     """Raise InputError for a view identity that does not exist."""
     if view not in get_args(View):
-        raise InputError(f"unknown view {view!r}; expected one of {', '.join(get_args(View))}")
+        raise unknown("view", view, get_args(View))
 
 
 def arrange(view: View, codes: NDArray[np.int64]) -> NDArray[np.int64]:

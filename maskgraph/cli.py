@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command; those of the process when None.
     """
     _reopen()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal or a pipe that knows no dash, and a name of a file that is no text, cost that letter alone.
+        sys.stdout.reconfigure(errors="replace")
     options = _parse(arguments)
     try:
         # Slow to import, and only when there is something to do: --help answers at once.

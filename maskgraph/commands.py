@@ -1,4 +1,4 @@
-"""What the commands of the theory do once their options are parsed: bound, verify, falsify, findings."""
+"""What the commands of the theory do once their options are parsed: bound, verify, findings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.machine import cores
-from maskgraph.graphs.masks import check_mask, check_ratios, mask_distribution, mask_set
+from maskgraph.graphs.masks import check_mask, check_max_masks, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
 from maskgraph.graphs.views import check_view
-from maskgraph.ledger_text import ledger_text, tightness_text
+from maskgraph.ledger_text import ledger_text
 from maskgraph.progress import Progress
 from maskgraph.theory.answer import Constants, RatioAnswer, answer
-from maskgraph.theory.bootstrap import bootstrap, check_bootstrap
+from maskgraph.theory.bootstrap import bootstrap, check_drawn, check_resamples
 from maskgraph.theory.dimension import check_dim, check_positive
 from maskgraph.theory.solver.engine import Engine
 from maskgraph.theory.solver.host import Host
@@ -52,6 +52,8 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     progress = Progress("bound")
     constants = Constants(options.lipschitz, options.lam, options.epsilon)
     check_hop(options.hop)
+    if options.bootstrap is not None:
+        check_resamples(options.bootstrap)
     if options.dim is not None:
         check_positive(options.dim)
     figure = None if options.figure is None else Path(options.figure)
@@ -64,7 +66,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
     images = _coded(options, options.mask_ratio, progress)
     check_ratios(options.mask, images.grid, options.mask_ratio, options.mask_unit)
     if options.bootstrap is not None:
-        check_bootstrap(images, options.bootstrap)
+        check_drawn(images)
     resamples = options.bootstrap or 0
     steps = (2 + resamples) * len(options.mask_ratio)
     # Building is a small part of the work, but the first sign of life.
@@ -142,27 +144,6 @@ def verify(options: argparse.Namespace) -> int:
     return VIOLATED if any(row["verdict"] == "violated" for row in rows) else OK
 
 
-def falsify(options: argparse.Namespace) -> int:
-    """`maskgraph falsify`: search small graphs for models that break a statement."""
-    from maskgraph.theory.falsify import tightness
-    from maskgraph.theory.statements import STATEMENTS, statement
-
-    numbers = options.statement or [known.number for known in STATEMENTS if known.sense != "="]
-    chosen = [statement(number) for number in numbers]
-    progress = Progress("falsify")
-    if options.counterexamples:
-        return _counterexamples(numbers, Path(options.counterexamples), options.seed, progress)
-    rows = []
-    for done, known in enumerate(chosen, start=1):
-        rows.append(tightness(known, options.dim, options.lipschitz, options.seed))
-        progress(done, len(chosen), known.number, done / len(chosen))
-    if options.json:
-        print_json({"dim": options.dim, "lipschitz": options.lipschitz, "seed": options.seed, "statements": rows})
-    else:
-        print(tightness_text(rows, options.dim, options.lipschitz))
-    return VIOLATED if any(one["broken"] for row in rows for one in row["worlds"].values()) else OK
-
-
 def findings(options: argparse.Namespace) -> int:
     """`maskgraph findings`: what graphs are found to be like, a page each."""
     from maskgraph.empirical.records import check_writable
@@ -180,21 +161,6 @@ def findings(options: argparse.Namespace) -> int:
         progress(done, len(names), name, done / len(names))
     for path in write_findings(found, out):
         print(path)
-    return OK
-
-
-def _counterexamples(numbers: Sequence[str], path: Path, seed: int, progress: Progress) -> int:
-    from maskgraph.empirical.records import check_writable, write_atomically
-    from maskgraph.theory.counterexamples import find, needed_assumptions, to_json
-
-    check_writable(path)
-    wanted = [pair for pair in needed_assumptions() if pair[0] in numbers]
-    found = []
-    for done, (number, dropped) in enumerate(wanted, start=1):
-        found.append(find(number, dropped, seed))
-        progress(done, len(wanted), f"{number} without {dropped}", done / len(wanted))
-    write_atomically(path, to_json(found).encode())
-    print(path)
     return OK
 
 
@@ -223,6 +189,7 @@ def source_of(options: argparse.Namespace) -> Source:
 def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progress) -> CodedImages:
     """Coded images, once every option about graphs is known to be good."""
     check_view(options.view)
+    check_max_masks(options.max_masks)
     for ratio in ratios:
         check_mask(options.mask, ratio, options.mask_unit)
     source = source_of(options)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.graphs.views import known_positions
-from maskgraph.theory.outputs import Outputs, kind_of, nearest_views, real_array
+from maskgraph.theory.outputs import Outputs, nearest_views, real_array
 
 Array = NDArray[np.float64]
 
@@ -41,9 +41,10 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
         everywhere; and pseudo, at each target the h that comes nearest among those of the views it occurs with.
 
     Raises:
-        InputError: a graph without patch values, a network of maskgraph, or an answer that is not a finite array of the
-            right shape, or that has a vector of norm zero.
+        InputError: no mask graph, one without patch values, a network of maskgraph, or an answer that is not a finite
+            array of the right shape, or that has a vector of norm zero.
     """
+    check_mask_graph(graph)
     _refuse_networks(encoder)
     if graph.images.codebook is None:
         raise InputError(

@@ -38,9 +38,11 @@ def ledger_text(rows: Sequence[Row]) -> str:
 def tightness_text(rows: Sequence[Mapping[str, Any]], dim: int, lipschitz: float) -> str:
     """How near the falsifier came to breaking each statement, one column a small graph."""
     worlds = list(rows[0]["worlds"])
+    # What every world has goes without saying.
+    less = ", or a graph's number of views" if any(one["dim"] < dim for one in rows[0]["worlds"].values()) else ""
     cells = [[row["statement"], *(_tightness(row["worlds"][world]) for world in worlds)] for row in rows]
     return (
-        f"bound over the least left side found (upper bounds: the other way round), dim {dim}, "
+        f"bound over the least left side found (upper bounds: the other way round), dim {dim}{less}, "
         f"L = {lipschitz:g}, lambda = 1/(4L)\n"
         f"{table(('statement', *worlds), cells)}\n\n"
         "1: attained. v: the bound is vacuous there. –: no model has an L there, or both sides are 0.\n"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from maskgraph.graphs.errors import did_you_mean
+from maskgraph.graphs.errors import did_you_mean, unknown
 
 BAD_INPUT = 2
 """Exit code of bad input."""
+
+REQUIRED = "the following arguments are required"
+"""How argparse begins to say that something is missing."""
 
 DATASETS = (
     "digits, fashion-mnist, cifar10, cifar100, mixture[:n=8,eta=0.3,classes=2], or the path of a .npz file or of a "
@@ -20,22 +24,47 @@ DATASETS = (
 class Parser(argparse.ArgumentParser):
     """Bad input is one line and an exit code."""
 
+    _given: Sequence[str] = ()
+
     # argparse's is overloaded by the kind of its namespace; this one is only ever given the plain one.
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does, but that the command itself, which knows its options, says that one is none."""
-        options, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            given = next((one for one in unknown if one.startswith("-")), "").partition("=")[0]
-            names = {name[2:] for name in self._option_string_actions if name.startswith("--")}
-            meant = did_you_mean(given.lstrip("-"), names, "--").rstrip()
-            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; {meant}" if meant else ""))
-        return options, unknown
+        self._given = sys.argv[1:] if args is None else list(args)
+        options, others = super().parse_known_args(args, namespace)
+        if others:
+            self.error(self._unrecognised(others))
+        return options, others
+
+    def _unrecognised(self, others: Sequence[str]) -> str:
+        given = next((one for one in others if one.startswith("-")), "").partition("=")[0]
+        names = {name[2:] for name in self._option_string_actions if name.startswith("--")}
+        meant = did_you_mean(given.lstrip("-"), names, "--").rstrip()
+        return f"unrecognized arguments: {' '.join(others)}" + (f"; {meant}" if meant else "")
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """As argparse does, in the words of all other unknown names; only the command is one of a list."""
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(None, str(unknown("command", value, action.choices)))
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end."""
+        """Say what is wrong, and end: what is required may be there under another name."""
+        given = [one.partition("=")[0] for one in self._given if one.startswith("--")]
+        others = [one for one in given if not any(name.startswith(one) for name in self._option_string_actions)]
+        if others and message.startswith(REQUIRED):
+            message = self._unrecognised(others)
         self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def ratio(text: str) -> float:
+    """A type of options: a mask ratio."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number; expected such as 0.75, several with spaces between them, and DATASET before all"
+        ) from None
 
 
 def path(text: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, get_args
 
 try:
@@ -166,7 +166,7 @@ def worlds(
     if kept is not None and kept >= (patches or max_patches):
         limit = f"patches is {patches}" if patches else f"max_patches is {max_patches}"
         raise InputError(f"kept is {kept} while {limit}; expected fewer, as one is to be hidden")
-    if not views or isinstance(views, str):
+    if not isinstance(views, Collection) or isinstance(views, str) or not views:
         raise InputError(f"views is {views!r}; expected a list of view identities such as ('positional', 'bag')")
     for view in views:
         check_view(view)
@@ -184,7 +184,7 @@ def mask_sets(patches: int) -> st.SearchStrategy[MaskSet]:
     Raises:
         InputError: fewer patches than 2.
     """
-    if patches < 2:
+    if not isinstance(patches, int | np.integer) or patches < 2:
         raise InputError(f"patches is {patches}; expected at least 2, one to show and one to hide")
     return _mask_sets(patches)
 
@@ -201,7 +201,8 @@ def models(graph: MaskGraph, k: int | None = None) -> st.SearchStrategy[Outputs]
     Raises:
         InputError: k below 1, or a graph without patch values.
     """
-    if k is not None and k < 1:
+    check_mask_graph(graph)
+    if k is not None and (not isinstance(k, int | np.integer) or k < 1):
         raise InputError(f"k is {k}; expected at least 1 dimension")
     _ = graph.X2
     return _models(graph, k)
@@ -307,7 +308,7 @@ def _check_order(graph: object, model: object) -> None:
 
 
 def _named(statements: str | Iterable[str]) -> list[Any]:
-    numbers = [statements] if isinstance(statements, str) else list(statements)
+    numbers = [statements] if isinstance(statements, str) or not isinstance(statements, Iterable) else list(statements)
     if not numbers:
         raise InputError("statements is empty, so that nothing would be tested; name some, or leave it out for all")
     return [statement(number) for number in numbers]

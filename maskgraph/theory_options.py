@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command, path
+from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command, path, ratio
 
 MODULE = "maskgraph.commands"
 
@@ -44,7 +44,7 @@ eigenvalues are all 1 and the head is dim: try --view sequence or --view bag bes
     add_data(parser)
     add_graph(parser)
     parser.add_argument(
-        "--mask-ratio", type=float, nargs="+", required=True, metavar="R", help="share of patches masked"
+        "--mask-ratio", type=ratio, nargs="+", required=True, metavar="R", help="share of patches masked"
     )
     parser.add_argument(
         "--dim",
@@ -118,7 +118,7 @@ The verdicts:
     add_data_options(parser)
     add_graph(parser, max_masks=64)
     parser.add_argument(
-        "--mask-ratio", type=float, default=0.75, metavar="R", help="for a dataset: share of patches masked (0.75)"
+        "--mask-ratio", type=ratio, default=0.75, metavar="R", help="for a dataset: share of patches masked (0.75)"
     )
     # A run has its own: what nobody gave is None until the target is known to be a dataset.
     defaults = {
@@ -132,7 +132,7 @@ def falsify(commands: argparse._SubParsersAction[Parser]) -> None:
     """`maskgraph falsify`."""
     parser = command(
         commands,
-        MODULE,
+        "maskgraph.falsify_command",
         "falsify",
         "search small graphs for a model that breaks a statement",
         """\
@@ -144,10 +144,8 @@ How near it comes is the statement's achieved tightness; a model that breaks one
   maskgraph falsify --counterexamples found.json   drop each assumption in turn, and write what then breaks""",
     )
     parser.add_argument("statement", nargs="*", metavar="STATEMENT", help="such as 'Thm 4.2' or S2 (every inequality)")
-    parser.add_argument("--dim", type=int, default=2, metavar="K", help="dimension of the feature (2)")
-    parser.add_argument(
-        "--lipschitz", type=float, default=1.0, metavar="L", help="the models' least L, on squared distances (1)"
-    )
+    parser.add_argument("--dim", type=int, metavar="K", help="dimension of the feature, at most 3 (2)")
+    parser.add_argument("--lipschitz", type=float, metavar="L", help="the models' least L, on squared distances (1)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the starts (0)")
     parser.add_argument(
         "--counterexamples", type=path, metavar="FILE", help="write a counterexample for each dropped assumption"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from maskgraph.commands import OK, print_json, source_of
 from maskgraph.empirical.claim import held
-from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.config import TrainConfig, check_given, resolve_device
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.parts import FOLDER
@@ -47,18 +47,14 @@ def train(options: argparse.Namespace) -> int:
             "train": {**settings, "seeds": options.seeds, "methods": [method]},
         }
     )
-    # A run that was begun when lambda was taken goes on with it.
-    if options.lam is not None and not options.resume and not plan.runs()[0].uniform:
-        raise InputError(
-            f"--lambda {options.lam} of {method}, which has no uniformity loss to weigh; leave it out, or use "
-            f"--method u-{method}"
-        )
+    if not options.resume:
+        check_given(settings, plan.methods, options=True)
     return _run(plan, options, f"{Path(options.dataset.partition(':')[0]).stem}-{method}")
 
 
 def study(options: argparse.Namespace) -> int:
     """`maskgraph study`: a whole sweep from a TOML file."""
-    return _run(read_plan(Path(options.study)), options, Path(options.study).stem)
+    return _run(read_plan(Path(options.study), options.resume), options, Path(options.study).stem)
 
 
 def recipe(options: argparse.Namespace) -> int:
@@ -72,7 +68,7 @@ def recipe(options: argparse.Namespace) -> int:
             print(recipes_text(rows))
         return OK
     chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate")}
-    asked = read_recipe(options.recipe)
+    asked = read_recipe(options.recipe, options.resume)
     train = replace(asked.train, **{name: value for name, value in chosen.items() if value is not None})
     methods = asked.methods if options.methods is None else tuple(options.methods)
     seeds = asked.seeds if options.seeds is None else options.seeds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import Parser, add_data, add_graph, add_run, command, path
+from maskgraph.options import Parser, add_data, add_graph, add_run, command, path, ratio
 
 MODULE = "maskgraph.training_commands"
 
@@ -40,7 +40,7 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     parser.add_argument("--method", metavar="METHOD", help="mae (default), u-mae, simmim or u-simmim")
     parser.add_argument(
         "--mask-ratio",
-        type=float,
+        type=ratio,
         nargs="+",
         required=True,
         metavar="R",

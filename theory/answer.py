@@ -9,6 +9,7 @@ import numpy as np
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.errors import check_type
 from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.dimension import check_dim
@@ -122,11 +123,13 @@ def answer(
         engine: where large components are solved.
 
     Raises:
-        InputError: no mask graph, a ratio that keeps another number of patches than the graph's masks, or K beyond N1.
+        InputError: no mask graph, no Constants, a ratio that keeps another number of patches than the graph's masks, or
+            K beyond N1.
     """
     check_mask_graph(graph)
     check_ratio_of(graph.masks, graph.images.grid, mask_ratio)
-    constants = constants or Constants()
+    constants = Constants() if constants is None else constants
+    check_type(constants, Constants, "give Constants(lipschitz, lam, epsilon)")
     check_dim(dim, len(graph.p1))
     A = augmentation_graph(graph, hop)
     found = spectrum(A, dim, seed, engine, tell)

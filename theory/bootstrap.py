@@ -47,17 +47,17 @@ def statistics(found: RatioAnswer) -> dict[str, float]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def check_bootstrap(images: CodedImages, resamples: int) -> None:
-    """See that there is something to resample.
-
-    Raises:
-        InputError: fewer than `FEWEST` resamples, images that are no draws, or a single image.
-    """
+def check_resamples(resamples: int) -> None:
+    """Raise InputError for fewer than `FEWEST` resamples."""
     if resamples < FEWEST:
         raise InputError(
             f"bootstrap {resamples}; expected at least {FEWEST} resamples, such as 200: of fewer none is as far out as "
             f"the ends of a {100 * LEVEL:g} % interval"
         )
+
+
+def check_drawn(images: CodedImages) -> None:
+    """Raise InputError for images that are no draws, or a single one: there is nothing to resample."""
     if not images.drawn:
         raise InputError(
             f"{images.name} has weights and so is a distribution, not a sample: there is nothing to resample; leave "
@@ -87,7 +87,8 @@ def resampled(
     tick: Callable[[], None] = lambda: None,
 ) -> dict[str, Array]:
     """The numbers of `statistics` on each resample, by name, each (resamples,) float64; arguments as `bootstrap`."""
-    check_bootstrap(graph.images, resamples)
+    check_resamples(resamples)
+    check_drawn(graph.images)
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(resamples):
@@ -118,7 +119,7 @@ def bootstrap(
         tick: called after each resample.
 
     Raises:
-        InputError: see `check_bootstrap`.
+        InputError: see `check_resamples` and `check_drawn`.
     """
     drawn = resampled(graph, found["dim"], hop, constants, resamples, seed, tick)
     estimate = statistics(found)

@@ -102,7 +102,14 @@ def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> 
         values: (k,) the k largest eigenvalues of A, descending, with multiplicity.
         lipschitz: the one-sided L.
         lam: λ.
+
+    Raises:
+        InputError: no eigenvalues, or an L or λ that is no positive number.
     """
+    check_constants(lipschitz, lam, 0.0)
+    values = np.asarray(values)
+    if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiu":
+        raise InputError(f"values of shape {values.shape} and dtype {values.dtype}; expected eigenvalues (k,)")
     g = water_filling_moments(values, lipschitz, lam)
     return float((1 - values[: len(g)]) @ g) / lipschitz + lam * float(g @ g)
 

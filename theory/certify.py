@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.dimension import check_dim
+from maskgraph.theory.outputs import real_array
 from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.certificate import (
     FAILURE,
@@ -63,8 +64,11 @@ def certify(
         engine: where to compute.
 
     Raises:
-        InputError: k out of range, or vectors of another length or not finite.
+        InputError: no augmentation graph, k out of range, or vectors that are no array of real numbers, of another
+            length or not finite.
     """
+    check_augmentation_graph(graph)
+    vectors = real_array("the vectors are", vectors, f"expected one array ({graph.B.shape[0]}, p)")
     vertices = graph.B.shape[0]
     if vectors.ndim != 2 or len(vectors) != vertices:
         raise InputError(f"vectors of shape {vectors.shape} for a graph of {vertices} views; expected ({vertices}, p)")

@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory import assumptions, bounds
 from maskgraph.theory.check import Check
-from maskgraph.theory.dimension import check_positive
+from maskgraph.theory.dimension import check_dim, check_positive
 from maskgraph.theory.outputs import Outputs
-from maskgraph.theory.small_worlds import SMALL_WORLDS
+from maskgraph.theory.small_worlds import MOST_VIEWS, SMALL_WORLDS
 from maskgraph.theory.statement import Statement
 from maskgraph.theory.terms import Terms
 from maskgraph.theory.traced import SmallGraph, TracedTerms
@@ -87,15 +87,18 @@ def falsify(
         seed: of the random starts.
 
     Raises:
-        InputError: a graph too large or without values, a name that is no needed assumption of the statement, or a
-            seed out of range.
+        InputError: no statement, no mask graph, one too large or without values, a dimension above its number of
+            visible views, a name that is no needed assumption of the statement, or a seed out of range.
     """
+    check_mask_graph(graph)
+    check_type(statement, Statement, "find it by its number: statement(number) of maskgraph.theory.statements")
     check_seed(seed)
     needed = {one.name for one in statement.assumptions if one.needed}
     if unknown := set(dropped) - needed:
         raise InputError(f"{statement.number} does not need {sorted(unknown)}; it needs {sorted(needed) or 'nothing'}")
     if max(graph.M.shape) > LARGEST or graph.images.codebook is None:
         raise InputError(f"a graph of {graph.M.shape} views; expected at most {LARGEST} a side, with patch values")
+    check_dim(dim, len(graph.p1))
     model = _Model(statement, graph, dim, frozenset(dropped), lipschitz, lam, starts, seed)
     best, kept = np.full(starts, np.inf), model.detached()
     optimiser = torch.optim.Adam(model.parameters, lr=0.1)
@@ -127,30 +130,36 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
 
     Args:
         statement: what to break.
-        dim: k of the feature, or the number of views where that is less.
+        dim: k of the feature; on a world of fewer visible views their number.
         lipschitz: L of the models, where the statement knows an L: at L → 0 the weight 1/(4L) of uniformity would
             drown everything else.
         seed: of the search.
 
     Returns:
-        {"statement", "worlds": {name: {"tightness", "lhs", "rhs", "verdict", "broken"}}}.
+        {"statement", "worlds": {name: {"dim", "tightness", "lhs", "rhs", "verdict", "broken"}}}.
 
     Raises:
-        InputError: a dimension or an L that is not positive.
+        InputError: a dimension that is not positive or above the views of every world, or an L that is not positive.
     """
     check_positive(dim)
+    if dim > MOST_VIEWS:
+        raise InputError(
+            f"dimension {dim}; expected at most {MOST_VIEWS}: the graphs that are searched have no more views, and "
+            "features of so many span no more (see --dim)"
+        )
     bounds.check_constants(lipschitz, None, 0.0)
     has_lipschitz = any(one.name == assumptions.LIPSCHITZ.name for one in statement.assumptions)
     worlds = {}
     for name, world in SMALL_WORLDS.items():
-        search = partial(
-            falsify, statement, world.graph(), dim, lipschitz=lipschitz if has_lipschitz else None, seed=seed
-        )
+        graph = world.graph()
+        k = min(dim, len(graph.p1))
+        search = partial(falsify, statement, graph, k, lipschitz=lipschitz if has_lipschitz else None, seed=seed)
         found = search(lam=1 / (4 * lipschitz))
         if statement.any_lambda and (anywhere := search()).broken:
             found = anywhere
         check = found.check
         worlds[name] = {
+            "dim": k,
             "tightness": found.tightness,
             "lhs": check.lhs,
             "rhs": check.rhs,

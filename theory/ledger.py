@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.errors import check_type
 from maskgraph.theory.check import Check
 from maskgraph.theory.outputs import Outputs, with_unit_features
 from maskgraph.theory.risk import Floors
@@ -30,6 +31,13 @@ def ledger(
         outputs: the model. Its feature is normalised first, as the theorems take it.
         statements: which.
         floors: those of the graph, where something else has asked for them before.
+
+    Raises:
+        InputError: no mask graph, no outputs, or something else than statements.
     """
+    check_mask_graph(graph)
+    check_type(outputs, Outputs, "give Outputs(f=...), or an encoder to maskgraph.testing.assert_holds")
+    for one in statements:
+        check_type(one, Statement, "find it by its number: statement(number) of maskgraph.theory.statements")
     terms = Terms(graph, with_unit_features(outputs), floors=floors)
     return [statement.measure(terms) for statement in statements]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.theory.losses import EDGES
 
 Array = NDArray[np.float64]
@@ -110,12 +110,6 @@ def real_array(what: str, value: Any, mend: str) -> Array:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{what} {given} that is no array ({error}); {mend}") from error
-
-
-def kind_of(value: object) -> str:
-    """The type of a value with its article: a list, an int, None."""
-    word = type(value).__name__
-    return "None" if value is None else f"{'an' if word[0] in 'aeiouAEIOU' else 'a'} {word}"
 
 
 def with_unit_features(outputs: Outputs) -> Outputs:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.theory.dimension import check_positive
 
 CHUNK = 2**22
@@ -134,7 +134,12 @@ def rank_floor(graph: MaskGraph, k: int) -> float:
 
 
 def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:
-    """(N1, d) float64, E[x2 | x1]: the best output there is."""
+    """(N1, d) float64, E[x2 | x1]: the best output there is.
+
+    Raises:
+        InputError: no mask graph, or one without patch values.
+    """
+    check_mask_graph(graph)
     return np.asarray(graph.M @ graph.X2) / graph.p1[:, None]
 
 

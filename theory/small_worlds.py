@@ -43,3 +43,6 @@ SMALL_WORLDS = {
     ),
 }
 """Smallest first."""
+
+MOST_VIEWS = max(len(world.M) for world in SMALL_WORLDS.values())
+"""Visible views of the largest."""

@@ -16,7 +16,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.dimension import check_dim
 from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.components import Components, components
@@ -83,9 +85,17 @@ def spectrum(
         tell: told, before any solve, how many components there are and for which k the answer is trivial.
 
     Raises:
-        InputError: k out of range or no integer, or a basis beyond memory.
+        InputError: no augmentation graph, k out of range or no integer, a seed out of range, no engine, or a basis
+            beyond memory.
         ConvergenceError: an iterative solve did not converge; the message has the interval that it reached.
     """
+    check_augmentation_graph(graph)
+    check_seed(seed)
+    if isinstance(engine, str):
+        raise InputError(
+            f"engine {engine!r}; expected an Engine, such as TorchEngine({engine!r}) of "
+            "maskgraph.theory.solver.torch_engine"
+        )
     vertices = graph.B.shape[0]
     check_dim(k, vertices)
     split = components(graph.B)

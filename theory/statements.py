@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from maskgraph.graphs.augmentation import TIE
-from maskgraph.graphs.errors import InputError, did_you_mean
+from maskgraph.graphs.errors import unknown
 from maskgraph.theory import bounds
 from maskgraph.theory.assumptions import (
     CONSTANT,
@@ -400,6 +400,4 @@ def statement(number: str) -> Statement:
         if known.number == number:
             return known
     numbers = [known.number for known in STATEMENTS]
-    raise InputError(
-        f"unknown statement {number!r}; {did_you_mean(number, numbers)}expected one of {', '.join(numbers)}"
-    )
+    raise unknown("statement", number, numbers, also="; one with a space stands in quotes, such as 'Thm 4.2'")

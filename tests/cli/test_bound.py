@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -260,7 +261,10 @@ BAD = [
     (("digits", "--mask-ratio", "1"), r"mask ratio 1 is outside \(0, 1\)"),
     (("digits", "--mask-ratio", "0"), r"mask ratio 0 is outside \(0, 1\)"),
     (("digits", "--mask-ratio", "nan"), r"mask ratio nan is outside \(0, 1\)"),
-    (("digits", "--mask-ratio", "x"), r"invalid float value: 'x'"),
+    (("digits", "--mask-ratio", "x"), r"'x' is no number; expected such as 0.75"),
+    (("--mask-ratio", "0.5", "digits"), r"--mask-ratio: 'digits' is no number; .* and DATASET before all"),
+    (("digits", "--mask-ratio", "0.25,0.5"), r"'0.25,0.5' is no number; .* several with spaces between them"),
+    (("digits", "--maskratio", "0.5"), r"unrecognized arguments: --maskratio; did you mean --mask-ratio\? \(see"),
     (("digits",), r"required: --mask-ratio"),
     (("digits", "--mask-ratio", "0.5", "--patch", "3"), r"patch size 3 does not divide the 8x8 image; choose one of"),
     (("digits", "--mask-ratio", "0.5", "--max-masks", "2", "--dim", "99999"), r"dimension 99999 for a graph of"),
@@ -292,8 +296,8 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"invalid int value: '2.5'"),
     (("digits", "--images", "1", "--codes", "2", "--mask-ratio", "0.5", "--bootstrap", "99"), r"1 image: every"),
     (("mixture", "--mask-ratio", "0.5", "--bootstrap", "99"), r"is a distribution, not a sample: .*--images"),
-    (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; did you mean cifar10\? expected digits"),
-    (("digit", "--mask-ratio", "0.5"), r"unknown dataset 'digit'; did you mean digits\? expected digits"),
+    (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; did you mean cifar10\? expected one of digits"),
+    (("digit", "--mask-ratio", "0.5"), r"unknown dataset 'digit'; did you mean digits\? expected one of digits"),
     (("Mixture:n=4", "--mask-ratio", "0.5"), r"unknown dataset 'Mixture:n=4'; did you mean mixture\? expected"),
     (
         ("digits", "--mask-ratio", "0.5", "--veiw", "bag"),
@@ -301,7 +305,7 @@ BAD = [
     ),
     (("digits", "--mask-ratio", "0.5", "--zzz"), r"unrecognized arguments: --zzz \(see maskgraph bound --help\)$"),
     (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist"),
-    (("mixture:m=3", "--mask-ratio", "0.5"), r"sets 'm'; a mixture has the keys"),
+    (("mixture:m=3", "--mask-ratio", "0.5"), r"unknown key 'm' in 'mixture:m=3'; expected one of n, eta, classes"),
     (("mixture:n=x", "--mask-ratio", "0.5"), r"sets n to 'x'; expected an integer"),
     (("mixture:n=40", "--mask-ratio", "0.5"), r"more than the 200000 that are enumerated"),
     (("mixture", "--mask-ratio", "0.5", "--codes", "3"), r"made of codes already"),
@@ -320,14 +324,22 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert_refused(capsys, message, "bound", *arguments)
 
 
-def test_a_dimension_below_1_stops_before_anything_is_loaded(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--dim", "-1", "dimension -1; expected at least 1"),
+        ("--masks", "0", "max_masks 0; expected an integer of at least 1"),
+        ("--bootstrap", "3", "bootstrap 3; expected at least 39 resamples"),
+    ],
+)
+def test_what_no_images_mend_stops_before_anything_is_loaded(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(*_: object) -> None:
         raise AssertionError("images were loaded")
 
     monkeypatch.setattr("maskgraph.commands.load_coded", load)
-    assert_refused(capsys, "dimension -1; expected at least 1", "bound", "digits", "--mask-ratio", "0.5", "--dim", "-1")
+    assert_refused(capsys, message, "bound", "digits", "--mask-ratio", "0.5", option, value)
 
 
 def test_a_dimension_too_large_for_one_ratio_stops_before_any_solve(
@@ -355,7 +367,7 @@ def test_a_device_that_is_not_there_is_refused(coded: str, capsys: pytest.Captur
     assert "device 'cuda:99' cannot be used" in error
     assert "Traceback" not in error
     for device in ("foo", "meta"):
-        message = f"unknown device '{device}'; expected cpu or cuda$"
+        message = f"unknown device '{device}'; expected one of cpu, cuda$"
         assert_refused(capsys, message, "bound", coded, "--mask-ratio", "0.5", "--device", device)
 
 
@@ -386,6 +398,16 @@ def test_what_cannot_be_written_is_one_sentence_and_exit_code_2() -> None:
     assert done.returncode == 2, done.stderr
     assert "maskgraph: error: [Errno 28] No space left on device; free some space" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_letter_that_the_output_does_not_know_costs_that_letter_alone(tmp_path: Path) -> None:
+    path = tmp_path / "grün.npz"
+    np.savez(path, codes=[[0, 1], [1, 0]], labels=[0, 1])
+    command = [sys.executable, "-m", "maskgraph", "bound", str(path), "--mask-ratio", "0.5", "--dim", "1"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"gr?n.npz: 2 images" in done.stdout
 
 
 def test_a_log_that_cannot_be_written_has_the_same_exit_code() -> None:

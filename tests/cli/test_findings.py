@@ -18,7 +18,7 @@ def test_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert_refused(capsys, "unknown finding 'tail'; expected some of positional-views", "findings", "tail")
+    assert_refused(capsys, "unknown finding 'tail'; .*expected one of positional-views", "findings", "tail")
     (tmp_path / "file").write_text("")
     assert_refused(capsys, "cannot be written", "findings", "rho-symmetry", "--out", str(tmp_path / "file" / "out"))
 

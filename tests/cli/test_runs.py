@@ -252,7 +252,10 @@ BAD = [
     (("train", "digits", "--mask-ratio", "0.5", "--method", "simclr"), "unknown method 'simclr'; expected one of mae"),
     (("train", "digits", "--mask-ratio", "0.5", "--size", "huge"), "unknown size 'huge'; expected one of micro"),
     (("train", "digits", "--mask-ratio", "0.5", "--feature", "all"), "unknown feature 'all'"),
-    (("train", "digits", "--mask-ratio", "0.5", "--device", "tpu"), "unknown device 'tpu'; expected auto, cpu or cuda"),
+    (
+        ("train", "digits", "--mask-ratio", "0.5", "--device", "tpu"),
+        "unknown device 'tpu'; expected one of auto, cpu, cuda",
+    ),
     (("train", "digits", "--mask-ratio", "0.5", "--epochs", "0"), "epochs 0; expected at least 1"),
     (("train", "digits", "--mask-ratio", "0.5", "--lr", "nan"), "lr nan; expected"),
     (("train", "digits", "--mask-ratio", "0.5", "--seeds", "0"), "seeds 0; expected at least 1"),
@@ -265,16 +268,24 @@ BAD = [
     ),
     (
         ("train", "digits", "--mask-ratio", "0.5", "--lambda", "0.1"),
-        "--lambda 0.1 of mae, which has no uniformity loss to weigh; leave it out, or use --method u-mae",
+        "--lambda 0.1 of mae, which has no uniformity loss to read it; leave it out, or use --method u-mae",
     ),
+    (("train", "digits", "--mask-ratio", "0.5", "--queue", "0"), "--queue 0 of mae, .* use --method u-mae"),
+    (("train", "digits", "--mask-ratio", "0.5", "--no-diagonal"), "--no-diagonal of mae, .* use --method u-mae"),
+    (("train", "digits", "--mask-ratio", "0.5", "--final-norm", "twice"), "--final-norm twice of mae, .* use --method"),
     (
         ("train", "digits", "--mask-ratio", "0.5", "--method", "simmim", "--lambda", "auto"),
         "--lambda auto of simmim, .* use --method u-simmim",
     ),
+    (("--verison",), r"^maskgraph: error: unrecognized arguments: --verison; did you mean --version\? "),
+    (
+        ("trian", "digits"),
+        r"unknown command 'trian'; did you mean train\? expected one of bound, verify, falsify, .*repo",
+    ),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("study", "--resum", "none.toml", "--worker", "1", "--outt", "x"), "--outt x; did you mean --out"),
     (("verify", "nothing"), "unknown dataset 'nothing'; expected"),
-    (("verify", "Digits"), "unknown dataset 'Digits'; did you mean digits\\? expected digits, fashion-mnist"),
+    (("verify", "Digits"), "unknown dataset 'Digits'; did you mean digits\\? expected one of digits, fashion-mnist"),
     (("report", "nothing"), "nothing is no directory; expected that of a run"),
 ]
 

@@ -228,7 +228,7 @@ def test_a_directory_of_another_version_is_not_taken_for_the_users_mistake(what:
     message = {"machine": r"holds machine \[\], no table", "digests": r"holds digests \[\], no table"}.get(what)
     if what == "key":
         table["train"]["ema"] = 0.9
-        message = r"cannot be gone on with, as \[train\] sets 'ema', which does not exist"
+        message = r"cannot be gone on with, as unknown key 'ema' in \[train\]"
     elif what == "table":
         table["export"] = {}
         message = r"cannot be gone on with, as unknown table 'export' in the recipe"

@@ -281,7 +281,9 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         fine_tune(network(), pixels(), 2, FineTune())
     with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
         FineTune(feature="max")
-    with pytest.raises(InputError, match=r"unknown precision 'fp16'; expected auto, fp32 or bf16"):
+    with pytest.raises(
+        InputError, match=r"unknown precision 'fp16'; did you mean bf16\? expected one of auto, fp32, bf16"
+    ):
         FineTune(precision="fp16")
     with pytest.raises(InputError, match=r"smoothing 7 of labels; expected a share in \[0, 1\), such as 0.1"):
         FineTune(smoothing=7)
@@ -289,7 +291,7 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         FineTune(weight_decay=-1)
     with pytest.raises(InputError, match=r"seed -3; expected an integer from 0 to"):
         FineTune(seed=-3)
-    with pytest.raises(InputError, match=r"unknown precision 'half'; expected auto, fp32 or bf16"):
+    with pytest.raises(InputError, match=r"unknown precision 'half'; expected one of auto, fp32, bf16"):
         resolve_precision("half", torch.device("cpu"))
     with pytest.raises(InputError, match=r"warmup 1.5 of fine-tuning; expected a share of the steps in \[0, 1\)"):
         FineTune(warmup=1.5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from maskgraph.empirical.plan import plan_from, plan_table, read_plan
+from maskgraph.empirical.plan import Plan, plan_from, plan_table, read_plan
+from maskgraph.empirical.recipe import Recipe, read_recipe
 from maskgraph.graphs.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,19 +57,21 @@ def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() 
     now, then = (plan_from(changed("data", dataset=".", **{key: 8})) for key in ("image_size", "size"))
     assert now == then
     assert plan_table(then)["data"]["image_size"] == 8
-    with pytest.raises(InputError, match=r"\[data\] sets 'size', which does not exist; .* image_size"):
+    with pytest.raises(InputError, match=r"unknown key 'size' in \[data\]; .*expected one of .* image_size"):
         plan_from(changed("data", dataset=".", size=8, image_size=8))
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({**FULL, "model": {}}, r"unknown table 'model' in the study; expected \[data\], \[graph\] and \[train\]"),
+    ({"dataset": "digits"}, r"the study sets dataset outside of its tables; put it under \[data\] or \[graph\] or"),
+    ({"data": {"datset": "digits"}}, r"unknown key 'datset' in \[data\]; did you mean dataset\?"),
+    ({**FULL, "model": {}}, r"unknown table 'model' in the study; expected one of data, graph, train$"),
     ({"data": 3}, r"the study sets data to a value; expected the table \[data\]"),
-    (changed("train", epoch=3), r"sets 'epoch', which does not exist; did you mean epochs\? it may hold .*seeds"),
+    (changed("train", epoch=3), r"unknown key 'epoch' in \[train\]; did you mean epochs\? expected one of .*seeds"),
     (changed("train", methods="mae"), r"sets methods to 'mae'; expected a list of strings"),
     ({"graph": {}}, r"names no dataset; add dataset"),
     (
         changed("data", patches=2),
-        r"\[data\] sets 'patches', which does not exist; did you mean patch\? it may hold .*held_out",
+        r"unknown key 'patches' in \[data\]; did you mean patch\? expected one of .*held_out",
     ),
     (changed("data", codes="8"), r"\[data\] sets codes to '8'; expected an integer"),
     (changed("data", codes=True), r"\[data\] sets codes to True; expected an integer"),
@@ -105,3 +109,32 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
         read_plan(broken)
     with pytest.raises(InputError, match="cannot be read"):
         read_plan(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["lam = 0.01", 'final_norm = "once"', "diagonal = true", "queue = 0"])
+@pytest.mark.parametrize("read", [read_plan, lambda path, resume=False: read_recipe(str(path), resume)])
+def test_what_no_method_reads_is_refused(key: str, read: Callable[..., Plan | Recipe], tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+
+    def written(methods: str) -> Path:
+        path.write_text(f'[data]\ndataset = "digits"\npatch = 2\n[train]\nmethods = {methods}\n{key}\n')
+        return path
+
+    message = f"^{key.split()[0]} .* of mae, which has no uniformity loss to read it; leave it out, or use u-mae$"
+    with pytest.raises(InputError, match=message):
+        read(written('["mae"]'))
+    with pytest.raises(InputError, match=r"of simmim and mae, which have no uniformity loss .* use u-simmim$"):
+        read(written('["simmim", "mae"]'))
+    # A run that was begun when it was taken goes on with it.
+    assert read(written('["mae"]'), resume=True).methods == ("mae",)
+    assert read(written('["mae", "u-mae"]')).methods == ("mae", "u-mae")
+
+
+def test_a_file_of_another_command_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\ndataset = "digits"\npatch = 2\n[judge]\nevery = 2\n')
+    with pytest.raises(InputError, match=r"mine.toml is a recipe, as \[judge\] says; run it by maskgraph recipe /"):
+        read_plan(path)
+    path.write_text('[data]\ndataset = "digits"\npatch = 2\n[graph]\nmax_masks = 2\n')
+    with pytest.raises(InputError, match=r"mine.toml is a study, as \[graph\] says; run it by maskgraph study /"):
+        read_recipe(str(path))

@@ -147,6 +147,6 @@ def test_codes_without_values_have_no_target_vectors() -> None:
 def test_images_without_codes_are_refused() -> None:
     images = make_images("noise", np.random.default_rng(0).random((3, 2, 2)), [0, 1, 0])
     with pytest.raises(
-        InputError, match=r"images are Images; expected CodedImages, which encode\(images, patch\) of mask"
+        InputError, match=r"an Images is no CodedImages; encode\(images, patch\) of maskgraph.graphs.patches"
     ):
         mask_graph(images, make_mask_set(np.array([[0]]), 4))  # type: ignore[arg-type]

@@ -204,7 +204,7 @@ BAD_ARRAYS: list[tuple[dict[str, NDArray[Any]], str]] = [
     ({"labels": LABELS}, "must hold either pixels or codes, one and only one"),
     ({"codes": CODES}, r"holds no labels; add an integer array labels \(N,\)"),
     (GOOD_PIXELS | {"codebook": np.ones((2, 1))}, "holds pixels and a codebook; a codebook goes with codes only"),
-    (GOOD_CODES | {"label": LABELS}, r"holds unknown arrays \['label'\]; expected some of"),
+    (GOOD_CODES | {"label": LABELS}, r"unknown array 'label' in .*; did you mean labels\? expected one of"),
     (GOOD_CODES | {"codes": ANY}, "cannot be read as a .npz of plain arrays .*save numbers, not Python objects"),
     (GOOD_PIXELS | {"pixels": ANY}, "save numbers, not Python objects"),
     (GOOD_CODES | {"labels": ANY}, "save numbers, not Python objects"),
@@ -268,7 +268,9 @@ def test_npz_that_does_not_exist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mnist", "", "Digits", "data.npy"])
 def test_unknown_dataset(name: str) -> None:
-    with pytest.raises(InputError, match=f"unknown dataset '{name}'; .*expected digits, fashion-mnist, .*npz file"):
+    with pytest.raises(
+        InputError, match=f"unknown dataset '{name}'; .*expected one of digits, fashion-mnist, .*npz file"
+    ):
         load(name)
 
 

@@ -135,7 +135,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("mixture:m=8", "sets 'm'; a mixture has the keys n, eta, classes"),
+        ("mixture:m=8", "unknown key 'm' in 'mixture:m=8'; expected one of n, eta, classes, as in mixture:n=8,eta=0.3"),
         ("mixture:n=many", "sets n to 'many'; expected an integer"),
         ("mixture:n=2.5", "sets n to '2.5'; expected an integer"),
         ("mixture:eta=", "sets eta to ''; expected a number"),
@@ -218,7 +218,7 @@ def test_what_is_no_mask_graph_is_one_sentence() -> None:
             InputError, match=r"^a csr_array is no MaskGraph; make one with mask_graph\(images, masks\)"
         ):
             door()
-    with pytest.raises(InputError, match=r"^images are csr_array; expected CodedImages"):
+    with pytest.raises(InputError, match=r"^a csr_array is no CodedImages"):
         mask_graph(sparse, masks)
     with pytest.raises(InputError, match=r"^a CodedImages is no MaskSet; draw masks with mask_set"):
         mask_graph(images, images)  # type: ignore[arg-type]

@@ -138,5 +138,7 @@ def test_known_positions_are_a_function_of_the_vertex(drawn: tuple[World, int], 
 
 
 def test_unknown_view() -> None:
-    with pytest.raises(InputError, match="unknown view 'Bag'; expected one of positional, sequence, bag"):
+    with pytest.raises(
+        InputError, match=r"unknown view 'Bag'; did you mean bag\? expected one of positional, sequence, bag"
+    ):
         check_view("Bag")

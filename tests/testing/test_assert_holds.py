@@ -356,8 +356,8 @@ def test_outputs_that_cannot_be_used_are_refused_before_anything_is_checked(monk
 
 def test_what_is_no_graph_and_arguments_that_are_swapped() -> None:
     graph, outputs = a_holding_case()
-    for wrong, kind in ((graph.images, "CodedImages"), (graph.M, "csr_array"), (None, "NoneType")):
-        with pytest.raises(InputError, match=rf"^a {kind} is no MaskGraph; make one with mask_graph\(images, masks\)"):
+    for wrong, kind in ((graph.images, "a CodedImages"), (graph.M, "a csr_array"), (None, "None")):
+        with pytest.raises(InputError, match=rf"^{kind} is no MaskGraph; make one with mask_graph\(images, masks\)"):
             assert_holds(wrong, outputs)  # type: ignore[arg-type]
     for model in (outputs, moments):
         with pytest.raises(

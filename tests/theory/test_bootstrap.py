@@ -19,7 +19,6 @@ from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bootstrap import (
     basic_interval,
     bootstrap,
-    check_bootstrap,
     percentile_interval,
     resample,
     resampled,
@@ -130,8 +129,9 @@ def test_a_resample_of_fewer_views_than_the_dimension(hop: Hop) -> None:
     ],
 )
 def test_nothing_to_resample(images: CodedImages, resamples: int, message: str) -> None:
+    graph = mask_graph(images, make_mask_set([[0], [1]], 4))
     with pytest.raises(InputError, match=message):
-        check_bootstrap(images, resamples)
+        resampled(graph, 1, "target", Constants(), resamples, 0)
 
 
 @pytest.mark.parametrize(("view", "ratio"), SETTINGS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from maskgraph.graphs.errors import InputError, did_you_mean
+from maskgraph.graphs.errors import unknown
 from maskgraph.theory.findings.bootstrap import bootstrap_coverage
 from maskgraph.theory.findings.features import uniformity_is_rank
 from maskgraph.theory.findings.finding import Finding
@@ -54,5 +54,4 @@ def check_findings(names: Sequence[str]) -> None:
     """Raise InputError for a name that is no finding."""
     for name in names:
         if name not in FINDINGS:
-            meant = did_you_mean(name, FINDINGS)
-            raise InputError(f"unknown finding {name!r}; {meant}expected some of {', '.join(FINDINGS)}")
+            raise unknown("finding", name, FINDINGS)

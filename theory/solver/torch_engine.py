@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.theory.solver.engine import ROWS, Floats
 from maskgraph.theory.solver.pair import Pair
 from maskgraph.theory.solver.ranks import ALONE, Ranks
@@ -39,7 +39,7 @@ class TorchEngine:
             InputError: a device that this machine, or this torch, does not have.
         """
         if device.partition(":")[0] not in DEVICES:
-            raise InputError(f"unknown device {device!r}; expected {' or '.join(DEVICES)}")
+            raise unknown("device", device, DEVICES)
         try:
             self._device = torch.device(device)
             torch.empty(1, device=self._device)

@@ -386,5 +386,5 @@ def test_worlds_that_agree_are_told_together() -> None:
 
 
 def test_a_name_that_is_no_finding() -> None:
-    with pytest.raises(InputError, match="unknown finding 'nonsense'; expected some of positional-views, rho-symmetry"):
+    with pytest.raises(InputError, match="unknown finding 'nonsense'; expected one of positional-views, rho-symmetry"):
         check_findings(["image-hop", "nonsense"])

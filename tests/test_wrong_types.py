@@ -1,0 +1,135 @@
+"""What is given in the place of something else is refused in one sentence, by the function that a user called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.pixels import Pixels, channel_statistics
+from maskgraph.empirical.published import save_published
+from maskgraph.empirical.train import train
+from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.patches import encode
+from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.stored import load_stored
+from maskgraph.graphs.synthetic import joint_graph
+from maskgraph.testing import assert_holds, mask_sets, models, outputs_of, worlds
+from maskgraph.theory.answer import answer
+from maskgraph.theory.bounds import water_filling
+from maskgraph.theory.certify import certify
+from maskgraph.theory.falsify import falsify
+from maskgraph.theory.ledger import ledger
+from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.risk import conditional_mean
+from maskgraph.theory.spectrum import spectrum
+from maskgraph.theory.statements import statement
+
+M = joint_graph([[3, 1], [1, 3]], X2=[[1.0], [-1.0]])
+A = augmentation_graph(M)
+F = Outputs(f=np.eye(2))
+MASKS = mask_distribution("uniform", (2, 2), 0.5)
+IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
+DIGITS = load_stored("digits")
+NO_AUGMENTATION = "is no AugmentationGraph; make one with augmentation_graph(graph) of a MaskGraph"
+NO_MASK_GRAPH = "is no MaskGraph; make one with mask_graph(images, masks)"
+
+
+def pixels(**changes: Any) -> Pixels:
+    """Digits, but for what a test changes."""
+    given: dict[str, Any] = {"pixels": DIGITS.pixels, "labels": DIGITS.labels, "mean": np.zeros(1), "std": np.ones(1)}
+    return Pixels("digits", full=16, patch=2, **(given | changes))
+
+
+def trained(**changes: Any) -> object:
+    """A training that should not begin."""
+    return train(pixels(), TrainConfig(**changes))
+
+
+CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
+    (lambda x: spectrum(x, 2), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: spectrum(x, 2), A.matrix(), f"a csr_array {NO_AUGMENTATION}"),
+    (lambda x: spectrum(A, x), 2.0, "dimension 2.0 for a graph of 2 visible views; expected an integer from 1 to 2"),
+    (lambda x: spectrum(A, 2, seed=x), "a", "seed a; expected an integer from 0 to"),
+    (lambda x: spectrum(A, 2, engine=x), "cuda", "engine 'cuda'; expected an Engine, such as TorchEngine('cuda')"),
+    (lambda x: certify(x, np.eye(2), 1), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: certify(A, x, 1), None, "the vectors are None; expected one array (2, p)"),
+    (lambda x: certify(A, x, 1), 1j * np.eye(2), "dtype complex128; expected one array (2, p) of real numbers"),
+    (lambda x: answer(x, 0.5, 2), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: answer(M, x, 2), "0.5", "mask ratio '0.5'"),
+    (lambda x: answer(M, x, 2), 50, "mask ratio 50 is outside (0, 1)"),
+    (lambda x: answer(M, 0.5, 2, constants=x), 1.0, "a float is no Constants; give Constants(lipschitz, lam, epsilon)"),
+    (lambda x: answer(M, 0.5, 2, constants=x), {}, "a dict is no Constants"),
+    (lambda x: conditional_mean(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: outputs_of(x, lambda p: p[:, 0]), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: ledger(x, F), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: ledger(M, x), np.eye(2), "a ndarray is no Outputs; give Outputs(f=...), or an encoder"),
+    (lambda x: ledger(M, F, x), ["S2"], "a str is no Statement; find it by its number: statement(number)"),
+    (lambda x: assert_holds(M, F, x), 4.2, "unknown statement 4.2; expected one of I1"),
+    (lambda x: falsify(x, M), "S2", "a str is no Statement; find it by its number"),
+    (lambda x: falsify(statement("S2"), x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: falsify(statement("S2"), M, x), 3, "dimension 3 for a graph of 2 visible views; expected an integer"),
+    (lambda x: models(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: models(M, x), 2.0, "k is 2.0; expected at least 1 dimension"),
+    (lambda x: mask_sets(x), "4", "patches is 4; expected at least 2"),
+    (lambda x: worlds(views=x), 3, "views is 3; expected a list of view identities"),
+    (lambda x: water_filling(x, 1, 0.25), spectrum(A, 2), "values of shape () and dtype object; expected eigenvalues"),
+    (lambda x: water_filling(x, 1, 0.25), [], "values of shape (0,)"),
+    (lambda x: water_filling(np.ones(2), x, 0.25), "1", "Lipschitz constant '1'; expected a number"),
+    (lambda x: water_filling(np.ones(2), 1, x), 0, "lambda 0; expected a positive number"),
+    (lambda x: load_coded(x), "digits", "'digits' in the place of a Source, which says how data is coded too"),
+    (lambda x: load_coded(Source("digits", images=x)), "100", "images '100'; expected at least 1, an integer"),
+    (lambda x: load_coded(Source("digits", images=x)), 100.0, "images 100.0; expected at least 1, an integer"),
+    (lambda x: load_coded(Source("digits", seed=x)), None, "seed None; expected an integer from 0 to"),
+    (lambda x: mask_distribution("uniform", x, 0.5), IMAGES, "the grid is an Images; expected (rows, columns)"),
+    (lambda x: mask_distribution("uniform", x, 0.5), 16, "the grid is an int; expected (rows, columns) of the patches"),
+    (lambda x: mask_distribution("uniform", x, 0.5), (4,), "grid (4,); expected (rows, columns) of the patches"),
+    (lambda x: mask_distribution("uniform", (2, 2), 0.5, x), "1", "mask unit '1'; expected the side of a square"),
+    (lambda x: mask_set(x), 0.5, "a float is no MaskDistribution; make one with mask_distribution(kind, images.grid"),
+    (lambda x: mask_set(MASKS, seed=x), None, "seed None; expected an integer from 0 to"),
+    (lambda x: mask_graph(x, mask_set(MASKS)), IMAGES, "an Images is no CodedImages; encode(images, patch) of"),
+    (lambda x: mask_graph(encode(IMAGES, 2), x), MASKS, "a MaskDistribution is no MaskSet; draw masks with mask_set("),
+    (lambda x: mask_graph(encode(IMAGES, 2), mask_set(MASKS), scheduler=x), 8786, "scheduler 8786; expected its addr"),
+    (lambda x: encode(x, 2), IMAGES.pixels, "a ndarray is no Images; make_images(name, pixels, labels) of"),
+    (lambda x: load_stored(x), None, "unknown dataset None; expected one of digits"),
+    (
+        lambda x: channel_statistics(x, 16),
+        DIGITS,
+        "pixels is a Stored; expected an array (N, H, W, C), as load_stored(",
+    ),
+    (lambda x: channel_statistics(x, 1), IMAGES.pixels, "and dtype float64; expected (N, H, W, C) of uint8"),
+    (lambda x: pixels(labels=x), [0, 1], "digits has 1797 images and 2 labels; expected one an image"),
+    (lambda x: pixels(std=x), 1.0, "std of shape (); expected (1,), a number a channel"),
+    (lambda x: save_published(x, "x.safetensors", 2), torch.nn.Linear(1, 1), "a Linear is no MaskedAutoencoder; give"),
+    (lambda x: train(x, TrainConfig()), DIGITS, "a Stored is no CodedImages or Pixels or Stream; load_coded(Source("),
+    (lambda x: train(pixels(), x), "mae", "a str is no TrainConfig; give TrainConfig(method=..., epochs=...)"),
+    (lambda x: trained(epochs=x), "1", "epochs '1'; expected an integer"),
+    (lambda x: trained(batch=x), 32.0, "batch 32.0; expected an integer"),
+    (lambda x: trained(decoder_dim=x), "x", "decoder_dim 'x'; expected an integer"),
+    (lambda x: trained(lr=x), "1e-3", "lr '1e-3'; expected a number"),
+    (lambda x: trained(lam=x), None, 'lam None; expected a number or "auto"'),
+    (lambda x: trained(diagonal=x), "no", "diagonal 'no'; expected true or false"),
+]
+
+
+@pytest.mark.parametrize(("call", "value", "said"), CALLS, ids=[said[:40] for _, _, said in CALLS])
+def test_what_is_no_such_thing_is_refused(call: Callable[[Any], object], value: Any, said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        call(value)
+
+
+def test_what_is_as_good_is_taken() -> None:
+    tensor = certify(A, torch.eye(2), 2)  # type: ignore[arg-type]
+    assert tensor.tail_sq_interval == certify(A, np.eye(2), 2).tail_sq_interval
+    assert certify(A, [[1, 0], [0, 1]], 2).nu == certify(A, np.eye(2), 2).nu  # type: ignore[arg-type]
+    assert water_filling([1.0, 0.5], 1, 0.25) == water_filling(np.array([1.0, 0.5]), 1, 0.25)  # type: ignore[arg-type]
+    assert mask_set(MASKS, seed=np.int64(3)).kept.shape == (6, 2)  # type: ignore[arg-type]
