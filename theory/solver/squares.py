@@ -136,11 +136,12 @@ def sparse_squares(
         for e in range(indptr[i], indptr[i + 1]):
             c, value = indices[e], data[e]
             for f in range(t_indptr[c], reach[c]):
-                j = t_indices[f]
-                if acc[j] == 0.0:
+                j, term = t_indices[f], value * t_data[f]
+                # A product that underflows leaves its place as untouched as it was: it must not be counted again.
+                if acc[j] == 0.0 and term > 0.0:
                     touched[count] = j
                     count += 1
-                acc[j] += value * t_data[f]
+                acc[j] += term
             reach[c] += 1
         total, own = 0.0, 0.0
         for t in range(count):

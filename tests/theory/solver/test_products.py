@@ -101,6 +101,18 @@ def test_shares_of_the_frobenius_norm(shape: tuple[int, int], density: float, th
     np.testing.assert_allclose(square_shares(Pair(B), threads), expected, rtol=EXACT, atol=0)
 
 
+def test_products_that_underflow_are_touched_once() -> None:
+    """Two rows share three columns, and no product of theirs is above 0: a list of two places has room for them."""
+    S = sp.csr_array(np.full((2, 3), 1e-170))
+    arrays = S.indptr.astype(np.int64), S.indices, S.data
+    T = sp.csr_array(S.T)
+    found = np.zeros(2)
+    # In Python, where a place beyond the list is an error.
+    plain = vars(squares)["sparse_squares"].py_func
+    plain(*arrays, T.indptr.astype(np.int64), T.indices, T.data, 0, 2, found)
+    assert (found == 0).all()
+
+
 def test_swapped_pairs_are_the_other_side() -> None:
     B = factor((40, 70))
     pair = Pair(B).swapped
