@@ -125,8 +125,7 @@ def spectrum(
     head_sq = math.fsum(values**2)
     # Masses are sums along a row or a column, and the entries of B are rounded, as are the sums of squares.
     made = EPS * (int(split.longest.max()) + 16)
-    low[count:] *= 1 - made
-    high[count:] = np.minimum(high[count:] * (1 + made), 1)
+    low[count:], high[count:] = _of_rounded_entries(low[count:], high[count:], made)
     frobenius_error += 2 * made * frobenius
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))
     return Spectrum(
@@ -144,6 +143,14 @@ def spectrum(
         ),
         value_error=float(np.maximum(high - values, 0).max()),
     )
+
+
+def _of_rounded_entries(low: Floats, high: Floats, made: float) -> tuple[Floats, Floats]:
+    """Bounds of the eigenvalues of BBᵀ from those of a B >= 0 of norm 1 whose entries are off by half of `made`.
+
+    That is a share of each entry and so of ‖B‖, not of each singular value.
+    """
+    return np.maximum(np.sqrt(low) - made / 2, 0) ** 2, np.minimum((np.sqrt(high) + made / 2) ** 2, 1)
 
 
 def told(split: Components, k: int) -> str:

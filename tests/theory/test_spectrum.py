@@ -544,3 +544,19 @@ def test_components_that_are_not_visited_cannot_matter(seed: int, monkeypatch: p
         check(graph, k)
         assert 1 <= len(visited) <= 12
         assert k > 14 or len(visited) < 12
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6])
+def test_a_small_eigenvalue_moves_by_more_than_its_share(size: float) -> None:
+    """Entries of B that are off by a share δ move every singular value by up to δ, the smallest too."""
+    share = size / 10
+    B = np.array([[1, 1], [1, 1 + 4 * size]])
+    B /= np.linalg.norm(B, 2)
+    moved = B * (1 + share * np.array([[1, -1], [-1, 1]]))
+    before, after = (np.linalg.svd(factor, compute_uv=False)[1:] ** 2 for factor in (B, moved))
+    assert abs(after / before - 1) > 50 * share
+    low, high = vars(spectrum)["_of_rounded_entries"](after, after, 2 * share)
+    assert (low <= before).all()
+    assert (before <= high).all()
+    # And what is 0 stays as good as that.
+    assert vars(spectrum)["_of_rounded_entries"](np.zeros(1), np.zeros(1), 2 * share)[1] <= share**2
