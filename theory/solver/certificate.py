@@ -85,9 +85,9 @@ def bracket(U: Array, AU: Array, nu: float, gram: Gram, engine: Engine) -> Brack
     gram_of_residual = turn.T @ gram_of_residual @ turn
     # ‖Δ‖ of docs/theory.md: what is computed belongs exactly to a matrix as near to A as this.
     slack = 4 * (allowance(gram, len(theta), engine) + orthogonality_defect(U, gram.size, engine) + off)
-    squares = np.linalg.eigvalsh(np.diag(theta**2) + gram_of_residual)[::-1]
-    lower = np.sqrt(np.maximum(squares, 0)) - slack
-    upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu) + slack
+    error = (_terms(gram.size, engine) + 2 * len(theta) ** 1.5) * EPS * float(np.trace(gram_of_residual))
+    upper = eigenvalue_upper_bounds(theta, gram_of_residual, nu, error) + slack
+    lower = eigenvalue_lower_bounds(theta, gram_of_residual, error) - slack
     return Bracket(np.clip(lower[1:], 0, 1), np.clip(upper[1:], 0, 1), min(nu + slack, 1.0), slack)
 
 
@@ -281,13 +281,31 @@ def degree_to_separate(size: int, guess: float, target: float, failure: float) -
     return min(max(math.ceil(growth / math.acosh(2 * target / guess - 1)), 2), MAX_DEGREE)
 
 
-def eigenvalue_upper_bounds(theta: Floats, residual_gram: NDArray[np.float64], nu: float) -> Floats:
+def eigenvalue_lower_bounds(theta: Floats, residual_gram: NDArray[np.float64], error: float = 0.0) -> Floats:
+    """λ_i(A) >= the i-th entry, from Ritz values and residuals (see the module's text).
+
+    Args:
+        theta: (p,) Ritz values, descending: Θ is diagonal.
+        residual_gram: (p, p) RᵀR in that basis.
+        error: a bound on ‖computed − exact‖ of it.
+
+    Returns:
+        (p,) float64, descending.
+    """
+    squares = scipy.linalg.eigvalsh(np.diag(theta**2) + residual_gram)[::-1]
+    # The root of a small square would magnify what rounding left of the large ones; a Ritz value is a bound by itself.
+    sure = squares - rounding(len(theta)) * squares[0] - error
+    return np.asarray(np.maximum(np.sqrt(np.maximum(sure, 0)), theta))
+
+
+def eigenvalue_upper_bounds(theta: Floats, residual_gram: NDArray[np.float64], nu: float, error: float = 0.0) -> Floats:
     """λ_i(A) <= the i-th entry, from Ritz values and residuals (see the module's text).
 
     Args:
         theta: (p,) Ritz values, descending: Θ is diagonal.
         residual_gram: (p, p) RᵀR in that basis.
         nu: an upper bound of ‖C‖.
+        error: a bound on ‖computed − exact‖ of RᵀR.
 
     Returns:
         (p,) float64, descending.
@@ -301,5 +319,7 @@ def eigenvalue_upper_bounds(theta: Floats, residual_gram: NDArray[np.float64], n
         gaps = np.concatenate([gaps[:16], gaps[np.linspace(16, len(gaps) - 1, 16).astype(int)]])
     for s in np.unique(np.concatenate([gaps, np.logspace(-12, -2, 6)])):
         shifted = scipy.linalg.eigvalsh(np.diag(theta) + residual_gram / s)[::-1]
-        best = np.minimum(best, np.maximum(nu + s, shifted))
+        # What a small s makes large is rounded as such, and the least of several would be the one that lost most.
+        lost = rounding(len(theta)) * max(shifted[0], -shifted[-1]) + error / s
+        best = np.minimum(best, np.maximum(nu + s, shifted + lost))
     return best

@@ -11,6 +11,7 @@ from maskgraph.theory.solver.certificate import (
     DIAGONAL,
     TESTED,
     bracket,
+    eigenvalue_lower_bounds,
     eigenvalue_upper_bounds,
     norm_beside,
     norm_by_cholesky,
@@ -161,6 +162,33 @@ def test_a_violated_norm_is_noticed_by_the_formula() -> None:
     theta = np.array([0.9, 0.7])
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.1)[1] < 0.8
     assert eigenvalue_upper_bounds(theta, np.zeros((2, 2)), 0.8)[1] >= np.linalg.eigvalsh(A)[1]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_cluster_is_bounded_though_other_vectors_have_not_converged(seed: int) -> None:
+    """Θ + RᵀR/s of an s that is small is large, and what rounding leaves of its eigenvalues is large with it."""
+    rng = np.random.default_rng(seed)
+    kept, coupled = int(rng.integers(20, 60)), int(rng.integers(1, 10))
+    theta, D = np.full(kept, 0.5), np.diag(rng.uniform(0, 0.02, 80))
+    turned = np.linalg.qr(rng.standard_normal((kept, kept)))[0]
+    E = 0.1 / 80**0.5 * rng.standard_normal((80, coupled)) @ turned[:, :coupled].T
+    values = np.linalg.eigvalsh(np.block([[np.diag(theta), E.T], [E, D]]))[::-1][:kept]
+    assert (values <= eigenvalue_upper_bounds(theta, E.T @ E, 0.02) + ROUNDING).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_eigenvalue_is_made_of_the_root_of_a_rounding(seed: int) -> None:
+    """Vectors of eigenvalue 0, nearly: A² is 0 on them, and the root of the last digit of 1 is 1e-8."""
+    rng = np.random.default_rng(seed)
+    values = np.concatenate([[1.0], np.sort(rng.random(9))[::-1], np.zeros(50)])
+    A = psd(values, rng)
+    U = np.linalg.eigh(A)[1][:, ::-1][:, :20] + 1e-6 * rng.standard_normal((60, 20))
+    theta, turned = np.linalg.eigh(np.linalg.qr(U)[0].T @ A @ np.linalg.qr(U)[0])
+    theta, U = theta[::-1], np.linalg.qr(U)[0] @ turned[:, ::-1]
+    R = A @ U - U * theta
+    lower = eigenvalue_lower_bounds(theta, R.T @ R)
+    assert (lower <= values[:20] + ROUNDING).all()
+    assert (lower >= np.maximum(theta, values[:20] - 1e-6)).all()
 
 
 class Product:
