@@ -33,6 +33,7 @@ from maskgraph.theory.solver.goal import DENSELY, SHARED, Goal, most_columns
 from maskgraph.theory.solver.lanczos import (
     BUFFER,
     CLUSTER,
+    CLUSTER_DEGREE,
     NEAR_ZERO,
     NEGLIGIBLE,
     degree_of_test,
@@ -121,7 +122,8 @@ def _solve(
     U = engine.array(known[:, None], np.float64)
     theta = np.ones(1)
     want = need = goal.want
-    goal = replace(goal, failure=goal.failure / (2 * TESTS))
+    # Two solves, each of as many tests and one when it gives up.
+    goal = replace(goal, failure=goal.failure / (2 * (TESTS + 1)))
     # And a block and its image have to find room beside them.
     most = min(most_columns(want), gram.size - 2 * BLOCK)
     bar, first, tests = math.inf, True, 0
@@ -150,13 +152,21 @@ def _solve(
         nu = _remainder(gram, U, float(theta[want]), edge, coupling, degrees, goal, rng, engine)
         # A norm above the last wanted value is that of what was missed, unless both are next to nothing. The first test
         # is cheap, and may say no more of what was missed than that it is at most 1.
-        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and tests > 1) or tests == TESTS or len(theta) > most:
+        if nu <= max(theta[want], 2 * NEAR_ZERO) or (nu >= 1 and tests > 1) or tests == TESTS:
+            break
+        # Of the others many may have been brought, to make a test cheap: they give way to what is found next.
+        if int((theta > bar).sum()) > most:
             break
         if _fits_densely(gram, engine) and _dense_is_due(small, gram):
             break
-    found = bracket(U, AU, nu, gram, engine)
+    last = float(theta[want])
+    if nu > max((1 + CLUSTER) * last, 2 * NEAR_ZERO) and not _fits_densely(gram, engine):
+        # What is left goes on at the last wanted value: a test that expects it there bounds it by little more.
+        found = norm_beside(gram, U, coupling, last, 4 * CLUSTER_DEGREE, goal.failure, rng, engine)
+        nu = float(engine.ranks.agree(np.array([min(nu, found)]))[0])
+    answer = bracket(U, AU, nu, gram, engine)
     vectors, images = (engine.ranks.whole(engine.host(x[:, 1 : want + 1])) for x in (U, AU))
-    return Eigenpairs(theta[1 : want + 1], found, vectors, images, residuals[1 : want + 1])
+    return Eigenpairs(theta[1 : want + 1], answer, vectors, images, residuals[1 : want + 1])
 
 
 def _kept(theta: Floats, residuals: Floats, want: int, bar: float, engine: Engine) -> NDArray[np.bool_]:
