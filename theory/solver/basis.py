@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -93,43 +94,65 @@ def orthonormal(x: Array, basis: Basis, rng: np.random.Generator) -> tuple[Array
     Where x has no more directions than rounding (the Krylov space is exhausted) random ones take their place.
     """
     engine = basis.engine
-    # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
-    rounded = 16 * float(np.finfo(basis.dtype).eps)
-    coupling, shortest = _unit(x, rounded, basis, rng)
-    if basis.count and shortest < SHORT:
-        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis.
+    coupling, shortest = _unit(x, np.eye(int(x.shape[1])), 0.0, basis, rng)
+    if shortest < SHORT:
+        # What was left of the image is so little that rounding, now scaled up with it, shows against the basis. A block
+        # that begins a basis may be as near to fewer directions, and what it has of the fixed ones shows.
         _remove(x, basis)
-        more, shortest = _unit(x, rounded, basis, rng)
-        coupling = more @ coupling
+        coupling, shortest = _unit(x, coupling, math.sqrt(_rounded(basis)), basis, rng)
         if shortest < KEPT:
             # And where that was most of it, so does what the removal itself left: what loses as much again is rounding.
             _remove(x, basis)
-            coupling = _unit(x, KEPT, basis, rng)[0] @ coupling
+            coupling, _ = _unit(x, coupling, KEPT, basis, rng)
     back = inverse_root(tall_product(x, x, engine), engine)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
     return turn(x, back, engine), np.linalg.inv(back) @ coupling
 
 
-def _unit(x: Array, least: float, basis: Basis, rng: np.random.Generator) -> tuple[Floats, float]:
+def _unit(x: Array, coupling: Floats, least: float, basis: Basis, rng: np.random.Generator) -> tuple[Floats, float]:
     """Make x the unit vectors of its singular directions, random ones where these are shorter than `least`.
 
+    So are those that were no longer than rounding at first. Squares of lengths are off by rounding of the largest one:
+    what that could hide is scaled up by no more than is sure, and has a length when it is asked again.
+
+    Args:
+        x: (m, b) of length about 1, or an image.
+        coupling: (b, b) coefficients that give what x was at first from what it is.
+        least: a length.
+        basis: that x is beside.
+        rng: of random directions.
+
     Returns:
-        The coefficients that give what x was from what it is, and the length of its shortest direction that stays.
+        The coefficients that give what x was at first, and the length of its shortest direction that stays, beside
+        that of the longest where this is more than 1.
     """
-    engine = basis.engine
+    engine, rounded = basis.engine, _rounded(basis)
     values, vectors = (engine.ranks.agree(part) for part in np.linalg.eigh(tall_product(x, x, engine)))
-    poor = values < least**2
-    root = np.where(poor, 0, np.sqrt(np.maximum(values, 0)))
-    turn(x, vectors / np.where(poor, 1, root), engine)
+    root = np.sqrt(np.maximum(values, rounded * max(float(values[-1]), 0.0)))
+    coupling = engine.ranks.agree(root[:, None] * (vectors.T @ coupling))
+    # The image of a unit block is off by rounding of the order of ‖A‖ = 1, however small it is itself.
+    poor = (np.maximum(values, 0) < least**2) | (np.linalg.norm(coupling, axis=1) < rounded)
+    poor = engine.ranks.agree(poor.astype(float)) > 0
+    first = np.argsort(~poor, kind="stable")
+    poor, root, coupling = poor[first], root[first], coupling[first]
+    turn(x, vectors[:, first] / np.where(poor, 1, root), engine)
     if poor.any():
         lost = int(poor.sum())
         x[:, :lost] = _beside(x[:, lost:], lost, basis, rng)
-    return root[:, None] * vectors.T, float(root[~poor].min(initial=1))
+        coupling[:lost] = 0
+    # A block that begins a basis may be of any length.
+    return coupling, float(root[~poor].min(initial=1)) / max(float(root.max()), 1.0)
+
+
+def _rounded(basis: Basis) -> float:
+    """What the image of a unit block, or a product of one with itself, may be off by."""
+    return 16 * float(np.finfo(basis.dtype).eps)
 
 
 def _remove(x: Array, basis: Basis) -> None:
     """Take from x what the basis and what is fixed have of it."""
-    basis.subtract(x, basis.transposed_times(x))
+    if basis.count:
+        basis.subtract(x, basis.transposed_times(x))
     project_out(x, basis.fixed, basis.engine)
 
 
@@ -137,9 +160,7 @@ def _beside(good: Array, count: int, basis: Basis, rng: np.random.Generator) -> 
     """Random columns, orthonormal and orthogonal to good ones, to the basis and to what is fixed."""
     fresh = random_block(count, basis, rng)
     for _ in range(2):
-        if basis.count:
-            basis.subtract(fresh, basis.transposed_times(fresh))
-        project_out(fresh, basis.fixed, basis.engine)
+        _remove(fresh, basis)
         if good.shape[1]:
             project_out(fresh, good, basis.engine)
         turn(fresh, inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine), basis.engine)
