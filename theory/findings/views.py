@@ -88,7 +88,9 @@ def readouts(A: AugmentationGraph, ks: Sequence[int]) -> list[Readout]:
         # Scores that differ by rounding alone are a tie, and a tie goes to the lowest class as everywhere.
         answer = np.argmax(np.round(U @ W / root, 9), axis=1)
         error = labels.misread(graph.class_mass1, answer)
-        found.append(Readout(k, error, round(1 - float((W**2).sum()), 12), labels.vote_error(graph, answer)))
+        # A 0 that rounding left below 0 has no sign.
+        square = round(1 - float((W**2).sum()), 12) + 0.0
+        found.append(Readout(k, error, square, labels.vote_error(graph, answer)))
     return found
 
 
