@@ -18,16 +18,16 @@ ROUNDING = 1e-12
 """Relative rounding of a bound over at most some thousand eigenvalues."""
 
 
-def check_constants(lipschitz: float, lam: float | None, epsilon: float) -> None:
-    """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite."""
+def check_constants(lipschitz: float, lam: float | None = None, epsilon: float | None = None) -> None:
+    """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite numbers; a λ or ε that is None is none to check."""
     for name, value in (("Lipschitz constant", lipschitz), ("lambda", lam), ("epsilon", epsilon)):
-        if not (isinstance(value, Real) or (name == "lambda" and value is None)):
+        if not (isinstance(value, Real) or (value is None and name != "Lipschitz constant")):
             raise InputError(f"{name} {value!r}; expected a number")
     if not 0 < lipschitz < math.inf:
         raise InputError(f"Lipschitz constant {lipschitz:g}; expected a positive number (see --lipschitz)")
     if lam is not None and not 0 < lam < math.inf:
         raise InputError(f"lambda {lam:g}; expected a positive number (see --lambda)")
-    if not 0 <= epsilon < math.inf:
+    if epsilon is not None and not 0 <= epsilon < math.inf:
         raise InputError(f"epsilon {epsilon:g}; expected a number of at least 0 (see --epsilon)")
 
 
@@ -106,7 +106,7 @@ def water_filling(values: NDArray[np.float64], lipschitz: float, lam: float) -> 
     Raises:
         InputError: no eigenvalues, or an L or λ that is no positive number.
     """
-    check_constants(lipschitz, lam, 0.0)
+    check_constants(lipschitz, lam)
     values = np.asarray(values)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiu":
         raise InputError(f"values of shape {values.shape} and dtype {values.dtype}; expected eigenvalues (k,)")

@@ -147,7 +147,7 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
             f"dimension {dim}; expected at most {MOST_VIEWS}: the graphs that are searched have no more views, and "
             "features of so many span no more (see --dim)"
         )
-    bounds.check_constants(lipschitz, None, 0.0)
+    bounds.check_constants(lipschitz)
     has_lipschitz = any(one.name == assumptions.LIPSCHITZ.name for one in statement.assumptions)
     worlds = {}
     for name, world in SMALL_WORLDS.items():
