@@ -93,6 +93,8 @@ def join_group(device: str, command: str) -> Member:
         heartbeat = Heartbeat(rank, count, name)
         own = dist.PrefixStore(name, store)  # type: ignore[attr-defined]
         dist.init_process_group(backend, store=own, rank=rank, world_size=count, timeout=IDLE)
+        # NCCL meets over the store in the first sum, for which the first process may be late by more than a start.
+        store.set_timeout(IDLE)
     except (KeyError, ValueError, RuntimeError) as error:
         if heartbeat:
             heartbeat.stop()

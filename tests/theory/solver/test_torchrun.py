@@ -15,7 +15,7 @@ import pytest
 import torch.distributed as dist
 
 from maskgraph.cli import main
-from maskgraph.theory.solver.torch_group import meet
+from maskgraph.theory.solver.torch_group import IDLE, join_group, meet
 from tests.together import start
 
 PATIENCE = 60
@@ -150,6 +150,18 @@ def test_a_killed_process_is_a_clear_error(world: Path, tmp_path: Path) -> None:
 def store() -> Any:
     """As torchrun keeps one, beside the processes."""
     return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+
+
+def test_who_is_late_for_the_first_sum_is_waited_for(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NCCL meets there, over the store, and not when the group is joined."""
+    here = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    for name, value in {**here, "TORCHELASTIC_USE_AGENT_STORE": "True"}.items():
+        monkeypatch.setenv(name, value)
+    member = join_group("cpu", "")
+    try:
+        assert dist.distributed_c10d._get_default_store().timeout == IDLE  # type: ignore[attr-defined]
+    finally:
+        member.leave()
 
 
 @pytest.mark.parametrize("rank", [0, 1])
