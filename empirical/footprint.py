@@ -252,6 +252,10 @@ class _Need:
         raise InputError(f"{need}; {fit} would fit: lower the {self.batch}{keep}{fewer}")
 
 
+WITHOUT_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What errors say that are for want of memory and of no type of their own."""
+
+
 @contextmanager
 def room(batch: int, accumulate: int, device: torch.device, models: int = 1) -> Iterator[None]:
     """Say what to do where memory ran out although the estimate before the first step said that it would not.
@@ -268,11 +272,20 @@ def room(batch: int, accumulate: int, device: torch.device, models: int = 1) -> 
     try:
         yield
     except RuntimeError as error:
-        # The allocator of CPUs has no exception of its own.
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+        if (ran_out := _ran_out(error)) is None:
             raise
         what, mend = f"in {accumulate} parts", f"add --resume and --accumulate {2 * accumulate}"
         if models > 1:
             what, mend = f"of each of {models} models", "lower --stack, with another --out"
-        reason = str(error).splitlines()[0]
+        # CUDA goes on in the same line with how much of which kind there is.
+        reason = str(ran_out).splitlines()[0].partition(". GPU ")[0].rstrip(".")
         raise InputError(f"{device.type} ran out of memory on {batch} images {what} ({reason}); {mend}") from error
+
+
+def _ran_out(error: BaseException | None) -> BaseException | None:
+    """The error for want of memory that one is or was raised after: the end of a broken capture raises its own."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in WITHOUT_MEMORY):
+            return error
+        error = error.__context__
+    return None

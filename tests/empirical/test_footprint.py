@@ -29,6 +29,7 @@ from maskgraph.empirical.footprint import (
     flops,
     image_bytes,
     parameter_count,
+    room,
 )
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder, ModelConfig, SimMIM, build_model, model_config
@@ -293,13 +294,31 @@ def test_a_model_that_does_not_fit_at_all_is_refused_before_training(monkeypatch
 
 def test_memory_that_runs_out_all_the_same_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: State) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB.\nlong report")
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.11 GiB of which 7 MiB "
+            "is free. Including non-PyTorch memory, this process has 79.10 GiB memory in use."
+        )
 
     monkeypatch.setattr(State, "advance", full)
-    with pytest.raises(
-        InputError, match=r"cpu ran out of memory on 4 images in 2 parts .*; add --resume and --acc.* 4$"
-    ):
+    said = r"cpu ran out of memory on 4 images in 2 parts \(CUDA out of memory. Tried to allocate 20.00 MiB\); add "
+    with pytest.raises(InputError, match=rf"^{said}--resume and --accumulate 4$"):
         train(images(), with_(SHORT, accumulate=2))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"],
+)
+def test_memory_that_runs_out_in_a_graph_is_seen_behind_the_end_of_its_capture(reason: str) -> None:
+    def capture() -> None:
+        try:
+            raise RuntimeError(f"{reason}\nCompile with `TORCH_USE_CUDA_DSA`.")
+        finally:
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+    said = f"cpu ran out of memory on 4 images of each of 2 models ({reason}); lower --stack"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"), room(4, 1, torch.device("cpu"), 2):
+        capture()
 
 
 def test_a_processor_out_of_memory_is_one_sentence_too_and_other_errors_are_not(
