@@ -12,6 +12,7 @@ published     checkpoints in the layout of facebookresearch/mae
 Data:
 
 data          batches of views, on the device that trains
+placed        arrays of the host there, without waiting
 pixels        images in bytes on that device
 stream        images read as they are needed
 parts         train, validation and test, never mixed

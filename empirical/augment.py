@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import COLUMNS, LAYERS, Fill, distorted
 from maskgraph.graphs.errors import InputError
 
@@ -103,10 +104,10 @@ class Augmentation:
         if self.crop is None and not self.flip:
             return images
         height, width = images.shape[2:]
-        cut = torch.as_tensor(self.boxes(draws, height, width), device=images.device)
+        cut = placed(self.boxes(draws, height, width), images.device)
         left, top, w, h = cut.T
         across, rows = _interpolation(left, w, width), _interpolation(top, h, height)
-        mirrored = torch.as_tensor(self.mirrored(draws), device=images.device)[:, None, None]
+        mirrored = placed(self.mirrored(draws), images.device)[:, None, None]
         columns = torch.where(mirrored, across.flip(1), across)
         rows, columns = (matrix.to(images.dtype)[:, None] for matrix in (rows, columns))
         return rows @ images @ columns.mT

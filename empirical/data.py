@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskgraph.empirical.fingerprint import fingerprint
+from maskgraph.empirical.placed import placed
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View, arrange, known_positions
@@ -125,5 +126,5 @@ class CodedSet:
         visible, target = (arrange(self.view, np.take_along_axis(codes, side, axis=1)) for side in (kept, dropped))
         # Copies: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
         arrays = (rows, visible, target, *(side.copy() for side in known_positions(self.view, kept, dropped)))
-        index, seen, hidden, positions, slots = (torch.as_tensor(array).to(self.device) for array in arrays)
+        index, seen, hidden, positions, slots = (placed(array, self.device) for array in arrays)
         return Batch(self._codebook[seen], self._codebook[hidden], positions, slots, self._weights[index])

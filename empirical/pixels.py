@@ -13,6 +13,7 @@ from torch import Tensor
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
+from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import Fill
 from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.graphs.patches import check_patch
@@ -145,12 +146,12 @@ class PixelSet:
             changed = augmentation.apply(self._images(rows), draws)
             # Bicubic interpolation overshoots at edges.
             return changed if augmentation.crop is None else changed.clamp(*self._ends)
-        images = self._pixels[torch.as_tensor(rows, device=self.device)] * (255 / self.images.full)
+        images = self._pixels[placed(rows, self.device)] * (255 / self.images.full)
         cut = augmentation.apply(images, draws).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
         fill = filling(self.images.mean)
         distorted = [augmentation.distort(image, draws[at : at + 1], fill) for at, image in enumerate(cut)]
         factor, shift = normaliser(self.images.mean, self.images.std, 255, self.device)
-        return torch.as_tensor(np.stack(distorted), device=self.device).permute(0, 3, 1, 2) * factor + shift
+        return placed(np.stack(distorted), self.device).permute(0, 3, 1, 2) * factor + shift
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are, without augmentation."""
@@ -158,7 +159,7 @@ class PixelSet:
 
     def _images(self, rows: Rows) -> Tensor:
         factor, shift = self._scale
-        return self._pixels[torch.as_tensor(rows, device=self.device)] * factor + shift
+        return self._pixels[placed(rows, self.device)] * factor + shift
 
 
 def masked(patches: Tensor, kept: Rows, dropped: Rows) -> Batch:
@@ -169,7 +170,7 @@ def masked(patches: Tensor, kept: Rows, dropped: Rows) -> Batch:
         kept: (B, n1).
         dropped: (B, n2).
     """
-    at, slots = (torch.as_tensor(side, device=patches.device) for side in (kept, dropped))
+    at, slots = (placed(side, patches.device) for side in (kept, dropped))
     visible, target = (patches.gather(1, side[:, :, None].expand(-1, -1, patches.shape[2])) for side in (at, slots))
     return Batch(visible, target, at, slots, torch.ones(len(patches), device=patches.device))
 

@@ -71,7 +71,7 @@ class Chance:
         """(b, C, H, W) each image with its neighbour's."""
         if self.share == 1:
             return images
-        other = images[neighbours(len(images))]
+        other = images[neighbours(len(images), images.device)]
         if self.box is None:
             return self.share * images + (1 - self.share) * other
         top, left, height, width = self.box
@@ -83,7 +83,7 @@ class Chance:
     def mixed_classes(self, labels: Tensor, classes: int) -> Tensor:
         """(b, classes) float32, the shares of the classes in mixed images of labels (b,)."""
         own = torch.nn.functional.one_hot(labels, classes).float()
-        return self.share * own + (1 - self.share) * own[neighbours(len(own))]
+        return self.share * own + (1 - self.share) * own[neighbours(len(own), own.device)]
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def branch_factors(rng: np.random.Generator, drop_path: float, depth: int, size:
     return ((rng.random((depth, 2, size)) < stays) / stays).astype(np.float32)
 
 
-def neighbours(count: int) -> Tensor:
-    """(count,) int64, the other of each pair; the last of an odd number is its own."""
-    at: Tensor = torch.arange(count)
+def neighbours(count: int, device: torch.device) -> Tensor:
+    """(count,) int64 on a device, the other of each pair; the last of an odd number is its own."""
+    at: Tensor = torch.arange(count, device=device)
     return (at ^ 1).clamp(max=count - 1)
 
 

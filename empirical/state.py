@@ -22,6 +22,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import build_model
 from maskgraph.empirical.network import Network, error_share
 from maskgraph.empirical.objective import Everyone, largest_ratio, uniformity_share
+from maskgraph.empirical.placed import placed
 from maskgraph.empirical.regularise import branch_factors
 from maskgraph.empirical.shares import Part, cuts, own_parts, synchronised
 from maskgraph.empirical.streams import Use
@@ -61,6 +62,8 @@ class State:
         self.whole, self.seconds = True, 0.0
         self.losses = torch.zeros(self.steps, 3, device=device)
         self.lipschitz = torch.zeros((), device=device)
+        fixed = config.lam if config.uniform and config.lam != "auto" else 0.0
+        self._fixed = torch.tensor(fixed, device=device)
         self.queue, self.queue_weights = torch.empty(0, 0, device=device), torch.empty(0, device=device)
         self._next: tuple[int, Draw | None] = -1, None
 
@@ -194,7 +197,7 @@ class State:
             return [None] * len(mine)
         rng = np.random.default_rng([self.config.seed, Use.BRANCHES, self.step])
         factors = branch_factors(rng, self.config.drop_path, self.model.config.depth, size)
-        return [torch.as_tensor(factors[:, :, part.shown], device=self.device) for part in mine]
+        return [placed(factors[:, :, part.shown], self.device) for part in mine]
 
     def _everyone(self, found: list[Tensor], weighed: list[Tensor], ends: list[int]) -> Everyone:
         lengths = np.diff(ends).tolist()
@@ -211,10 +214,8 @@ class State:
 
     def _lam(self, draw: Draw) -> Tensor:
         """Weight of uniformity beside the loss per target value: λ of the theory over d."""
-        if not self.config.uniform:
-            return torch.zeros((), device=self.device)
-        if self.config.lam != "auto":
-            return torch.tensor(self.config.lam, device=self.device)
+        if not self.config.uniform or self.config.lam != "auto":
+            return self._fixed
         rows, kept, dropped, draws = draw
         if self.step % LIPSCHITZ_EVERY == 0:
             # One mask for all: the assumption is about outputs that answer at the same places.

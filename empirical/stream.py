@@ -329,7 +329,10 @@ class StreamSet:
         for image in read:
             if image.shape != wanted:
                 raise InputError(f"an image of {self.images.name} has shape {image.shape}; expected {wanted} for all")
-        stacked = torch.as_tensor(np.stack(read)) if read else torch.empty((0, *wanted), dtype=torch.uint8)
+        # Laid out where a copy to a GPU starts from without waiting (see `placed`).
+        stacked = torch.empty((len(read), *wanted), dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        if read:
+            np.stack(read, out=stacked.numpy())
         factor, shift = self._scale
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2) * factor + shift
 

@@ -26,6 +26,8 @@ from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 
+CPU = torch.device("cpu")
+
 ALL = Regularise(mixup=0.8, cutmix=1.0, erase=0.5, drop_path=0.2)
 
 SIDE, DEPTH, DRAWS = 16, 3, 4000
@@ -50,9 +52,9 @@ def drawn(how: Regularise, size: int = 1, count: int = DRAWS) -> list[Chance]:
 
 
 def test_neighbours_are_pairs_and_the_last_of_an_odd_number_is_alone() -> None:
-    assert neighbours(4).tolist() == [1, 0, 3, 2]
-    assert neighbours(5).tolist() == [1, 0, 3, 2, 4]
-    assert neighbours(1).tolist() == [0]
+    assert neighbours(4, CPU).tolist() == [1, 0, 3, 2]
+    assert neighbours(5, CPU).tolist() == [1, 0, 3, 2, 4]
+    assert neighbours(1, CPU).tolist() == [0]
 
 
 def test_mixup_is_a_mean_of_two_images_and_of_their_classes() -> None:
@@ -71,7 +73,7 @@ def test_mixup_is_a_mean_of_two_images_and_of_their_classes() -> None:
 def test_cutmix_puts_a_box_of_the_one_into_the_other() -> None:
     images = torch.randn(5, 2, 4, 6)[..., :4]
     mixed = chance(share=1 - 6 / 16, box=(1, 2, 3, 2)).mix(images)
-    for image, other in enumerate(neighbours(5).tolist()):
+    for image, other in enumerate(neighbours(5, CPU).tolist()):
         for row in range(4):
             for column in range(4):
                 source = other if 1 <= row < 4 and 2 <= column < 4 else image
@@ -84,7 +86,7 @@ def test_the_loss_of_mixed_images_is_that_of_both_classes() -> None:
     classes = chance(4, share=0.25).mixed_classes(labels, 3).double()
     found = functional.cross_entropy(logits, classes, label_smoothing=0.1, reduction="sum")
     wanted = 0.0
-    for image, other in enumerate(neighbours(4).tolist()):
+    for image, other in enumerate(neighbours(4, CPU).tolist()):
         score = logits[image] - torch.logsumexp(logits[image], 0)
         for share, label in ((0.25, labels[image]), (0.75, labels[other])):
             smooth = torch.full((3,), 0.1 / 3, dtype=torch.float64)
