@@ -39,7 +39,8 @@ OWN = ("method", "seed", "lam")
 SHARED = tuple(field.name for field in dataclasses.fields(TrainConfig) if field.name not in OWN)
 
 WARM = 3
-"""Steps that run on a side stream before a CUDA graph is captured: libraries allocate their workspaces there."""
+"""Steps that run on a side stream before the CUDA graph of a size of batches is captured: libraries allocate their
+workspaces there."""
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 
@@ -103,7 +104,7 @@ class Stack:
         self._optimiser = optimiser(self.parameters, decayed, configs[0], capturable=device.type == "cuda")
         self.steps, self.step, self.seconds = self.states[0].steps, 0, 0.0
         self.whole = True
-        self._warm = 0
+        self._warm: dict[int, int] = {}
         self.losses = torch.zeros(len(configs), self.steps, 3, device=device)
         lam = [float(config.lam) if config.uniform else 0.0 for config in configs]
         self._lam = torch.tensor(lam, device=device)
@@ -192,16 +193,11 @@ class Stack:
 
     def _captured(self, batch: Batch) -> Tensor:
         """The same as one launch of a CUDA graph, captured for each size of a batch."""
-        current = torch.cuda.current_stream()
-        if self._warm < WARM:
-            self._warm += 1
-            side = torch.cuda.Stream()
-            side.wait_stream(current)
-            with torch.cuda.stream(side):
-                parts = self._made(batch)
-            current.wait_stream(side)
-            return parts
         size = len(batch.weights)
+        # Another size may take other kernels, which are loaded, and chosen among, when they first run.
+        if (warm := self._warm.get(size, 0)) < WARM:
+            self._warm[size] = warm + 1
+            return self._aside(batch)
         if size not in self._graphs:
             still, graph = Batch(*(getattr(batch, name).clone() for name in FIELDS)), torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
@@ -212,4 +208,13 @@ class Stack:
             getattr(still, name).copy_(getattr(batch, name))
         self.whole = False
         graph.replay()
+        return parts
+
+    def _aside(self, batch: Batch) -> Tensor:
+        """The same on a stream beside the current one, as a graph is captured."""
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            parts = self._made(batch)
+        current.wait_stream(side)
         return parts
