@@ -1,0 +1,211 @@
+"""What only a GPU runs: on one where there is one, and everywhere on an emulated one (see `emulated`).
+
+CUDA_VISIBLE_DEVICES=0 python -m pytest tests -k cuda
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from maskgraph.empirical import train as training
+from maskgraph.empirical import train_stack as stacking
+from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.config import TrainConfig, resolve_device
+from maskgraph.empirical.finetune import FineTune
+from maskgraph.empirical.group import Group
+from maskgraph.empirical.judge import judge_network
+from maskgraph.empirical.model import build_model, model_config
+from maskgraph.empirical.on_graph import on_graph
+from maskgraph.empirical.parts import Parts
+from maskgraph.empirical.placed import placed
+from maskgraph.empirical.recipe import JudgePlan
+from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.stack import Stack
+from maskgraph.empirical.state import State
+from maskgraph.empirical.stream import DatasetReader, Stream
+from maskgraph.empirical.train import Images, load_model, train, training_set
+from maskgraph.empirical.train_stack import train_stack
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from tests.empirical.emulated import GPU, emulated
+from tests.empirical.toys import GRID, PATCH_DIM, SHORT, images, pixels, with_
+
+CPU = torch.device("cpu")
+
+NEAR = 1e-3
+"""Relative, of float32 losses of some steps by sums in another order; from step to step they change by more."""
+
+Quiet = Callable[[], AbstractContextManager[None]]
+"""Within what it gives it is an error to wait for the GPU."""
+
+
+@pytest.fixture(
+    params=[
+        "emulated cuda",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
+    ]
+)
+def quiet(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quiet]:
+    if request.param == "cuda":
+
+        @contextmanager
+        def watched() -> Iterator[None]:
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                yield
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+        yield watched
+        return
+    for module in (training, stacking):
+        # Without a driver nothing knows which one "cuda" would be.
+        monkeypatch.setattr(module, "resolve_device", lambda name: GPU if resolve_device(name) != CPU else CPU)
+    with emulated() as emulation:
+
+        @contextmanager
+        def noted() -> Iterator[None]:
+            before = len(emulation.waits)
+            yield
+            assert emulation.waits[before:] == []
+
+        yield noted
+
+
+def alone(data: Images, config: TrainConfig, device: torch.device, steps: int, quiet: Quiet) -> NDArray[np.float32]:
+    """(steps, 3) losses; steps after the first are to wait for nothing."""
+    config = dataclasses.replace(config, device=device.type)
+    state = State(training_set(data, config, device), config, device, Group())
+    state.advance()
+    for _ in range(1, steps):
+        with quiet():
+            state.advance()
+    found: NDArray[np.float32] = state.losses[:steps].cpu().numpy()
+    return found
+
+
+EVERYTHING = {
+    "final_norm": "twice",
+    "diagonal": False,
+    "queue": 3,
+    "accumulate": 2,
+    "clip": 1.0,
+    "drop_path": 0.2,
+    "layer_scale": 0.1,
+    "target": "normalised",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("mae", {}),
+        ("u-mae", EVERYTHING),
+        ("u-mae", {"bottleneck": 4, "feature": "bottleneck", "lam": "auto"}),
+        ("simmim", {"relative_positions": True}),
+        ("u-simmim", {"feature": "tokens"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["codes", "pixels"])
+def test_a_step_is_on_one_device_and_waits_for_nothing(
+    method: str, changes: dict[str, object], kind: str, quiet: Quiet
+) -> None:
+    config = with_(SHORT, method=method, precision="fp32", **changes)
+    data: Images = images() if kind == "codes" else pixels(Augmentation((0.3, 1.0), True))
+    with sdpa_kernel(SDPBackend.MATH):
+        there, here = (alone(data, config, device, 3, quiet) for device in (GPU, CPU))
+    np.testing.assert_allclose(there, here, rtol=NEAR)
+
+
+def test_images_that_are_read_arrive_without_waiting(quiet: Quiet) -> None:
+    shown = pixels()
+    stream = Stream("noise", DatasetReader(list(shown.pixels)), shown.labels, 8, 3, 4)
+    there, here = (alone(stream, with_(SHORT, precision="fp32"), device, 2, quiet) for device in (GPU, CPU))
+    np.testing.assert_allclose(there, here, rtol=NEAR)
+
+
+def test_a_graph_of_every_size_of_batch_is_the_step_of_a_stack(quiet: Quiet) -> None:
+    first = with_(SHORT, precision="fp32", epochs=5)
+    configs, found = [first, with_(first, method="mae", seed=1)], []
+    with sdpa_kernel(SDPBackend.MATH):
+        for device in (GPU, CPU):
+            stack = Stack(training_set(images(), configs[0], device), configs, device)
+            while stack.step < stack.steps:
+                # Of two sizes one comes once an epoch: its graph is captured in the fourth.
+                with quiet() if stack.step >= 12 else nullcontext():
+                    stack.advance()
+            found.append(stack.losses.cpu().numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=NEAR)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_checkpoint_of_a_cpu_is_gone_on_with_on_cuda(tmp_path: Path) -> None:
+    config, path = with_(SHORT, precision="fp32", epochs=3), tmp_path / "model.safetensors"
+    whole = train(images(), config)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(images(), config, path, stop, 4)
+    found = train(images(), with_(config, device="cuda"), path)
+    assert next(found.model.parameters()).device.type == "cuda"
+    np.testing.assert_allclose(found.losses, whole.losses, rtol=NEAR)
+    assert np.array_equal(load_model(path).losses, found.losses)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_stack_of_cuda_leaves_what_a_cpu_reads(tmp_path: Path) -> None:
+    configs = [with_(SHORT, device="cuda", precision="fp32", epochs=2, seed=seed) for seed in (0, 1)]
+    paths = [tmp_path / f"{index}.safetensors" for index in range(2)]
+    train_stack(images(), configs, paths, tmp_path / "stack.safetensors", 4)
+    for config, path in zip(configs, paths, strict=True):
+        whole = train(images(), with_(config, device="cpu"))
+        np.testing.assert_allclose(load_model(path).losses, whole.losses, rtol=NEAR)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize(
+    "how",
+    [
+        FineTune(epochs=1, batch=8, accumulate=2, clip=1.0),
+        FineTune(epochs=1, batch=5, norm="new", regularise=Regularise(0.8, 1.0, 0.5, 0.1, 9)),
+    ],
+    ids=["plain", "regularised"],
+)
+def test_a_network_on_cuda_is_tuned_and_judged(how: FineTune, tmp_path: Path) -> None:
+    parts = Parts(pixels(Augmentation((0.3, 1.0), True)), pixels(), pixels())
+    model = build_model(model_config("micro", (2, 2), 48), 0).to(GPU).eval()
+    masks, plan = mask_distribution("uniform", (2, 2), 0.5), JudgePlan(probes=("ridge", "knn"), views=2)
+    judged = judge_network(model, parts, plan, masks, 0, how, tmp_path / "tuned.safetensors")
+    assert judged is not None
+    assert judged.predicted["mean.fine-tune"].shape == (12,)
+    assert np.isfinite(judged.record["collapse"]["cls"]["singular_values"]).all()
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("family", ["mae", "simmim"])
+def test_a_network_on_cuda_has_the_numbers_that_it_has_on_a_cpu(family: str) -> None:
+    shown = images()
+    graph = mask_graph(shown, mask_set(mask_distribution("uniform", shown.grid, 0.5), 4, 0), "positional")
+    model = build_model(model_config("micro", GRID, PATCH_DIM, family=family), 0).eval()
+    here, there = (on_graph(model.to(device), graph).numbers for device in (CPU, GPU))
+    for name in ("L_MAE", "epsilon", "cls.L_unif", "mean.lipschitz"):
+        assert there[name] == pytest.approx(here[name], rel=1e-3), name
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_placed_may_be_changed_at_once() -> None:
+    array = np.arange(3)
+    there = placed(array, GPU)
+    array[:] = 7
+    assert there.cpu().tolist() == [0, 1, 2]
