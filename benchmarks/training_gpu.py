@@ -1,29 +1,33 @@
 """What a GPU trains in a second: large networks, small ones and stacks of them, beside the literal step of MAE's code.
 
-    python benchmarks/training_gpu.py                                           # some five minutes on one GPU
+    python benchmarks/training_gpu.py --out gpu.json                   # meant for some five minutes on one GPU
+    python benchmarks/training_gpu.py --out gpu.json --networks base   # one part; the file keeps the others
     python benchmarks/training_gpu.py --device cpu --networks micro --batch 64  # whether it runs
 
 Forward, backward and AdamW under bfloat16 autocast, draws of images and masks included, interleaved in one process, by
-the clock between two synchronisations. MFU is the share of the bfloat16 rate that the maker of an H100 states; the rate
+the clock between two synchronisations. MFU is the share of the bfloat16 rate that the maker of the GPU states; the rate
 of one large product here is printed beside it.
 
 Before anything is timed ours and the literal step must give one loss on one batch, and a stack, whose steps are CUDA
-graphs, the losses that its models have alone.
+graphs, the losses that its models have alone. All losses have to be finite when the last step is timed.
+
+Each network is written when it is done. What the file holds is not measured again, and of another machine or in other
+steps it is refused.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gpus import asked, described, stated
 from literal_mae import LiteralStep
 from measuring import machine, spread, table
 from training import as_floats, check_same
@@ -34,12 +38,12 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.published import published_tensors
+from maskgraph.empirical.records import check_writable, read_json, write_json
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import training_set
 
-STATED = 989e12
-"""Dense bfloat16 operations a second of an H100 SXM, as its maker states them."""
+SEED = 0
 
 MATRIX = 8192
 """Side of the matrices whose product is the rate that is measured."""
@@ -90,7 +94,7 @@ NETWORKS = {
 def noise(setting: Setting) -> Pixels:
     """Images whose content does not matter."""
     shape = (setting.images, setting.side, setting.side, setting.channels)
-    pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+    pixels = np.random.default_rng(SEED).integers(256, size=shape, dtype=np.uint8)
     mean, std = channel_statistics(pixels, 255)
     return Pixels("noise", pixels, 255, np.zeros(setting.images, dtype=np.int64), setting.patch, mean, std)
 
@@ -143,6 +147,36 @@ def seconds(step: Callable[[], object], steps: int, device: torch.device) -> flo
     return (time.perf_counter() - start) / steps
 
 
+@dataclass(frozen=True)
+class Way:
+    """One way to train a network.
+
+    Attributes:
+        step: makes a step.
+        models: that it trains at once.
+        losses: those so far; the last one of a step that says no others.
+    """
+
+    step: Callable[[], object]
+    models: int
+    losses: Callable[[], Any]
+
+
+def trained(one: State | Stack, models: int = 1) -> Way:
+    """The way of this project."""
+    return Way(one.advance, models, lambda: one.losses[..., : one.step, :].cpu())
+
+
+def literally(step: LiteralStep) -> Way:
+    """That of the literal step, which reads every loss."""
+    said = [0.0]
+
+    def make() -> None:
+        said[0] = step()
+
+    return Way(make, 1, lambda: torch.tensor(said))
+
+
 def matrix_rate(device: torch.device) -> float:
     """Operations a second of a product of large bfloat16 matrices."""
     side = MATRIX if device.type == "cuda" else MATRIX // 8
@@ -150,8 +184,12 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * side**3 / min(seconds(lambda: a @ b, 5, device) for _ in range(3))
 
 
-def measure(name: str, setting: Setting, device: torch.device, rounds: int, steps: int) -> list[dict[str, Any]]:
-    """Images a second of every way to train a network."""
+def measure(name: str, setting: Setting, device: torch.device, rounds: int, steps: int) -> dict[str, Any]:
+    """Images a second of every way to train a network.
+
+    Raises:
+        ArithmeticError: losses that differ where they should not, or are not finite.
+    """
     images = noise(setting)
     single = state(images, config(setting, device, method="mae", precision="fp32"), device)
     assert isinstance(single.model, MaskedAutoencoder)
@@ -160,31 +198,42 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
     check_same(single, literal)
     work = flops(single.model.config, setting.kept)
     del single
-    ways: dict[str, tuple[Callable[[], object], int]] = {f"{name}: facebookresearch/mae, bf16": (literal, 1)}
+    ways = {f"{name}: facebookresearch/mae, bf16": literally(literal)}
     for method in ("mae", "u-mae"):
-        ways[f"{name}: maskgraph {method}"] = state(images, config(setting, device, method=method), device).advance, 1
+        ways[f"{name}: maskgraph {method}"] = trained(state(images, config(setting, device, method=method), device))
     if setting.size == "micro":
         check_stack(images, setting, device)
-        ways[f"{name}: {STACKED} at once"] = stack(images, members(setting, device), device).advance, STACKED
-    for step, _ in ways.values():
+        ways[f"{name}: {STACKED} at once"] = trained(stack(images, members(setting, device), device), STACKED)
+    peak = {}
+    for label, way in ways.items():
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         # Kernels are chosen and graphs captured in the first steps.
-        seconds(step, 5, device)
-    taken: dict[str, list[float]] = {way: [] for way in ways}
+        seconds(way.step, 5, device)
+        peak[label] = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
+    taken: dict[str, list[float]] = {label: [] for label in ways}
     for _ in range(rounds):
-        for way, (step, _) in ways.items():
-            taken[way].append(seconds(step, steps, device))
-    return [
-        {
-            "way": way,
-            "batch": setting.batch,
-            "models": ways[way][1],
-            "seconds_per_step": times,
-            "images_per_second": [ways[way][1] * setting.batch / one for one in times],
-            "gflop_per_image": work / 1e9,
-            "mfu": ways[way][1] * setting.batch * work / statistics.median(times) / STATED,
-        }
-        for way, times in taken.items()
-    ]
+        for label, way in ways.items():
+            taken[label].append(seconds(way.step, steps, device))
+    gpu = asked(device)
+    for label, way in ways.items():
+        if not torch.isfinite(way.losses()).all():
+            raise ArithmeticError(f"{label}: losses that are not finite")
+    return {
+        "batch": setting.batch,
+        "gflop_per_image": work / 1e9,
+        "gpu_after": gpu,
+        "ways": [
+            {
+                "way": label,
+                "models": ways[label].models,
+                "seconds_per_step": times,
+                "images_per_second": [ways[label].models * setting.batch / one for one in times],
+                "peak_bytes": peak[label],
+            }
+            for label, times in taken.items()
+        ],
+    }
 
 
 def _finish(device: torch.device) -> None:
@@ -192,39 +241,83 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
+def report(found: dict[str, Any]) -> str:
+    """The table, and what the sweep of the stacked study would take."""
+    top, rows, lines = stated(found["machine"]["device"]), [], []
+    for one in found["networks"].values():
+        for way in one["ways"]:
+            rate = statistics.median(way["images_per_second"])
+            share = "-" if top is None else f"{rate * 1e9 * one['gflop_per_image'] / top:.1%}"
+            rows.append((way["way"], str(one["batch"]), spread(way["images_per_second"], 0), share))
+            if way["models"] > 1:
+                minutes = statistics.median(way["seconds_per_step"]) * SWEEP / 60
+                lines.append(
+                    f"{SWEEP:,} steps of {way['models']} models, studies/fashion-mnist.toml: {minutes:.1f} minutes"
+                )
+    product = f"one product of large matrices: {found['matrix_tflops']:.3g} TFLOP/s"
+    share = "" if top is None else f", {found['matrix_tflops'] * 1e12 / top:.1%} of the stated rate"
+    return "\n".join([table(("step", "batch", "images/s", "MFU"), rows), product + share, *lines])
+
+
+def begun(path: Path | None, base: dict[str, Any]) -> dict[str, Any]:
+    """What a file holds of the same measurement, or `base`.
+
+    Raises:
+        InputError: a file that cannot be read or written.
+        ValueError: one of another machine, or with other options.
+    """
+    if path is None:
+        return base
+    check_writable(path)
+    if not path.exists():
+        return base
+    found: dict[str, Any] = read_json(path)
+    for key in ("seed", "options", "machine"):
+        if found.get(key) != base[key]:
+            raise ValueError(f"{path} has {key} {found.get(key)}, and this is {base[key]}; choose another --out")
+    return found
+
+
 def main() -> None:
-    """Measure, print a table, and with --json the figures with the machine."""
+    """Measure what the file does not hold, write it network by network, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="cuda; cpu: to see that it runs")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), help="some of them")
     parser.add_argument("--batch", type=int, help="images a step, instead of each network's own")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--steps", type=int, default=20, help="steps of each way in a round (20)")
-    parser.add_argument("--json", action="store_true", help="print JSON with machine and versions")
+    parser.add_argument("--out", type=Path, help="JSON with machine, versions and every time; begun or gone on with")
     options = parser.parse_args()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch sees no CUDA device here; --device cpu runs the same, to see that it does")
-    # float32 products are to be float32, so that losses can be compared.
+    # float32 is to be float32, so that losses can be compared: of convolutions, too, which are TF32 else.
     torch.set_float32_matmul_precision("highest")
-    about = {**machine(), "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu"}
-    rate, found = matrix_rate(device), []
+    torch.backends.cudnn.allow_tf32 = False
+    about = {key: value for key, value in machine().items() if key != "load"}
+    base = {
+        "command": f"python benchmarks/training_gpu.py --out {options.out}",
+        "seed": SEED,
+        "options": {key: getattr(options, key) for key in ("batch", "rounds", "steps")},
+        "machine": {**about, **described(device)},
+        "networks": {},
+    }
+    try:
+        found = begun(options.out, base)
+    except ValueError as error:
+        parser.error(str(error))
     for name in options.networks:
+        if name in found["networks"]:
+            continue
+        found.setdefault("matrix_tflops", matrix_rate(device) / 1e12)
         own = NETWORKS[name]
-        setting = own if options.batch is None else Setting(**{**vars(own), "batch": options.batch})
-        found += measure(name, setting, device, options.rounds, options.steps)
-    rows = [(one["way"], str(one["batch"]), spread(one["images_per_second"], 0), f"{one['mfu']:.1%}") for one in found]
-    print(table(("step", "batch", "images/s", "of stated"), rows), file=sys.stderr)
-    print(f"one product of large matrices: {rate / STATED:.1%} of the stated rate", file=sys.stderr)
-    for one in found:
-        if one["models"] > 1:
-            minutes = statistics.median(one["seconds_per_step"]) * SWEEP / 60
-            print(
-                f"{SWEEP:,} steps of {one['models']} models, studies/fashion-mnist.toml: {minutes:.1f} minutes",
-                file=sys.stderr,
-            )
-    if options.json:
-        print(json.dumps({"machine": about, "matrix_tflops": rate / 1e12, "steps": found}, indent=1))
+        batch = options.batch or own.batch
+        # Whole batches: the last of an epoch would have a graph of its own, captured while it is timed.
+        setting = replace(own, batch=batch, images=max(own.images // batch, 1) * batch)
+        found["networks"][name] = measure(name, setting, device, options.rounds, options.steps)
+        if options.out is not None:
+            write_json(options.out, found)
+    print(report(found))
 
 
 if __name__ == "__main__":
