@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskgraph.empirical.placed import placed
 from maskgraph.empirical.probes import Labelled, standardised
 from maskgraph.empirical.state import schedule
 from maskgraph.empirical.streams import Use
@@ -137,7 +138,7 @@ def sgd_probe(
         turn, index = divmod(step, batches)
         if index == 0:
             order = np.random.default_rng([how.seed, Use.PROBE_ORDER, turn]).permutation(count)
-        rows = torch.as_tensor(order[count * index // batches : count * (index + 1) // batches], device=x.device)
+        rows = placed(order[count * index // batches : count * (index + 1) // batches], x.device)
         linear.zero_grad(set_to_none=True)
         normal = functional.batch_norm(x[rows], None, None, training=True, eps=NORM_EPS)
         functional.cross_entropy(linear(normal), y[rows]).backward()

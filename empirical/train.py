@@ -1,7 +1,7 @@
 """Training a masked autoencoder: warm-up, cosine, exact resume, on one process or several.
 
-A run that was killed and resumed takes the same images under the same masks as one that was not, and on one process
-ends in the same bits on the same machine.
+A run that was killed and resumed takes the same images under the same masks as one that was not, and on one process of
+a CPU ends in the same bits on the same machine; attention on a GPU sums gradients in no fixed order.
 """
 
 from __future__ import annotations

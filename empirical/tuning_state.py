@@ -20,6 +20,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.network import autocast, resolve_precision
 from maskgraph.empirical.pixels import Pixels, patchified
+from maskgraph.empirical.placed import placed
 from maskgraph.empirical.regularise import Chance
 from maskgraph.empirical.shares import Part, own_parts, synchronised
 from maskgraph.empirical.state import expected_moments, optimiser_tensors, restore_optimiser, schedule
@@ -153,10 +154,10 @@ class TuningState:
         images = chance.mix(chance.erase(self._data.augmented(rows[at], draws[at]), at))
         branches = None
         if chance.branches is not None:
-            branches = torch.as_tensor(chance.branches[:, :, at], device=self._device)
+            branches = placed(chance.branches[:, :, at], self._device)
         with self._group.working(), autocast(self._how.precision, self._device):
             logits = self._network(patchified(images, self._data.images.patch), branches)
-        wanted = self._labels[torch.as_tensor(rows[at], device=self._device)]
+        wanted = self._labels[placed(rows[at], self._device)]
         if chance.share < 1:
             wanted = chance.mixed_classes(wanted, self._classes)
         smoothing = self._how.smoothing

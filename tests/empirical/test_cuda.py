@@ -20,7 +20,6 @@ from maskgraph.empirical import train as training
 from maskgraph.empirical import train_stack as stacking
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig, resolve_device
-from maskgraph.empirical.finetune import FineTune
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.judge import judge_network
 from maskgraph.empirical.model import build_model, model_config
@@ -34,6 +33,8 @@ from maskgraph.empirical.state import State
 from maskgraph.empirical.stream import DatasetReader, Stream
 from maskgraph.empirical.train import Images, load_model, train, training_set
 from maskgraph.empirical.train_stack import train_stack
+from maskgraph.empirical.tuning import FineTune
+from maskgraph.empirical.tuning_state import TuningState
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from tests.empirical.emulated import GPU, emulated
@@ -173,6 +174,17 @@ def test_a_stack_of_cuda_leaves_what_a_cpu_reads(tmp_path: Path) -> None:
         np.testing.assert_allclose(load_model(path).losses, whole.losses, rtol=NEAR)
 
 
+def test_a_step_of_fine_tuning_waits_for_nothing(quiet: Quiet) -> None:
+    how = FineTune(epochs=1, batch=3, clip=1.0, regularise=Regularise(mixup=0.8, cutmix=1.0, drop_path=0.1))
+    model = build_model(model_config("micro", (2, 2), 48), 0).to(GPU)
+    tuning = TuningState(model, pixels(Augmentation((0.3, 1.0), True)), 3, how, GPU, Group())
+    tuning.advance()
+    while tuning.step < tuning.steps:
+        with quiet():
+            tuning.advance()
+    tuning.check()
+
+
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     "how",
@@ -199,8 +211,9 @@ def test_a_network_on_cuda_has_the_numbers_that_it_has_on_a_cpu(family: str) -> 
     graph = mask_graph(shown, mask_set(mask_distribution("uniform", shown.grid, 0.5), 4, 0), "positional")
     model = build_model(model_config("micro", GRID, PATCH_DIM, family=family), 0).eval()
     here, there = (on_graph(model.to(device), graph).numbers for device in (CPU, GPU))
-    for name in ("L_MAE", "epsilon", "cls.L_unif", "mean.lipschitz"):
-        assert there[name] == pytest.approx(here[name], rel=1e-3), name
+    # Adam, which looks for ε, makes a step of its own size of any gradient.
+    for name, error in (("L_MAE", NEAR), ("cls.L_unif", NEAR), ("mean.lipschitz", NEAR), ("epsilon", 0.05)):
+        assert there[name] == pytest.approx(here[name], rel=error), name
 
 
 @pytest.mark.usefixtures("quiet")
