@@ -9,7 +9,8 @@ the clock between two synchronisations. MFU is the share of the bfloat16 rate th
 of one large product here is printed beside it.
 
 Before anything is timed ours and the literal step must give one loss on one batch, and a stack, whose steps are CUDA
-graphs, the losses that its models have alone. All losses have to be finite when the last step is timed.
+graphs, the losses that its models have alone; a step in bfloat16 the loss and the gradient of one in float32. All
+losses have to be finite when the last step is timed.
 
 Each network is written when it is done. What the file holds is not measured again, and of another machine or in other
 steps it is refused.
@@ -53,6 +54,10 @@ STACKED = 6
 
 SWEEP = 148_500
 """Steps of such stacks in that study."""
+
+FEW, HALF = 64, 0.02
+"""Most images that a step in float32 and in bfloat16 is compared on, and what may be between them: five roundings of
+2⁻⁸, which add up at random over blocks."""
 
 TOGETHER = 1e-4
 """Relative, of float32 losses after ten steps in a stack and alone: Adam divides a gradient by its own size."""
@@ -137,6 +142,22 @@ def check_stack(images: Pixels, setting: Setting, device: torch.device) -> None:
             raise ArithmeticError(f"losses {found.tolist()} in a stack and {wanted.tolist()} alone")
 
 
+def check_half(images: Pixels, setting: Setting, device: torch.device) -> None:
+    """Raise ArithmeticError unless a step in bfloat16, for which attention has other kernels, is one in float32."""
+    how = {"method": "u-mae", "batch": min(setting.batch, FEW)}
+    losses, gradients = [], []
+    for precision in ("fp32", "bf16"):
+        one = state(images, config(setting, device, precision=precision, **how), device)
+        one.advance()
+        losses.append(one.losses[0, :2])
+        # The step has moved the parameters and left the gradients.
+        gradients.append(torch.cat([p.grad.flatten() for p in one.model.parameters() if p.grad is not None]))
+    cosine = float(torch.nn.functional.cosine_similarity(*gradients, dim=0))
+    if not torch.allclose(*losses, rtol=HALF) or not cosine > 1 - HALF:
+        said = [loss.tolist() for loss in losses]
+        raise ArithmeticError(f"losses {said[0]} in float32, {said[1]} in bfloat16; cosine {cosine} of their gradients")
+
+
 def seconds(step: Callable[[], object], steps: int, device: torch.device) -> float:
     """Of one step, on the clock."""
     _finish(device)
@@ -196,6 +217,7 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
     weights = {key: value.cpu() for key, value in published_tensors(single.model, setting.patch).items()}
     literal = LiteralStep(weights, as_floats(images).to(device), setting.batch, setting.kept, fused=True, half=True)
     check_same(single, literal)
+    check_half(images, setting, device)
     work = flops(single.model.config, setting.kept)
     del single
     ways = {f"{name}: facebookresearch/mae, bf16": literally(literal)}
