@@ -1,6 +1,8 @@
-"""What only a GPU runs: on one where there is one, and everywhere on an emulated one (see `emulated`).
+"""What only a GPU runs: everywhere on an emulated one (see `emulated`), and on a real one where it is asked for.
 
-CUDA_VISIBLE_DEVICES=0 python -m pytest tests -k cuda
+    MASKGRAPH_GPU=1 python -m pytest tests -k cuda
+
+The one is held to what it would refuse or wait for, the other to what it computes, too.
 """
 
 from __future__ import annotations
