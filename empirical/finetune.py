@@ -55,6 +55,8 @@ def fine_tune(
         InputError: labels beyond the classes; images that are cut into other patches than the model's, or cannot be
             augmented so; a checkpoint of something else, or one that cannot be read or written.
         TrainingDivergedError: the loss or a parameter became NaN or infinite; the checkpoint before stays.
+        KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
+            an update, or several processes tune, the checkpoint before stays.
     """
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
@@ -68,20 +70,32 @@ def fine_tune(
         tuning.check()
     # Nobody writes before all have read.
     group.wait()
-    every = max(tuning.batches, APART)
-    while tuning.step < tuning.steps:
-        with room(how.batch, how.accumulate, device):
-            tuning.advance()
-        if tuning.step % every and tuning.step < tuning.steps:
-            continue
-        tuning.check()
-        if path is not None:
-            if group.rank == 0:
-                write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
-                if watch is not None:
-                    watch()
-            group.wait()
+    every, saved = max(tuning.batches, APART), tuning.step
+    try:
+        while tuning.step < tuning.steps:
+            with room(how.batch, how.accumulate, device):
+                tuning.advance()
+            if tuning.step % every and tuning.step < tuning.steps:
+                continue
+            tuning.check()
+            if path is not None:
+                if group.rank == 0:
+                    _store(path, tuning, meta)
+                    if watch is not None:
+                        watch()
+                group.wait()
+            saved = tuning.step
+    except KeyboardInterrupt:
+        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
+        if path is not None and tuning.step > saved and tuning.whole and group.count == 1:
+            tuning.check()
+            _store(path, tuning, meta)
+        raise
     return tuning.classifier.eval()
+
+
+def _store(path: Path, tuning: TuningState, meta: dict[str, Any]) -> None:
+    write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
 
 
 def check_tunable(train: Pixels | Stream, how: FineTune) -> None:

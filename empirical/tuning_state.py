@@ -37,6 +37,7 @@ class TuningState:
         batches: steps of an epoch.
         steps: how many there will be.
         step: how many were made.
+        whole: whether the last one was made to its end.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TuningState:
         # Which parameters are trained is known now.
         with group.working():
             self._network = group.parallel(self.classifier)
-        self.batches, self.step = -(-len(self._data) // how.batch), 0
+        self.batches, self.step, self.whole = -(-len(self._data) // how.batch), 0, True
         self.steps = self.batches * how.epochs
         self._losses = torch.zeros(self.steps, device=device)
         self._order: tuple[int, Rows] = (-1, np.empty(0, dtype=np.int64))
@@ -97,8 +98,10 @@ class TuningState:
             self._losses[self.step] += share.detach()
         if self._how.clip:
             nn.utils.clip_grad_norm_(self.classifier.parameters(), self._how.clip)
+        self.whole = False
         self._optimiser.step()
         self.step += 1
+        self.whole = True
 
     def check(self) -> None:
         """Raise TrainingDivergedError naming the first step since the start or the last checkpoint that is not finite.

@@ -24,6 +24,7 @@ from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.tuning import FineTune
+from maskgraph.empirical.tuning_state import TuningState
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels
 
@@ -127,6 +128,41 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(network(), pixels(), 3, dataclasses.replace(how, seed=1), path)
     with pytest.raises(InputError, match=r"is a checkpoint of another model \(from "):
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
+
+
+@pytest.mark.parametrize(("where", "kept"), [("_chance", 3), ("_optimiser.step", 2)], ids=["between", "in an update"])
+def test_an_interrupted_one_goes_on_from_its_last_whole_step(
+    where: str, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the fourth step, with a checkpoint of its own after the second: half an update is no step."""
+    model, images, how = network(), pixels(), FineTune(epochs=3, batch=6)
+    path = tmp_path / "tuned.safetensors"
+    monkeypatch.setattr(finetune, "APART", 0)
+    whole = fine_tune(model, images, 3, how)
+
+    def interrupting(self: TuningState) -> None:
+        owner, name = (self._optimiser, "step") if "." in where else (self, where)
+        real = getattr(owner, name)
+
+        def struck(*given: Any) -> Any:
+            found = real(*given)
+            if self.step == 3:
+                raise KeyboardInterrupt
+            return found
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, struck)
+            advance(self)
+
+    advance = TuningState.advance
+    with monkeypatch.context() as patch:
+        patch.setattr(TuningState, "advance", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(model, images, 3, how, path)
+    assert read_checkpoint(path)[1]["step"] == kept
+    again = fine_tune(model, images, 3, how, path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
 
 
 def test_a_checkpoint_of_another_version_is_refused_by_the_key_that_differs(tmp_path: Path) -> None:
