@@ -40,6 +40,8 @@ class OnGpu(Tensor):
 
     value: Tensor
     is_cuda, is_cpu, is_meta = True, False, False
+    # torch annotates these three as a method, a plain attribute and for a class that answers for itself; its own
+    # subclasses set them so, too.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
@@ -68,6 +70,7 @@ class Emulation(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
+        # torch leaves its modes without annotations.
         super().__init__()  # type: ignore[no-untyped-call]
         self.waits: list[str] = []
         self._tape: list[tuple[Any, Any, Any, Any]] | None = None

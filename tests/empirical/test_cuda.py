@@ -54,6 +54,7 @@ Quiet = Callable[[], AbstractContextManager[None]]
 @pytest.fixture(
     params=[
         "emulated cuda",
+        # The emulation runs everywhere; only the card itself cannot be had where there is none.
         pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
     ]
 )

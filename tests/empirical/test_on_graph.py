@@ -162,6 +162,7 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
             lambda: on_graph(network(), graph(), "bottleneck"),
             r"the network has no bottleneck; expected one of cls, mean",
         ),
+        # Here and below: what the types forbid, a program without them may still hand in.
         (lambda: on_graph(network(), graph(), "pooled"), r"unknown feature 'pooled'; expected one of cls"),  # type: ignore[arg-type]
         (
             lambda: on_graph(torch.nn.Linear(2, 2), graph()),  # type: ignore[arg-type]
