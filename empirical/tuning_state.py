@@ -167,13 +167,14 @@ class TuningState:
         return functional.cross_entropy(logits.float(), wanted, label_smoothing=smoothing, reduction="sum")
 
 
-def _groups(classifier: Classifier, how: FineTune) -> list[dict[str, object]]:
+def _groups(classifier: Classifier, how: FineTune) -> list[dict[str, Any]]:
+    """Parameters by what a step does with them: a GPU takes a group of them in a few launches."""
     scales = layer_scales(classifier, how.layer_decay)
-    groups = []
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in classifier.named_parameters():
         if name not in scales:
             parameter.requires_grad_(False)
             continue
         decay = how.weight_decay if parameter.ndim == 2 and name.endswith("weight") else 0.0
-        groups.append({"params": [parameter], "weight_decay": decay, "scale": scales[name]})
-    return groups
+        groups.setdefault((decay, scales[name]), []).append(parameter)
+    return [{"params": own, "weight_decay": decay, "scale": scale} for (decay, scale), own in groups.items()]

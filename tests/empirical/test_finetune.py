@@ -85,6 +85,27 @@ def test_a_first_step_moves_each_part_by_its_own_rate() -> None:
         assert torch.equal(tuned.model.get_parameter(name), before[name])
 
 
+def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.optim.AdamW] = []
+    adamw = torch.optim.AdamW
+
+    def kept(*arguments: Any, **options: Any) -> torch.optim.AdamW:
+        made.append(adamw(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(torch.optim, "AdamW", kept)
+    tuned = fine_tune(network(), pixels(), 3, FineTune(epochs=1, batch=12, layer_decay=0.5, weight_decay=0.1))
+    names = {id(parameter): name for name, parameter in tuned.named_parameters()}
+    groups = made[0].param_groups
+    found = {names[id(p)]: (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(found)
+    assert found == {
+        name: (scale, 0.1 if tuned.get_parameter(name).ndim == 2 and name.endswith("weight") else 0.0)
+        for name, scale in layer_scales(tuned, 0.5).items()
+    }
+    assert len({(group["scale"], group["weight_decay"]) for group in groups}) == len(groups)
+
+
 @pytest.mark.parametrize("feature", ["cls", "mean"])
 def test_it_learns_labels_by_heart_and_leaves_the_model_alone(feature: str) -> None:
     model = network()
