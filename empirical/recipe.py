@@ -150,6 +150,8 @@ def read_recipe(name: str, resume: bool = False) -> Recipe:
     if "graph" in table:
         raise InputError(f"{name} is a study, as [graph] says; run it by maskgraph study {name}")
     recipe = recipe_from(table)
+    # Of the methods that it names: some of them may be run alone.
+    check_decoders(recipe.runs())
     if not resume:
         check_given(table.get("train", {}), recipe.methods)
     return recipe
@@ -266,7 +268,6 @@ def check_recipe(recipe: Recipe) -> Recipe:
         raise InputError(f"view {recipe.train.view}; networks on pixels know positions: leave view out")
     for config in recipe.runs():
         check_config(config)
-    check_decoders(recipe.runs())
     fine_tuning(judge, recipe.train)
     return recipe
 

@@ -21,6 +21,7 @@ from maskgraph.empirical.recipe import (
     Expected,
     JudgePlan,
     arithmetic,
+    check_recipe,
     fine_tuning,
     read_recipe,
     recipe_from,
@@ -58,6 +59,20 @@ def test_a_recipe_is_its_tables(tmp_path: Path) -> None:
     assert [(config.method, config.seed) for config in recipe.runs()] == [("u-simmim", 0), ("u-simmim", 1)]
     assert (recipe.train.mask_ratio, recipe.train.lam, recipe.train.diagonal) == (0.6, "auto", False)
     assert (recipe.judge.probes, recipe.judge.layers) == (("knn",), False)
+
+
+def test_a_method_without_a_decoder_is_run_alone_where_others_of_the_recipe_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    text = '[data]\ndataset = "digits"\npatch = 2\n[train]\nmethods = {}\ndecoder_dim = 32\n'
+    path.write_text(text.format('["mae", "simmim"]'))
+    recipe = read_recipe(str(path))
+    alone = check_recipe(dataclasses.replace(recipe, methods=("simmim",)))
+    assert alone.runs() == [config for config in recipe.runs() if config.method == "simmim"]
+    # As its directory has it, so that it can be gone on with.
+    assert recipe_from(recipe_table(alone)) == alone
+    path.write_text(text.format('["simmim"]'))
+    with pytest.raises(InputError, match="decoder_dim 32 of simmim, whose decoder is one linear layer"):
+        read_recipe(str(path))
 
 
 def test_what_a_recipe_says_of_its_images_is_so() -> None:
@@ -258,7 +273,6 @@ def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() 
         ({**DIGITS, "train": {"lam": "often"}}, r"lam 'often'; expected a number or auto"),
         ({**DIGITS, "train": {"diagonal": 1}}, r"\[train\] sets diagonal to 1; expected true or false"),
         ({**DIGITS, "train": {"view": "bag"}}, r"view bag; networks on pixels know positions"),
-        ({**DIGITS, "train": {"methods": ["simmim"], "decoder_depth": 2}}, r"decoder_depth 2 of simmim, whose decoder"),
         ({**DIGITS, "train": {"methods": []}}, r"methods \[\]; name at least one, and each once"),
         ({**DIGITS, "train": {"methods": ["dino"]}}, r"unknown method 'dino'; expected one of mae, u-mae"),
         ({**DIGITS, "train": {"seeds": 0}}, r"seeds 0; expected at least 1"),
