@@ -123,6 +123,8 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     data_dir = None if options.data_dir is None else Path(options.data_dir)
     first = group is None or group.rank == 0
     progress = Progress(name)
+    if first:
+        _say_what_is_new(directory, options, progress)
     if first and planned.data.dataset == FOLDER and data_dir is not None and (left := passed_over(data_dir, BOTH)):
         progress.say(str(data_dir), left)
     with _resumable(directory):
@@ -155,6 +157,12 @@ def _directory(options: argparse.Namespace, name: str) -> Path:
     if options.workers is not None and options.workers < 1:
         raise InputError(f"workers {options.workers}; expected at least 1")
     return Path("runs") / name if options.out is None else Path(options.out)
+
+
+def _say_what_is_new(directory: Path, options: argparse.Namespace, progress: Progress) -> None:
+    """Where nothing is resumed: a script that asks for it every time is right, and a misspelt --out is not."""
+    if options.resume and not directory.is_dir():
+        progress.say(str(directory), "holds no run to resume; a new one begins")
 
 
 @contextmanager
@@ -190,6 +198,7 @@ def _telling(progress: Progress, plan: Plan) -> Report:
 def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
     directory = _directory(options, name)
     progress = Progress(name)
+    _say_what_is_new(directory, options, progress)
     if left := what_is_passed_over(plan.source, *BOTH):
         progress.say(plan.source.name, left)
     with _resumable(directory):

@@ -82,7 +82,9 @@ def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.Ca
     )
     capsys.readouterr()
     assert main(["recipe", str(small), "--out", str(run), "--resume", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    resumed = capsys.readouterr()
+    assert "no run to resume" not in resumed.err
+    found = json.loads(resumed.out)
     assert [record["method"] for record in found["records"][:4]] == ["mae", "mae", "u-mae", "u-mae"]
 
 

@@ -142,8 +142,12 @@ def test_report_is_drawn_anew_from_records_alone(run: Path, capsys: pytest.Captu
 def test_train_is_a_study_of_one_method(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     data = ("mixture:n=4", "--images", "100", "--epochs", "1", "--out", str(out))
-    assert main(["train", *data, "--method", "u-mae", "--mask-ratio", "0.5", "--view", "bag", "--workers", "1"]) == 0
-    assert "u-mae" in capsys.readouterr().out
+    options = ("--method", "u-mae", "--mask-ratio", "0.5", "--view", "bag", "--workers", "1", "--resume")
+    assert main(["train", *data, *options]) == 0
+    found = capsys.readouterr()
+    assert "u-mae" in found.out
+    # A script may ask for it every time; who misspelt --out is told.
+    assert f"{out}: holds no run to resume; a new one begins" in found.err
     assert {path.stem for path in (out / "models").iterdir()} == {"u-mae-r0.5-s0"}
     drawn = {path.stem for path in (out / "figures").iterdir()}
     assert drawn == {"bound_versus_accuracy", "waterfall", "spectra", "worlds"}, "one ratio has no order"
