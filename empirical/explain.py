@@ -20,7 +20,7 @@ from maskgraph.empirical.train import TrainedModel, train, untrained
 from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import check_type
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.graphs.views import View
@@ -88,11 +88,12 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     Raises:
         InputError: no model of a training, or one that does not fit the graph.
     """
-    if not isinstance(trained, TrainedModel):
-        raise InputError(
-            f"a {type(trained).__name__} is no TrainedModel, whose training a record tells of; any other network goes "
-            "to on_graph(network, graph) of maskgraph.empirical.on_graph"
-        )
+    check_type(
+        trained,
+        TrainedModel,
+        "a record tells of its training; any other network goes to on_graph(network, graph) of "
+        "maskgraph.empirical.on_graph",
+    )
     feature = trained.config.feature
     floors = Floors(graph)
     found = on_graph(trained.model, graph, feature, floors=floors)

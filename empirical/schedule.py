@@ -65,7 +65,7 @@ def side_by_side(rounds: Sequence[Sequence[Piece]], workers: int, report: Report
     for together in rounds:
         for index in in_processes([piece.work for piece in together], workers, every):
             done |= set() if index is None else {together[index]}
-            label = "training" if index is None else together[index].name
+            label = "at work" if index is None else together[index].name
             report(len(done), len(pieces), label, _share(pieces, done))
 
 

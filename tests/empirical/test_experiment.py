@@ -44,7 +44,7 @@ def run(recipe: Recipe, directory: Path, resume: bool = False, data_dir: Path | 
     def report(count: int, total: int, label: str, share: float) -> None:
         assert 0 <= count <= total
         assert 0 <= share <= 1 + 1e-9
-        if label != "training":
+        if label != "at work":
             done.append(label)
 
     run_recipe(recipe, directory, data_dir, resume, 1, report)

@@ -170,7 +170,7 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
         ),
         (
             lambda: judge(Published(network(), True), graph()),  # type: ignore[arg-type]
-            r"a Published is no TrainedModel, .*; any other network goes to on_graph\(network, graph\)",
+            r"a Published is no TrainedModel; .*; any other network goes to on_graph\(network, graph\)",
         ),
         (lambda: on_graph(network(), graph().images), r"a CodedImages is no MaskGraph"),  # type: ignore[arg-type]
         (lambda: as_trained(graph(), (0.5, 0.5, 0.5), (1, 0, 1)), r"std \(1, 0, 1\); expected positive numbers"),
