@@ -14,6 +14,9 @@ from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
 
+STEPS = 1000
+"""Most steps of k-means: eight codes of 20,000 Fashion-MNIST images took 94 in patches of 4, 166 in patches of 7."""
+
 TOGETHER = 65_536
 """Patches that are compared with a codebook at a time: TOGETHER·V doubles."""
 
@@ -83,7 +86,7 @@ def fit_codebook(
         weights: (N,) masses of the images.
         kind: `exact` ignores `codes`; `threshold` cuts the range of patch means into `codes` equal intervals
             (those that hold no patch are left out) and takes each interval's mean patch as its value;
-            `kmeans` is scikit-learn's, on the distinct patches with their masses.
+            `kmeans` is scikit-learn's, on the distinct patches with their masses, until none of them moves.
         codes: V, at least 2.
         seed: of k-means.
 
@@ -120,7 +123,9 @@ def fit_codebook(
     check_seed(seed)
     from sklearn.cluster import KMeans  # slow to import, and wanted here only
 
-    fitted = KMeans(codes, n_init=4, random_state=seed).fit(distinct, sample_weight=np.bincount(inverse.ravel(), mass))
+    # To the end: short of it the last bit of a distance, each processor's own, decides where some patches are.
+    to_the_end = KMeans(codes, n_init=4, tol=0, max_iter=STEPS, random_state=seed)
+    fitted = to_the_end.fit(distinct, sample_weight=np.bincount(inverse.ravel(), mass))
     order = np.lexsort(fitted.cluster_centers_.T[::-1])
     return Codebook(kind, np.asarray(fitted.cluster_centers_[order], dtype=np.float64), nothing)
 

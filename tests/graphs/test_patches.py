@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from maskgraph.graphs import patches as patches_module
-from maskgraph.graphs.datasets import Images, make_images
+from maskgraph.graphs.datasets import Images, load, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import (
     Codebook,
@@ -176,6 +176,18 @@ def test_kmeans_values_are_the_weighted_means_of_their_patches() -> None:
         mean = (mass[:, :, None] * patches).sum(axis=(0, 1)) / mass.sum()
         # Lloyd's iteration has converged on 12 images, and a fixed point is exactly this.
         np.testing.assert_allclose(value, mean, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("codes", [4, 8])
+def test_kmeans_goes_on_until_no_patch_moves(codes: int) -> None:
+    """At rest every value is the mean of the patches nearest to it, to the rounding of a mean."""
+    images = load("digits")
+    assert isinstance(images, Images)
+    patches = patchify(images.pixels, 2)
+    codebook = fit_codebook(patches, uniform(len(patches)), "kmeans", codes)
+    nearest = assign_codes(patches, codebook)
+    for code, value in enumerate(codebook.values):
+        np.testing.assert_allclose(value, patches[nearest == code].mean(axis=0), rtol=0, atol=ROUNDING)
 
 
 def test_kmeans_finds_separated_clusters() -> None:
