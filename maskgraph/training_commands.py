@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
@@ -167,12 +169,34 @@ def _say_what_is_new(directory: Path, options: argparse.Namespace, progress: Pro
 
 @contextmanager
 def _resumable(directory: Path) -> Iterator[None]:
+    """Work that saves what it has when it is interrupted, by Ctrl-C or by a scheduler that ends the job."""
     try:
-        yield
+        with _terminable():
+            yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"What was finished is in {directory}; repeat the command with --resume to go on."
         ) from None
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM interrupt as Ctrl-C does, where either would end this process."""
+    ours = threading.current_thread() is threading.main_thread() and processes() == 1
+    if (
+        not ours
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        # One of several processes may wait for others, in which no signal is heard; and where SIGINT is ignored, as
+        # in the background of a script, SIGTERM has to end it.
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _print_written(paths: Sequence[Path]) -> None:

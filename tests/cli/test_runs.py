@@ -173,13 +173,10 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("reached", ["all", "parent"])
+@pytest.mark.parametrize(("number", "reached"), [(signal.SIGINT, "all"), (signal.SIGTERM, "parent")])
 @pytest.mark.usefixtures("interruptible")
-def test_a_killed_train_goes_on_where_it_was(reached: str, tmp_path: Path) -> None:
-    """SIGINT after the first model; then resume to the end.
-
-    To the whole process group, as Ctrl-C does, or to the command alone, as kill does.
-    """
+def test_a_killed_train_goes_on_where_it_was(number: signal.Signals, reached: str, tmp_path: Path) -> None:
+    """A signal after the first model, as Ctrl-C and as schedulers send it; then resume to the end."""
     out = tmp_path / "run"
     options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "30"]
     command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "1"]
@@ -190,13 +187,13 @@ def test_a_killed_train_goes_on_where_it_was(reached: str, tmp_path: Path) -> No
             assert time.monotonic() < deadline
             time.sleep(0.05)
         if reached == "parent":
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
         else:
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
         assert process.stderr is not None
         errors = process.stderr.read()
         assert process.wait(60) == 130, errors
-    assert "repeat the command with --resume" in errors
+    assert errors.endswith("repeat the command with --resume to go on.\n"), errors
     assert "Traceback" not in errors
     first = next(out.glob("records/mae-*.json"))
     kept = first.stat().st_mtime_ns
