@@ -104,6 +104,20 @@ def claim(
         yield
 
 
+def check_free(path: Path, resume: bool) -> None:
+    """Raise InputError for a directory of another kind of run, or of one that is not to be resumed.
+
+    Args:
+        path: study.json or recipe.json of the directory.
+        resume: whether it may be there already.
+    """
+    what, directory = path.stem, path.parent
+    if (directory / f"{OTHER[what]}.json").exists():
+        raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
+    if path.exists() and not resume:
+        raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
+
+
 def _together(act: Callable[[], None], group: Group | None) -> None:
     """Do something in every process of a group: what one refuses all do, in the words of the first that did."""
     refused = None
@@ -141,12 +155,9 @@ def _stored(
 ) -> Table | None:
     """What the file holds that is there, if it is of this plan or of less of it."""
     what, directory = path.stem, path.parent
-    if (directory / f"{OTHER[what]}.json").exists():
-        raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
+    check_free(path, resume)
     if not path.exists():
         return None
-    if not resume:
-        raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
     stored = read_object(path, ("plan", "machine"))
     if wrong := [name for name in ("plan", "machine", "digests") if not isinstance(stored.get(name, {}), dict)]:
         raise InputError(f"{path} holds {wrong[0]} {stored[wrong[0]]!r}, no table; {OTHER_VERSION}")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from maskgraph.empirical.claim import claim
+from maskgraph.empirical.claim import check_free, claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import last_step
 from maskgraph.empirical.finetune import check_tunable, tuned_share
@@ -80,6 +80,9 @@ def run_recipe(
         KeyboardInterrupt: passed on once networks in training have saved their checkpoints.
     """
     device = resolve_device(recipe.train.device)
+    if group is None:
+        # Before images are fetched or read.
+        check_free(directory / "recipe.json", resume)
     # What this process has read before may be other data by now.
     _parts.cache_clear()
     parts = _parts(recipe.data, data_dir)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from maskgraph.empirical import explain
-from maskgraph.empirical.claim import claim
+from maskgraph.empirical.claim import check_free, claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.data import coded_digest
 from maskgraph.empirical.fingerprint import fingerprint
@@ -63,6 +63,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
             cannot be loaded, has no patch values or is of one class.
         KeyboardInterrupt: passed on once running models have saved their checkpoints.
     """
+    # Before images are coded, which may take minutes.
+    check_free(directory / "study.json", resume)
     # What this process has read before may be other data by now.
     explain.study_split.cache_clear()
     split = explain.study_split(plan.source, plan.held_out)

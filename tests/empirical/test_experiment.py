@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maskgraph.empirical import finetune, footprint, judge
+from maskgraph.empirical import experiment, finetune, footprint, judge
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.claim import claim
 from maskgraph.empirical.divergence import TrainingDivergedError
@@ -111,8 +111,10 @@ def test_a_group_does_one_piece_after_the_other_and_says_how_far_each_is(finishe
 
 def test_a_directory_belongs_to_one_recipe_wherever_it_is_run(finished: Path) -> None:
     recipe = recipe_from(TABLE)
-    with pytest.raises(InputError, match=r"holds a recipe already; add --resume to finish it"):
-        run(recipe, finished)
+    with pytest.MonkeyPatch.context() as nothing_is_read:
+        nothing_is_read.delattr(experiment, "_parts")
+        with pytest.raises(InputError, match=r"holds a recipe already; add --resume to finish it"):
+            run(recipe, finished)
     with pytest.raises(InputError, match=r"holds another recipe \(train.lr is 0.001 there and 0.01 here\)"):
         run(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, lr=0.01)), finished, resume=True)
     with pytest.raises(InputError, match=r"holds another recipe \(judge.views is 2 there and 3 here\)"):

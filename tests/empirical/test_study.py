@@ -236,8 +236,11 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
         run_study(both, tmp_path, True, 1, Told())
 
 
-def test_a_study_is_not_begun_twice(run: Path) -> None:
+def test_a_study_is_not_begun_twice(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is refused before images are coded."""
     before = contents(run)
+    monkeypatch.delattr(explain, "load_split")
+    explain.study_split.cache_clear()
     with pytest.raises(InputError, match=r"run holds a study already; add --resume to finish it, or choose another"):
         run_study(plan(), run, resume=False, workers=1, report=Told())
     assert contents(run) == before
