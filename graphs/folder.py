@@ -194,14 +194,16 @@ def _decoded(path: Path, least: int | None = None) -> Image:
 
     try:
         with Image.open(path, formats=FORMATS) as image:
+            # Of 16 bits in colour Pillow keeps 8 without a word: what is packed in the file alone tells.
+            packed = [str(tile[3]) for tile in image.tile if image.format == "PNG"]
             if least is not None:
                 image.draft(None, (least, least))
             mode, pixels = image.mode, _rgb(image)
     # On damaged bytes Pillow passes on whatever its parsers raise: OSError, SyntaxError, ValueError, struct.error ...
     except Exception as error:
         raise InputError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
-    if mode.startswith("I"):
-        raise InputError(f"{path} has pixels of kind {mode}; expected 8 bits a channel: convert it")
+    if deep := [kind for kind in (mode, *packed) if kind.startswith("I") or ";16" in kind]:
+        raise InputError(f"{path} has pixels of kind {deep[0]}; expected 8 bits a channel: convert it")
     return pixels
 
 

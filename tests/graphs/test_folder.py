@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,6 +304,23 @@ def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((9, 9), 40_000, dtype=np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a.png has pixels of kind I;?1?6?; expected 8 bits a channel: convert it"):
         read_image(tmp_path / "a.png", 4)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_sixteen_bits_are_refused_whatever_the_colour(kind: int, channels: int, tmp_path: Path) -> None:
+    """Of those with colour or transparency Pillow keeps the upper bytes and says 8 bits."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = np.random.default_rng(0).integers(256, size=(9, 9 * channels * 2), dtype=np.uint8)
+    content = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 9, 9, 16, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    for read in (check_image, lambda path: read_image(path, 4)):
+        with pytest.raises(InputError, match=r"a.png has pixels of kind .*16.*; expected 8 bits a channel: convert it"):
+            read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("size", [0, -3])
