@@ -147,7 +147,8 @@ class FolderReader:
     def digest(self) -> str:
         """A fingerprint of names, labels and size: a million images are not read to see that they are the same."""
         digest = hashlib.sha256(repr((self.size, self.folder.classes)).encode())
-        digest.update("\0".join(self.folder.paths).encode())
+        # Names of files are bytes, of any encoding.
+        digest.update("\0".join(self.folder.paths).encode(errors="surrogateescape"))
         digest.update(self.folder.labels.tobytes())
         return digest.hexdigest()
 

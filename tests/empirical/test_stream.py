@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def test_an_interrupted_run_goes_on_in_the_same_bits(tmp_path: Path, monkeypatch
     assert_same_bits(train(images, CONFIG, path), train(images, CONFIG))
     with pytest.raises(InputError, match="is a checkpoint of another model"):
         train(stream_of(pixels()), CONFIG, path)
+
+
+def test_names_in_any_encoding(tmp_path: Path) -> None:
+    """A name on disk is bytes; one that is no UTF-8 is as good as any, and another than its neighbours."""
+    digests = set()
+    for name in (b"\xe9", b"\xff", "é".encode()):
+        folder = tmp_path / name.hex() / "train" / "a"
+        folder.mkdir(parents=True)
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name + b".png")).touch()
+        digests.add(FolderReader(list_folder(folder.parents[1], "train"), 8).digest())
+    assert len(digests) == 3
 
 
 def test_a_batch_is_read_while_the_one_before_is_trained_on() -> None:
