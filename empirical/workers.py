@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
@@ -44,7 +45,8 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
     heard, told = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own, heard))
     try:
-        pending: dict[Future[None], int] = {pool.submit(_do, job): index for index, job in enumerate(jobs)}
+        with _interrupted_later():
+            pending: dict[Future[None], int] = {pool.submit(_do, job): index for index, job in enumerate(jobs)}
         while pending:
             done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
             if not done:
@@ -65,6 +67,29 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
         finally:
             heard.close()
             told.close()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Keep an interruption until all workers are begun: one that is begun half way is nobody's, and fails aloud.
+
+    What they are forked from imports for seconds before it is deaf to the signal; it inherits that the signal waits.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread is ever interrupted, and only it may say how; a handler that is not Python's stays.
+    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
+        yield
+        return
+    asked: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _interrupt(pool: ProcessPoolExecutor, told: Connection) -> None:
@@ -120,6 +145,7 @@ def _start_worker(environment: dict[str, str], heard: Connection) -> None:
     # Where the signal is ignored, as in the background of a script, it stays so.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interruption)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ.clear()
     os.environ.update(environment)
     torch.set_num_threads(1)

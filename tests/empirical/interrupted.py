@@ -23,8 +23,10 @@ def work(folder: Path, name: str) -> None:
 
 def main() -> None:
     """Three jobs in two processes; every half a second whoever asks for them hears that none has ended."""
+    folder = Path(sys.argv[1])
+    (folder / "starting").touch()
     try:
-        for _ in in_processes([partial(work, Path(sys.argv[1]), name) for name in "abc"], 2, every=0.5):
+        for _ in in_processes([partial(work, folder, name) for name in "abc"], 2, every=0.5):
             pass
     except KeyboardInterrupt:
         sys.exit(130)
