@@ -131,7 +131,7 @@ def check_footprint(
     models: int = 1,
     beside: int = 1,
 ) -> None:
-    """Refuse a batch whose step cannot fit.
+    """Refuse a batch whose step cannot fit, or that is too small to be shared.
 
     Args:
         shape: the architecture.
@@ -143,8 +143,11 @@ def check_footprint(
         beside: trainings that begin on this machine, this one among them.
 
     Raises:
-        InputError: naming the need, what there is, and the batch, or the number of models, that would fit.
+        InputError: naming the need, what there is, and the batch, or the number of models, that would fit; more
+            processes than images of a batch.
     """
+    if processes > config.batch:
+        raise InputError(f"{processes} processes for batches of {config.batch} images; expected at most as many")
     half = resolve_precision(config.precision, device) == "bf16"
     kept = config.masks(shape.grid).kept
     batch = min(config.batch, images)

@@ -99,8 +99,6 @@ def train(
     kinds = (CodedImages, Pixels, Stream)
     check_type(images, kinds, "load_coded(Source(name)) of maskgraph.graphs.source gives CodedImages")
     group = group or Group()
-    if group.count > config.batch:
-        raise InputError(f"{group.count} processes for batches of {config.batch} images; expected at most as many")
     device = resolve_device(config.device)
     meta, count = identity(images, config), len(images.labels)
     check_footprint(architecture(images, config), config, count, device, group.count)

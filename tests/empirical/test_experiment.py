@@ -416,6 +416,13 @@ class Second(Group):
         return values + other
 
 
+def test_more_processes_than_images_of_a_batch_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    recipe = recipe_from({**TABLE, "train": {**TABLE["train"], "batch": 1}})
+    with pytest.raises(InputError, match=r"2 processes for batches of 1 images; expected at most as many"):
+        run_recipe(recipe, tmp_path / "run", None, False, 1, lambda *_: None, Second())
+    assert not (tmp_path / "run").exists()
+
+
 def test_images_of_a_folder_are_streamed_and_judged(tmp_path: Path) -> None:
     """Classes of two colours, which any probe tells apart."""
     rng = np.random.default_rng(0)
