@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders, check_given
 from maskgraph.empirical.footprint import flops
-from maskgraph.empirical.parts import DataPlan, check_data
+from maskgraph.empirical.parts import FOLDER, DataPlan, check_data
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
@@ -153,7 +153,7 @@ def read_recipe(name: str, resume: bool = False) -> Recipe:
     # Of the methods that it names: some of them may be run alone.
     check_decoders(recipe.runs())
     if not resume:
-        check_given(table.get("train", {}), recipe.methods)
+        _check_read(recipe, table)
     return recipe
 
 
@@ -184,6 +184,18 @@ def recipe_from(table: dict[str, Any]) -> Recipe:
             **typed(Recipe, "train", own),
         )
     )
+
+
+def _check_read(recipe: Recipe, table: dict[str, Any]) -> None:
+    """Raise InputError for a key of the tables of a recipe that is set and that nothing in it reads."""
+    check_given(table.get("train", {}), recipe.methods)
+    tuning = [key for key in table.get("judge", {}) if key.startswith("fine_tune_") or key == "layer_decay"]
+    if tuning and "fine-tune" not in recipe.judge.probes:
+        raise InputError(
+            f"[judge] sets {tuning[0]}, and no network is fine-tuned; leave it out, or add fine-tune to probes"
+        )
+    if "readers" in table["data"] and recipe.data.dataset != FOLDER:
+        raise InputError(f"readers {recipe.data.readers} of {recipe.data.dataset}, which is in memory; leave it out")
 
 
 def arithmetic(recipe: Recipe) -> float | None:

@@ -312,6 +312,37 @@ def test_a_bad_recipe_is_refused_at_the_door(table: dict[str, Any], message: str
         recipe_from(table)
 
 
+@pytest.mark.parametrize(
+    ("unread", "read", "message"),
+    [
+        (
+            "[judge]\nfine_tune_epochs = 5",
+            'probes = ["fine-tune"]',
+            r"^\[judge\] sets fine_tune_epochs, and no network",
+        ),
+        (
+            "[judge]\nlayer_decay = 0.5",
+            'probes = ["fine-tune"]',
+            r"^\[judge\] sets layer_decay, .* add fine-tune to probe",
+        ),
+        ("readers = 2", None, r"^readers 2 of digits, which is in memory; leave it out$"),
+    ],
+)
+def test_what_nothing_reads_is_refused(unread: str, read: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'[data]\ndataset = "digits"\npatch = 2\n{unread}\n')
+    with pytest.raises(InputError, match=message):
+        read_recipe(str(path))
+    # A run that was begun when it was taken goes on with it.
+    begun = read_recipe(str(path), resume=True)
+    if read is None:
+        path.write_text(f'[data]\ndataset = "folder"\nimage_size = 8\npatch = 2\n{unread}\n')
+        assert read_recipe(str(path)).data.readers == 2
+    else:
+        path.write_text(f"{path.read_text()}{read}\n")
+        assert dataclasses.replace(read_recipe(str(path)).judge, probes=begun.judge.probes) == begun.judge
+
+
 def test_what_the_data_cannot_give_is_refused() -> None:
     with pytest.raises(InputError, match=r"images 5000; expected 30, 3 for each of 10 classes, to 1797, which"):
         load_parts(recipe_from({"data": {**DIGITS["data"], "images": 5000}}).data, None)
