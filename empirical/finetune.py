@@ -66,7 +66,10 @@ def fine_tune(
     tuning = TuningState(model, train, classes, how, device, group)
     meta = tuning.identity(_digest(model))
     if path is not None and path.exists():
-        take_up(path, tuning, lambda found: check_same(path, _completed(path, found), meta))
+        # Those from before labels were in it have none to be held to.
+        take_up(
+            path, tuning, lambda found: check_same(path, {"labels": meta["labels"], **_completed(path, found)}, meta)
+        )
         tuning.check()
     # Nobody writes before all have read.
     group.wait()
@@ -120,7 +123,7 @@ def _completed(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         InputError: a key that this version does not know, or one that every version wrote and that is not there.
     """
     check_held(path, found, ("fine_tune", "classes", "data", "from"))
-    check_known(path, found, ("fine_tune", "classes", "data", "from", "step", "steps"))
+    check_known(path, found, ("fine_tune", "classes", "data", "labels", "from", "step", "steps"))
     plain = dataclasses.asdict(Regularise())
     # What those from before there was a choice had.
     before = {"regularise": plain, "norm": "own", "clip": 0.0, "crop": []}

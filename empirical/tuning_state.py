@@ -16,6 +16,7 @@ from maskgraph.empirical.augment import Draws, crop_shares
 from maskgraph.empirical.classifier import Classifier, layer_scales
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.divergence import TrainingDivergedError, all_finite
+from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel
 from maskgraph.empirical.network import autocast, resolve_precision
@@ -76,7 +77,10 @@ class TuningState:
         how = dataclasses.asdict(self._how)
         del how["accumulate"]
         how["precision"] = resolve_precision(self._how.precision, self._device)
-        return {"fine_tune": how, "classes": self._classes, "data": self._data.images.digest(), "from": start}
+        images = self._data.images
+        # What a network sees of images has no labels in it.
+        seen, labels = images.digest(), fingerprint(images.labels)
+        return {"fine_tune": how, "classes": self._classes, "data": seen, "labels": labels, "from": start}
 
     def advance(self) -> None:
         """One step."""

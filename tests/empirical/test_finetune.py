@@ -23,6 +23,7 @@ from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.readout import whole_features
+from maskgraph.empirical.stream import DatasetReader, Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
 from maskgraph.graphs.errors import InputError
@@ -149,6 +150,22 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(network(), pixels(), 3, dataclasses.replace(how, seed=1), path)
     with pytest.raises(InputError, match=r"is a checkpoint of another model \(from "):
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
+
+
+def test_a_checkpoint_of_other_labels_is_refused(tmp_path: Path) -> None:
+    """The same images under another task: what was tuned for the first one knows nothing of it."""
+    path, how, images = tmp_path / "tuned.safetensors", FineTune(epochs=1, batch=6), pixels()
+    stream = Stream("noise", DatasetReader(list(images.pixels)), images.labels, 8, 3, images.patch)
+    for data in (images, stream):
+        fine_tune(network(), data, 3, how, path)
+        with pytest.raises(InputError, match=r"tuned.safetensors is a checkpoint of another model \(labels "):
+            fine_tune(network(), dataclasses.replace(data, labels=(data.labels + 1) % 3), 3, how, path)
+        # One from before labels were in it goes on.
+        tensors, meta = read_checkpoint(path)
+        del meta["labels"]
+        write_checkpoint(path, tensors, meta)
+        fine_tune(network(), data, 3, how, path)
+        path.unlink()
 
 
 @pytest.mark.parametrize(("where", "kept"), [("_chance", 3), ("_optimiser.step", 2)], ids=["between", "in an update"])
