@@ -32,7 +32,7 @@ def fine_tune(
     train: Pixels | Stream,
     classes: int,
     how: FineTune,
-    path: Path | None = None,
+    path: str | Path | None = None,
     group: Group | None = None,
     watch: Callable[[], None] | None = None,
 ) -> Classifier:
@@ -58,6 +58,9 @@ def fine_tune(
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes tune, the checkpoint before stays.
     """
+    path = None if path is None else Path(path)
+    if not len(train.labels):
+        raise InputError(f"{train.name} holds no images to tune on; expected at least 1")
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
     check_patches(model.config, train.name, train.grid, train.patch_dim)

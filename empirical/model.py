@@ -208,10 +208,18 @@ class MaskedModel(nn.Module):
         Returns:
             (B, D): D = dim for cls and mean, (1 + T')·dim for tokens, k for a bottleneck. Of unit norm for a
             bottleneck alone.
+
+        Raises:
+            InputError: a kind that does not exist, or that the model has not.
         """
         if kind == "cls":
             return tokens[:, 0]
-        return tokens[:, 1:].mean(dim=1) if kind == "mean" else tokens.flatten(1)
+        if kind == "mean":
+            return tokens[:, 1:].mean(dim=1)
+        check_feature(kind)
+        if kind == "bottleneck":
+            raise InputError("feature bottleneck of a model without one; expected cls, mean or tokens")
+        return tokens.flatten(1)
 
     def _embedded(self, patches: Tensor, positions: Tensor) -> Tensor:
         x = self.embed(patches) + self.encoder_positions[positions]
@@ -264,7 +272,7 @@ class MaskedAutoencoder(MaskedModel):
 
     def feature(self, tokens: Tensor, kind: FeatureKind) -> Tensor:
         """F as one vector (see `MaskedModel.feature`)."""
-        if kind != "bottleneck":
+        if kind != "bottleneck" or self.config.bottleneck is None:
             return super().feature(tokens, kind)
         return functional.normalize(self.bottleneck(super().feature(tokens, self.config.reads)), dim=1)
 

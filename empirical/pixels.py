@@ -49,9 +49,15 @@ class Pixels:
         count, *_, channels = self.pixels.shape
         if len(self.labels) != count:
             raise InputError(f"{self.name} has {count} images and {len(self.labels)} labels; expected one an image")
+        check_labels(self.labels, self.name)
+        largest = int(self.pixels.max(initial=1))
+        if not largest <= self.full <= 255:
+            raise InputError(f"full {self.full} of {self.name}; expected the byte that stands for 1, {largest} to 255")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if np.shape(values) != (channels,):
                 raise InputError(f"{name} of shape {np.shape(values)}; expected ({channels},), a number a channel")
+        if not np.min(self.std) > 0:
+            raise InputError(f"std {np.asarray(self.std).tolist()} of {self.name}; expected numbers above 0")
         height, width = self.pixels.shape[1:3]
         if height != width:
             raise InputError(
@@ -91,6 +97,17 @@ def check_bytes(pixels: object, name: str) -> None:
         raise InputError(f"{name} is {kind_of(pixels)}; expected an array (N, H, W, C), as load_stored(name).pixels is")
     if pixels.ndim != 4 or pixels.dtype != np.uint8:
         raise InputError(f"{name} has shape {pixels.shape} and dtype {pixels.dtype}; expected (N, H, W, C) of uint8")
+
+
+def check_labels(labels: object, name: str) -> None:
+    """Raise InputError for anything but an array of integers from 0: what classifies answers at these places."""
+    expected = "expected an array (N,) of integers from 0"
+    if not isinstance(labels, np.ndarray):
+        raise InputError(f"labels of {name} are {kind_of(labels)}; {expected}")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"labels of {name} have dtype {labels.dtype}; {expected}")
+    if labels.min(initial=0) < 0:
+        raise InputError(f"labels of {name} contain {labels.min()}; {expected}")
 
 
 def channel_statistics(pixels: NDArray[np.uint8], full: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
-from maskgraph.empirical.pixels import Pixels, PixelSet, filling, masked, normaliser, patchified
+from maskgraph.empirical.pixels import Pixels, PixelSet, check_labels, filling, masked, normaliser, patchified
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
@@ -84,6 +84,7 @@ class Stream:
                 f"labels has shape {np.shape(self.labels)} for the {len(self.reader)} images of {self.name}; expected "
                 f"({len(self.reader)},): some of the images are take(stream, rows)"
             )
+        check_labels(self.labels, self.name)
         if self.workers < 1:
             raise InputError(f"workers {self.workers}; expected at least 1")
         if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:

@@ -71,7 +71,7 @@ Watch = Callable[[TrainedModel, int], None]
 def train(
     images: Images,
     config: TrainConfig,
-    path: Path | None = None,
+    path: str | Path | None = None,
     watch: Watch | None = None,
     checkpoint_every: int = 500,
     group: Group | None = None,
@@ -98,9 +98,13 @@ def train(
     check_config(config)
     kinds = (CodedImages, Pixels, Stream)
     check_type(images, kinds, "load_coded(Source(name)) of maskgraph.graphs.source gives CodedImages")
-    group = group or Group()
+    if not (count := len(images.labels)):
+        raise InputError(f"{images.name} holds no images to train on; expected at least 1")
+    if checkpoint_every < 1:
+        raise InputError(f"checkpoint_every {checkpoint_every}; expected at least 1 step")
+    path, group = None if path is None else Path(path), group or Group()
     device = resolve_device(config.device)
-    meta, count = identity(images, config), len(images.labels)
+    meta = identity(images, config)
     check_footprint(architecture(images, config), config, count, device, group.count)
     data = training_set(images, config, device)
     state = State(data, config, device, group)

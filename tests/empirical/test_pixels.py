@@ -15,8 +15,10 @@ from PIL import Image
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.data import Batch
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.pixels import Pixels, PixelSet, channel_statistics
-from maskgraph.empirical.train import train
+from maskgraph.empirical.train import load_model, train, untrained
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.patches import patchify
 from maskgraph.graphs.stored import load_stored
@@ -120,6 +122,44 @@ def test_digits_are_learnt_from_their_pixels() -> None:
     # Standardised pixels: answering their mean costs 1.
     assert found[:5, 0].mean() > 1
     assert found[-10:, 0].mean() < 0.75
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"std": np.array([0.2, 0.0, 0.2])}, r"^std \[0.2, 0.0, 0.2\] of noise; expected numbers above 0"),
+        ({"full": 16}, r"^full 16 of noise; expected the byte that stands for 1, 255 to 255"),
+        ({"full": 256}, r"^full 256 of noise; expected the byte that stands for 1, 255 to 255"),
+        ({"labels": np.arange(12) - 1}, r"^labels of noise contain -1; expected an array \(N,\) of integers from 0"),
+        ({"labels": np.ones(12)}, r"^labels of noise have dtype float64; expected an array \(N,\) of integers from 0"),
+        ({"labels": [0] * 12}, r"^labels of noise are a list; expected an array \(N,\) of integers from 0"),
+    ],
+)
+def test_numbers_that_make_no_images_are_refused(changes: dict[str, Any], message: str) -> None:
+    """Not by a loss of NaN after a step, or by one of images 16 times as bright."""
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(pixels(), **changes)
+
+
+def test_no_images_and_no_steps_are_refused() -> None:
+    good = pixels()
+    none = dataclasses.replace(good, pixels=good.pixels[:0], labels=good.labels[:0])
+    with pytest.raises(InputError, match=r"noise holds no images to train on; expected at least 1"):
+        train(none, CONFIG)
+    model = untrained(good, CONFIG).model
+    with pytest.raises(InputError, match=r"noise holds no images to tune on; expected at least 1"):
+        fine_tune(model, none, 3, FineTune(epochs=1))
+    with pytest.raises(InputError, match=r"checkpoint_every 0; expected at least 1 step"):
+        train(good, CONFIG, checkpoint_every=0)
+
+
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    """As those of `load_model` and `load_published` are."""
+    good, config = pixels(), dataclasses.replace(CONFIG, epochs=1)
+    trained = train(good, config, str(tmp_path / "model.safetensors"))
+    assert_same_bits(load_model(str(tmp_path / "model.safetensors")), trained)
+    fine_tune(trained.model, good, 3, FineTune(epochs=1), str(tmp_path / "tuned.safetensors"))
+    assert (tmp_path / "tuned.safetensors").exists()
 
 
 def test_images_that_cannot_be_cut_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,3 +121,12 @@ def test_pixels_as_features() -> None:
     np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-12)
     np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, rtol=1e-12)
     np.testing.assert_allclose(found[3, 2, 1] * images.std + images.mean, images.pixels[3, 2, 1] / 255, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("Mean", "unknown feature 'Mean'"), ("bottleneck", "a model without one")]
+)
+def test_a_feature_that_a_network_has_not_is_refused(kind: Any, message: str) -> None:
+    """A name that is misspelt had been answered by all tokens, one after the other."""
+    with pytest.raises(InputError, match=message):
+        whole_features(network("mae"), pixels(), [kind])

@@ -178,6 +178,8 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         InputError, match=r"labels has shape \(10,\) for the 12 images of noise; expected \(12,\): some of"
     ):
         dataclasses.replace(images, labels=images.labels[:10])
+    with pytest.raises(InputError, match=r"^labels of noise contain -1; expected an array \(N,\) of integers from 0"):
+        dataclasses.replace(images, labels=images.labels - 1)
     assert len(take(images, np.arange(10)).labels) == 10
     other = dataclasses.replace(images, size=12)
     with pytest.raises(InputError, match=r"an image of noise has shape \(8, 8, 3\); expected \(12, 12, 3\) for all"):
