@@ -128,9 +128,9 @@ def _stored(data: DataPlan, data_dir: Path | None, seed: int) -> Parts:
         test_rows = np.arange(len(test.labels))
     else:
         test = stored
-        kept, held = split_rows(stored.labels[rows], data.held_out, seed)
+        kept, held = split_rows(stored.labels[rows], data.held_out, seed, stored.classes)
         rows, test_rows = rows[kept], rows[held]
-    kept, held = split_rows(stored.labels[rows], data.validation, seed + 1)
+    kept, held = split_rows(stored.labels[rows], data.validation, seed + 1, stored.classes)
     mean, std = channel_statistics(stored.pixels[rows[kept]], stored.full)
 
     def part(images: Stored, at: NDArray[np.int64], augmentation: Augmentation) -> Pixels:
@@ -169,7 +169,7 @@ def _folder(data: DataPlan, root: Path | None, seed: int) -> Parts:
         raise InputError("the recipe is of a folder of images; say where it is with --data-dir")
     listed, judged = list_folder(root, "train"), list_folder(root, "val")
     rows = _some(data, listed.labels, seed)
-    kept, held = split_rows(listed.labels[rows], data.validation, seed + 1)
+    kept, held = split_rows(listed.labels[rows], data.validation, seed + 1, listed.classes)
     size = data.image_size
     assert size is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -207,8 +208,16 @@ def take(images: Some, rows: NDArray[np.int64]) -> Some:
     return replace(images, **shown, labels=images.labels[rows], weights=weights / weights.sum())
 
 
-def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_rows(
+    labels: NDArray[np.int64], held_out: float, seed: int, classes: Sequence[str] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows for training and rows held out, the share `held_out` of every class, drawn from `seed`.
+
+    Args:
+        labels: (N,) of all rows.
+        held_out: share in (0, 1).
+        seed: of the draw.
+        classes: the dataset's own name of each class, for the message; None: its number.
 
     Raises:
         InputError: a class with fewer than two images, which cannot be on both sides.
@@ -218,7 +227,8 @@ def split_rows(labels: NDArray[np.int64], held_out: float, seed: int) -> tuple[N
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         if len(rows) < 2:
-            raise InputError(f"class {label} has {len(rows)} image; holding images out needs at least 2 of every class")
+            name = label if classes is None else classes[label]
+            raise InputError(f"class {name} has {len(rows)} image; holding images out needs at least 2 of every class")
         test.append(rows[: min(max(1, round(held_out * len(rows))), len(rows) - 1)])
     held = np.sort(np.concatenate(test))
     return np.setdiff1d(np.arange(len(labels)), held), held

@@ -112,7 +112,7 @@ def load_split(source: Source, held_out: float) -> Split:
         raise InputError(f"held_out {held_out:g}; expected a share of the images in (0, 1), such as 0.3")
     data = _load(source)
     if isinstance(data, CodedImages):
-        train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
+        train_rows, test_rows = split_rows(data.labels, held_out, source.seed, data.classes)
         return Split(take(data, train_rows), take(data, test_rows), None, None)
     if source.name in HAS_TEST:
         train, test = data, load(source.name, _directory(source), held_out=True)
@@ -120,7 +120,7 @@ def load_split(source: Source, held_out: float) -> Split:
     elif _is_folder(source):
         train, test = data, _folder(source, "val", data.pixels.shape[3])
     else:
-        train_rows, test_rows = split_rows(data.labels, held_out, source.seed)
+        train_rows, test_rows = split_rows(data.labels, held_out, source.seed, data.classes)
         train, test = take(data, train_rows), take(data, test_rows)
     patch, kind = _patch(source), source.codebook or "kmeans"
     patches = patchify(train.pixels, patch)

@@ -32,7 +32,7 @@ from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.source import Source, load_coded, load_split
 from maskgraph.graphs.stored import HAS_TEST, load_stored
 from tests.graphs.cifar_archive import plant
 
@@ -357,6 +357,20 @@ def test_what_the_data_cannot_give_is_refused() -> None:
         read_recipe("imagenet")
     with pytest.raises(InputError, match=r"cannot be read .*; expected a recipe in TOML"):
         read_recipe("nowhere.toml")
+
+
+def test_a_class_of_one_image_is_named_as_the_data_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, pixels=np.random.default_rng(0).random((7, 8, 8)), labels=[3, 3, 3, 3, 10, 3, 3])
+    with pytest.raises(InputError, match=r"^class 10 has 1 image; holding images out needs at least 2 of every class"):
+        load_parts(DataPlan(str(path), 4), None)
+    with pytest.raises(InputError, match=r"^class 10 has 1 image"):
+        load_split(Source(path, patch=4), 0.3)
+    for name in ("train/ant/0", "train/ant/1", "train/bee/0", "val/ant/0", "val/bee/0"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    with pytest.raises(InputError, match=r"^class bee has 1 image"):
+        load_parts(DataPlan("folder", 4, 8), tmp_path)
 
 
 @pytest.mark.parametrize("full", [1.0, 255])
