@@ -347,7 +347,7 @@ def warm_up(names: list[str]) -> None:
     if {OURS, "components", "frobenius"} & set(names):
         our_components(graph.B)
         # A full and a sparse A take different loops.
-        for B in (graph.B, sp.csr_array(sp.block_diag([graph.B] * 16))):
+        for B in (graph.B, sp.csr_array(sp.kron(sp.eye_array(16), graph.B))):
             our_frobenius(B)
     for name in set(names) & set(SOLVERS):
         # One that fails here fails again where it is timed, and is reported there.

@@ -239,6 +239,7 @@ def emulated() -> Iterator[Emulation]:
         "is_bf16_supported": lambda *_: True,
         "_lazy_init": lambda: None,
         "current_stream": lambda: Stream(emulation),
+        "is_current_stream_capturing": lambda: emulation.capturing,
         "Stream": lambda: Stream(emulation),
         "stream": lambda _: nullcontext(),
         "CUDAGraph": Graph,

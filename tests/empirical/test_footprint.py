@@ -172,7 +172,9 @@ def test_tuning_needs_room_for_the_largest_part(pairs: bool, accumulate: int, mo
 
 def allocated(run: Callable[[], object]) -> int:
     """The most bytes that torch's allocator holds at once of what it gives out meanwhile."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    # All of its one cycle, of which torch 2.11 else warns that it is all.
+    with torch.profiler.profile(activities=activities, profile_memory=True, acc_events=True) as profiler:
         run()
     assert profiler.profiler is not None
     results = profiler.profiler.kineto_results

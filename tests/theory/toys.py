@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
+import scipy.linalg
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -61,7 +61,7 @@ def joint_augmentation(M: Array) -> AugmentationGraph:
 
 def together(*blocks: Array) -> Array:
     """One graph of all, each with the same mass."""
-    return np.asarray(sp.block_diag([block / block.sum() for block in blocks]).toarray())
+    return scipy.linalg.block_diag(*(block / block.sum() for block in blocks))
 
 
 def disjoint(M: Array, copies: int) -> Array:

@@ -101,8 +101,9 @@ class TorchEngine:
 
     def _sparse(self, matrix: sp.csr_array, dtype: type) -> torch.Tensor:
         with warnings.catch_warnings():
-            # Torch says that its CSR tensors are in beta, once a process.
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
+            # Torch says that its CSR tensors are in beta, and 2.11 that they are not checked, which these are.
+            for said in ("Sparse CSR tensor support is in beta", "Sparse invariant checks are implicitly disabled"):
+                warnings.filterwarnings("ignore", message=said, category=UserWarning)
             return torch.sparse_csr_tensor(
                 torch.as_tensor(matrix.indptr.astype(np.int64)),
                 torch.as_tensor(matrix.indices.astype(np.int64)),

@@ -35,6 +35,9 @@ from tests.theory.toys import dense
 
 PAGES = Path(__file__).resolve().parents[3] / "docs" / "findings"
 
+DRAWN = 1052411418
+"""Sum of squares of a draw of counts, of numpy's until 2.4: since 2.5 one of some hundred is another."""
+
 ROUNDING = 1e-9
 """Graphs of at most 10⁴ entries of size 1."""
 
@@ -52,6 +55,10 @@ def column(finding: Finding, header: str, world: str | None = None) -> list[floa
 @pytest.mark.parametrize("name", FINDINGS)
 def test_pages_are_what_is_computed(name: str) -> None:
     """The committed table, number by number, to the four digits that it shows."""
+    if name in ("finite-samples", "bootstrap-coverage"):
+        times = np.random.default_rng(0).multinomial(4096, np.full(16, 1 / 16), size=1000)
+        if int((times**2).sum()) != DRAWN:
+            pytest.skip("numpy draws other counts here, and the page is of the samples that it drew")
     text = (PAGES / f"{name}.md").read_text()
     finding = found(name)
     table = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
