@@ -9,7 +9,6 @@ from typing import Any
 
 from maskgraph.theory.assumptions import Assumption
 from maskgraph.theory.check import Check, Sense, Step, broken_step, verdict_of
-from maskgraph.theory.rounding import EPS
 from maskgraph.theory.terms import Terms
 from maskgraph.theory.terms_graph import UnmetError
 
@@ -110,8 +109,5 @@ class Statement:
         return Check(self.number, self.formula, self.sense, *nothing, "assumption not met", (), (), {}, note)
 
     def rounding(self, terms: Terms) -> float:
-        """Sums over at most nnz(M) products of numbers of the statement's size, whose errors add up at random.
-
-        Not along a row or column, which a sparse product sums in order: there equal terms are rounded the same way.
-        """
-        return EPS * (64 + math.sqrt(terms.graph.M.nnz) + terms.longest) * float(self.size(terms))
+        """What sums of numbers of the statement's size may be off by."""
+        return terms.rounding * float(self.size(terms))

@@ -35,8 +35,9 @@ def _energies(t: Any) -> Any:
 
 
 def _loss_size(t: Any) -> Any:
-    # L_MAE is a sum of squared differences: good to a few ulp of itself, and to ulp² of the energies.
-    return t.mae + EPS * _energies(t)
+    # A sum of squared differences is good to a few ulp of itself; where they are from the mean given a target, that
+    # mean is off by the rounding of a sum over a column, which enters squared.
+    return t.mae + t.rounding * _energies(t)
 
 
 def _u_mae(t: Any) -> Any:

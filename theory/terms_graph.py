@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +14,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.theory import labels
 from maskgraph.theory.outputs import Outputs
 from maskgraph.theory.risk import Floors
+from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.degrees import column_lengths, row_lengths
 from maskgraph.theory.solver.frobenius import frobenius_norm_sq, frobenius_through_edges
 
@@ -75,6 +77,14 @@ class GraphTerms:
     def longest(self) -> int:
         """Entries of the longest row of M and of its longest column, together."""
         return int(row_lengths(self.graph.M).max() + column_lengths(self.graph.M).max())
+
+    @property
+    def rounding(self) -> float:
+        """Of sums over at most nnz(M) products, relative to their size: errors add up at random.
+
+        Not along a row or column, which a sparse product sums in order: there equal terms are rounded the same way.
+        """
+        return EPS * (64 + math.sqrt(self.graph.M.nnz) + self.longest)
 
     @cached_property
     def A(self) -> AugmentationGraph:

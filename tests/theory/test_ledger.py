@@ -15,8 +15,8 @@ from hypothesis import given
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import make_mask_set
-from maskgraph.graphs.synthetic import joint_graph
+from maskgraph.graphs.masks import make_mask_set, mask_distribution, mask_set
+from maskgraph.graphs.synthetic import class_mixture, joint_graph
 from maskgraph.graphs.views import View
 from maskgraph.theory import bounds, risk
 from maskgraph.theory.check import Check, verdict_of
@@ -419,6 +419,34 @@ def test_long_sums_of_equal_terms_violate_nothing(targets: int) -> None:
     for seed in range(3):
         model = with_unit_features(a_model(graph, seed))
         assert [check.statement for check in ledger(graph, model) if check.verdict == "violated"] == []
+
+
+@pytest.mark.parametrize(
+    ("patches", "ratio", "view"),
+    [(10, 0.5, "bag"), (12, 0.75, "bag"), (12, 0.75, "positional"), (12, 1 / 12, "sequence"), (12, 0.25, "positional")],
+)
+@pytest.mark.parametrize("value", [0.1, 7.3])
+def test_a_constant_that_is_reproduced_exactly_violates_nothing(
+    patches: int, ratio: float, view: View, value: float
+) -> None:
+    """Every patch has one value and the model says it: no loss at all, and no floor may be above 0 by rounding."""
+    images = replace(class_mixture(patches, 0.3), codebook=np.full((2, 1), value))
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, ratio), 20), view)
+    h = np.full((len(graph.p1), graph.X2.shape[1]), value)
+    f = np.random.default_rng(0).standard_normal((len(h), 2))
+    terms = Terms(graph, with_unit_features(Outputs(f, h, graph.X2)))
+    for number in ("I1", "I2", "S1", "Thm 3.4", "Thm 3.6", "S4", "S3"):
+        assert statement(number).measure(terms).verdict in ("vacuous", "tight"), number
+    for loss in (terms.variance, terms.bayes, terms.half_pair_h):
+        assert loss <= (1e-12 * value) ** 2 * graph.X2.shape[1]
+
+
+def test_one_target_of_many_views_that_is_reproduced_exactly_violates_nothing() -> None:
+    # The mean of a thousand equal outputs is off by what a column of equal masses adds up to.
+    graph = joint_graph(np.ones((1000, 1)), [[0.1]])
+    f = np.random.default_rng(0).standard_normal((1000, 2))
+    checks = ledger(graph, Outputs(f, np.full((1000, 1), 0.1), lipschitz=1e12))
+    assert not [check for check in checks if check.verdict == "violated"]
 
 
 def test_all_views_in_the_embedding_leave_nothing() -> None:
