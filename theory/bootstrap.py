@@ -135,7 +135,9 @@ def basic_interval(estimate: float, values: Array) -> tuple[float, float]:
 
 def percentile_interval(values: Array) -> tuple[float, float]:
     """[q_lo, q_hi], the quantiles of the resamples themselves: what `basic_interval` is held against."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    # Of B draws the p-quantile is the (B + 1)p-th smallest: one more draw lies between both ends as often as `LEVEL`
+    # says. numpy's own choice lies further in: of 39 draws it holds 90 %.
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
     return float(low), float(high)
 
 

@@ -17,6 +17,7 @@ from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.bootstrap import (
+    FEWEST,
     basic_interval,
     bootstrap,
     percentile_interval,
@@ -79,7 +80,9 @@ def test_intervals_by_dense_matrices_of_repeated_rows(hop: str) -> None:
         heads.append(float((np.linalg.svd(B, compute_uv=False)[:2] ** 4).sum()))
     found = answer(graph, 0.5, 2, "target" if hop == "target" else "image")
     ours = bootstrap(graph, found, "target" if hop == "target" else "image", Constants(), 40, 3)
-    low, high = np.quantile(heads, [0.025, 0.975])
+    # The 41·0.025-th of 40 from either end.
+    heads.sort()
+    low, high = heads[0] + 0.025 * (heads[1] - heads[0]), heads[-1] - 0.025 * (heads[-1] - heads[-2])
     ends = [2 * found["head_sq"] - high, 2 * found["head_sq"] - low]
     assert ours["intervals"]["head_sq"] == pytest.approx(ends, abs=ROUNDING)
     # Thm 4.2 is (2 − head)/4 at L = 1: its interval is that of the head, turned round.
@@ -95,9 +98,20 @@ def test_the_seed_names_the_resamples() -> None:
 
 
 def test_intervals_by_hand() -> None:
-    values = np.arange(201.0)
+    # The fifth of 199 from either end, and the first of the fewest.
+    values = np.arange(1.0, 200)
     assert percentile_interval(values) == pytest.approx((5, 195))
     assert basic_interval(150.0, values) == pytest.approx((105, 295))
+    assert percentile_interval(np.arange(1.0, FEWEST + 1)) == pytest.approx((1, FEWEST))
+
+
+@pytest.mark.parametrize("resamples", [FEWEST, 99, 200])
+def test_one_more_resample_lies_in_the_interval_as_often_as_it_says(resamples: int) -> None:
+    rng = np.random.default_rng(0)
+    drawn = rng.standard_normal((8000, resamples + 1))
+    held = [low <= again[0] <= high for again in drawn for low, high in [percentile_interval(again[1:])]]
+    # The standard error of 95 % of 8,000 is 0.24 %; four of them.
+    assert np.mean(held) == pytest.approx(0.95, abs=0.01)
 
 
 @pytest.mark.parametrize("hop", ["target", "image"])
@@ -214,7 +228,7 @@ def test_redraws_are_multinomial_in_the_rows() -> None:
 
 
 def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maskgraph.theory.findings.bootstrap.RESAMPLES", 20)
+    monkeypatch.setattr("maskgraph.theory.findings.bootstrap.RESAMPLES", FEWEST)
     world = MixtureWorld(4, 0.3, 0.5, "sequence")
     ours = {one.name: one for one in cover("w", world, 2, 10, 6)}
     rng = np.random.default_rng(10)
@@ -223,13 +237,13 @@ def test_coverage_is_counted_as_plain_loops_count_it(monkeypatch: pytest.MonkeyP
     names = {"α": "alpha", "head and Thm 4.2": "head_sq", "S2": "water_filling", "bayes": "bayes_risk"}
     held = {name: np.zeros(2) for name in names}
     for times in drawn:
-        picks = [np.repeat(np.arange(16 * 2), again) for again in rng.multinomial(10, times / 10, size=20)]
+        picks = [np.repeat(np.arange(16 * 2), again) for again in rng.multinomial(10, times / 10, size=FEWEST)]
         plain, *again = (
             statistics(answer(graph_of(repeated(world.graph.images, rows), "sequence"), 0.5, 2))
             for rows in (np.repeat(np.arange(16 * 2), times), *picks)
         )
         for name, key in names.items():
-            low, high = np.quantile([one[key] for one in again], [0.025, 0.975])
+            low, high = (end(one[key] for one in again) for end in (min, max))
             turned = 2 * plain[key] - high, 2 * plain[key] - low
             held[name] += [low - 1e-9 <= truth[key] <= high + 1e-9, turned[0] - 1e-9 <= truth[key] <= turned[1] + 1e-9]
     for name, key in names.items():

@@ -96,7 +96,8 @@ def cover(name: str, world: MixtureWorld, k: int, count: int, trials: int) -> li
             estimate = float(estimates[key][trial])
             ends = (percentile_interval(values), basic_interval(estimate, values))
             inside = [low - NEAR <= truth[key] <= high + NEAR for low, high in ends]
-            held[key][trial] = *inside, values.mean() - estimate
+            shift = float(values.mean()) - estimate
+            held[key][trial] = *inside, shift if abs(shift) > EQUAL else 0.0
     unseen = float(sample.single[:, 1].mean())
     return [
         Cover(
