@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.theory.lipschitz import SAME
+
 
 @dataclass(frozen=True)
 class VarianceShares:
@@ -66,6 +68,7 @@ def variance_shares(
     by_image = np.zeros((images, f.shape[1]))
     mask_means = np.empty((masks, f.shape[1]))
     energy = 0.0
+    largest = float((f**2).sum(axis=1).max())
     # About a feature's own place first: the split is invariant, and the energies then do not cancel.
     f = f - f[ids[0, 0]]
     for m in range(masks):
@@ -77,7 +80,8 @@ def variance_shares(
     total = energy - float(mean @ mean)
     image = float(image_weights @ ((by_image - mean) ** 2).sum(axis=1))
     mask = float(((mask_means - mean) ** 2).sum()) / masks
-    # What rounding leaves of features that do not vary is no variance.
-    if total <= energy * np.finfo(np.float64).eps * images * masks:
+    # What rounding leaves of features that do not vary is no variance: neither that of these sums nor that of the
+    # features, by which parallel ones differ after division by their norm.
+    if total <= max(energy * np.finfo(np.float64).eps * images * masks, largest * SAME**2):
         return VarianceShares(0.0, 0.0, 0.0)
     return VarianceShares(image / total, mask / total, max(1 - (image + mask) / total, 0.0))

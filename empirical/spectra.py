@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.collapse import participation_ratio, rankme
 from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory.lipschitz import SAME
 
 Features = NDArray[np.float64]
 
@@ -47,9 +48,18 @@ def stable_rank(Z: Features) -> float:
     return float((s**2).sum() / s[0] ** 2) if s[0] > 0 else 0.0
 
 
+def about_mean(Z: Features) -> Features:
+    """The rows of Z less their mean; 0 where rounding alone tells them apart, so that no measure is of that."""
+    # About a row's own place first: a mean of equal rows misses them by its rounding.
+    centred = Z - Z[0]
+    centred -= centred.mean(axis=0)
+    varies = (centred**2).sum() > SAME**2 * (Z**2).sum()
+    return centred if varies else np.zeros_like(centred)
+
+
 def covariance_spectrum(Z: Features) -> Features:
     """(min(N, D),) eigenvalues of the covariance of the rows of Z, over N, descending."""
-    return np.asarray(np.linalg.svd(Z - Z.mean(axis=0), compute_uv=False) ** 2 / len(Z))
+    return np.asarray(np.linalg.svd(about_mean(Z), compute_uv=False) ** 2 / len(Z))
 
 
 def nesum(Z: Features) -> float:
@@ -88,7 +98,7 @@ def lidar(views: Features) -> float:
     means = views.mean(axis=1)
     within = (views - means[:, None]).reshape(-1, views.shape[2])
     values, vectors = np.linalg.eigh(within.T @ within / len(within) + LIDAR_DELTA * np.eye(views.shape[2]))
-    centred = (means - means.mean(axis=0)) @ (vectors / np.sqrt(values))
+    centred = about_mean(means) @ (vectors / np.sqrt(values))
     s = np.linalg.svd(centred, compute_uv=False) ** 2
     return rankme(s, RANKME_EPS)
 

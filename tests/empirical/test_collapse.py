@@ -129,6 +129,17 @@ def test_what_does_not_vary_has_no_shares(value: float) -> None:
     assert found == VarianceShares(0, 0, 0)
 
 
+def test_parallel_features_at_unit_norm_have_no_shares() -> None:
+    rng = np.random.default_rng(0)
+    f = rng.uniform(0.5, 2, size=(100, 1)) * rng.normal(size=16)
+    f /= np.linalg.norm(f, axis=1, keepdims=True)
+    assert np.ptp(f, axis=0).max() > 0
+    assert variance_shares(f, rng.integers(100, size=(50, 5)), np.full(50, 1 / 50)) == VarianceShares(0, 0, 0)
+    # A thousand times as far apart they vary.
+    f += 1e-13 * rng.normal(size=f.shape)
+    assert variance_shares(f, np.arange(100).reshape(20, 5), np.full(20, 1 / 20)).interaction > 0.5
+
+
 def test_a_weight_is_so_many_copies() -> None:
     rng = np.random.default_rng(0)
     f, ids, copies = rng.normal(size=(9, 2)), rng.integers(9, size=(3, 4)), np.array([1, 3, 2])

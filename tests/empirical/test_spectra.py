@@ -213,6 +213,19 @@ def test_bounds_are_reached() -> None:
     assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize(("images", "dim"), [(9, 4), (100, 16), (1000, 64)])
+def test_what_rounding_tells_apart_does_not_vary(images: int, dim: int, parallel: bool) -> None:
+    """Views on one ray: at unit norm they are equal, but for the last bits."""
+    rng = np.random.default_rng(0)
+    views = rng.uniform(0.5, 2, size=(images, 4, 1)) if parallel else np.ones((images, 4, 1))
+    found = collapse_report(views * rng.normal(size=dim), views * rng.normal(size=dim))
+    assert (found["nesum"], found["alpha_req_points"]) == (0, 0)
+    # The eps of each direction alone.
+    assert found["lidar"] == pytest.approx(math.exp(-dim * 1e-7 * math.log(1e-7)), rel=1e-12)
+    assert [found[f"share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("images", [2, 3, 9])
 @pytest.mark.parametrize("dim", [1, 2, 7])
 def test_no_bound_crosses_its_other(images: int, dim: int) -> None:
