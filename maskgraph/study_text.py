@@ -56,8 +56,10 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str
         rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
     graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
     names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
+    # In a recipe's table ± is half of an interval, which of three seeds is 2.5 times as long.
+    told = f"probes of the {feature} feature" + (", ± SD over seeds" if records["seed"].nunique() > 1 else "")
     lines = [
-        f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; probes of the {feature} feature",
+        f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; {told}",
         table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows),
     ]
     for method, runs in records[records["mask_ratio"].isna()].groupby("method"):

@@ -161,7 +161,13 @@ def test_a_train_on_all_tokens_is_told_by_the_probes_of_cls(tmp_path: Path, caps
     data = ("mixture:n=4", "--images", "100", "--epochs", "1", "--out", str(tmp_path / "run"))
     assert main(["train", *data, "--mask-ratio", "0.5", "--feature", "tokens", "--workers", "1"]) == 0
     out = capsys.readouterr().out
-    assert "probes of the cls feature" in out
+    assert "probes of the cls feature\n" in out, "one seed has no spread"
+    again = ("--resume", "--seeds", "2")
+    assert main(["train", *data, "--mask-ratio", "0.5", "--feature", "tokens", "--workers", "1", *again]) == 0
+    out = capsys.readouterr().out
+    assert "probes of the cls feature, ± SD over seeds\n" in out
+    a, b = (json.loads(path.read_text())["L_MAE"] for path in (tmp_path / "run" / "records").glob("mae-*"))
+    assert f" {(a + b) / 2:.3f}±{abs(a - b) / 2**0.5:.3f} " in out
     assert (tmp_path / "run" / "report.html").exists()
 
 
