@@ -19,7 +19,7 @@ H100, SHARE = 989e12, 0.4
 
 SPREAD = {
     True: "mean of the seeds ± half of its 95 % interval over seeds",
-    False: "± half of its 95 % interval over the draw of the images: one seed says nothing of others",
+    False: "± the longer side of its 95 % interval over the draw of the images: one seed says nothing of others",
 }
 """What stands beside an accuracy, by whether there are several seeds."""
 
@@ -141,8 +141,9 @@ def _expected(recipe: Recipe, found: Sequence[Score]) -> list[str]:
     return ["", table(("method", "readout", "expected", "found", "source"), rows)] if rows else []
 
 
-def _mean(mean: float, over_seeds: tuple[float, float] | None, signed: bool = False) -> str:
+def _mean(mean: float, interval: tuple[float, float] | None, signed: bool = False) -> str:
     text = f"{mean:+.3f}" if signed else f"{mean:.3f}"
-    if over_seeds is None or math.isnan(over_seeds[0]):
+    if interval is None or math.isnan(interval[0]):
         return text
-    return f"{text}±{(over_seeds[1] - over_seeds[0]) / 2:.3f}"
+    # Of an interval that ends at 0 or 1, where accuracies do, half is less than what the mean may be off by.
+    return f"{text}±{max(mean - interval[0], interval[1] - mean):.3f}"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from maskgraph.cli import main
-from maskgraph.empirical.recipe import recipe_names
+from maskgraph.empirical.recipe import read_recipe, recipe_names
+from maskgraph.recipe_text import judged_text
 from tests.cli.refusal import assert_refused
 from tests.together import start
 
@@ -48,6 +49,25 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.mark.parametrize(("accuracies", "half"), [((0.98, 0.99), 0.064), ((0.0, 0.02), 0.127), ((0.4, 0.41), 0.064)])
+def test_what_stands_beside_a_score_is_no_shorter_where_accuracies_end(
+    accuracies: tuple[float, ...], half: float
+) -> None:
+    """Two seeds: 12.706 standard errors of half of what they differ by, which at 0.99 is beyond 1."""
+    records = [
+        {
+            "method": "mae",
+            "seed": seed,
+            "layers": {},
+            "collapse": {},
+            "scores": {"cls.ridge": {"accuracy": accuracy, "low": 0.0, "high": 1.0}},
+        }
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    shown = judged_text(read_recipe("digits"), records, [])
+    assert f" {sum(accuracies) / 2:.3f}±{half:.3f}\n" in shown
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +125,7 @@ def test_recipes_and_what_they_found_are_one_json_object_each(small: Path, capsy
     # With one seed what is known is the draw of the images.
     assert main(["recipe", str(small), "--seeds", "1", "--out", str(run), "--resume"]) == 0
     out = capsys.readouterr().out
-    assert "± half of its 95 % interval over the draw of the images: one seed says nothing of others" in out
+    assert "± the longer side of its 95 % interval over the draw of the images: one seed says nothing of others" in out
     score = json.loads((run / "records" / "mae-s0.json").read_text())["scores"]["cls.ridge"]
     wanted = f"{score['accuracy']:.3f}±{(score['high'] - score['low']) / 2:.3f}"
     assert next(line for line in out.splitlines() if line.split()[:1] == ["cls.ridge"]).split()[1] == wanted
