@@ -449,6 +449,27 @@ def test_one_target_of_many_views_that_is_reproduced_exactly_violates_nothing() 
     assert not [check for check in checks if check.verdict == "violated"]
 
 
+@pytest.mark.parametrize(("patches", "drawn", "masks"), [(12, None, 100), (10, 2600, 200)])
+def test_masses_that_many_places_add_up_to_violate_nothing(patches: int, drawn: int | None, masks: int) -> None:
+    """Half a million places on a few dozen edges: what they add up to misses 1 by 1e-13 and more."""
+    images = class_mixture(patches, 0.3, images=drawn)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.5), masks), "bag")
+    assert abs(math.fsum(graph.p1) - 1) > 1e-13
+    for seed in range(3):
+        model = with_unit_features(a_model(graph, seed))
+        assert not [check for check in ledger(graph, model) if check.verdict == "violated"]
+
+
+def test_masses_of_many_targets_violate_nothing() -> None:
+    images = class_mixture(12, 0.49, images=450, seed=1)
+    masks = mask_set(mask_distribution("uniform", images.grid, 0.8), 40, seed=1)
+    graph = replace(mask_graph(images, masks), targets=np.array([[-1.0], [1.0]]))
+    terms = Terms(graph, Outputs(h=risk.conditional_mean(graph)))
+    assert statement("I2").measure(terms).verdict == "tight"
+    # Every target is a corner of the cube.
+    assert abs(terms.target_energy - graph.X2.shape[1]) < 1e-14 * graph.X2.shape[1]
+
+
 def test_all_views_in_the_embedding_leave_nothing() -> None:
     # At k = N1 the top eigenvectors span everything, those of eigenvalue 0 too.
     graph = joint_graph(np.ones((2, 2)), np.array([[1.0], [-1.0]]), np.array([[0, 0], [1, 1]]))
