@@ -16,7 +16,7 @@ CHUNK = 2**22
 """Numbers of target values that are laid out at a time, 32 MB."""
 
 PART = 256
-"""Masses that are added up in order at a time."""
+"""Masses that are added up in order at a time, at the least."""
 
 
 class Floors:
@@ -102,9 +102,11 @@ class Floors:
         for low in range(0, len(graph.p2), step):
             vertices = slice(low, low + step)
             codes = graph.target_codes(vertices)
-            # Some hundred at a time: the error of one sum over all, in order, would be that of their number.
-            parts = -(-len(codes) // PART)
-            part = np.arange(len(codes)) // PART
+            # Some hundred at a time: the error of one sum over all, in order, would be that of their number. More at a
+            # time where there are so many codes that their sums would fill memory; each is then of few masses.
+            size = max(PART, -(-len(codes) * values // CHUNK))
+            parts = -(-len(codes) // size)
+            part = np.arange(len(codes)) // size
             for slot in range(slots):
                 sums = np.bincount(codes[:, slot] * parts + part, graph.p2[vertices], minlength=values * parts)
                 mass[slot] += sums.reshape(values, parts).sum(axis=1)
