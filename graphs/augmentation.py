@@ -129,6 +129,7 @@ def majority_class(class_mass: sp.csr_array) -> NDArray[np.int64]:
     Returns:
         (views,) int64.
     """
+    check_type(class_mass, sp.csr_array, "give graph.class_mass1 or class_mass2")
     starts = class_mass.indptr[:-1]
     largest = np.maximum.reduceat(class_mass.data, starts)
     tied = class_mass.data >= np.repeat(largest, np.diff(class_mass.indptr)) * (1 - TIE)

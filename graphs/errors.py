@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+from numbers import Integral, Real
 
 SHORT = 3
 """Letters of a name of which no one may be another."""
@@ -37,6 +38,44 @@ def check_type(value: object, kind: type | tuple[type, ...], mend: str) -> None:
     if not isinstance(value, kind):
         kinds = [one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,))]
         raise InputError(f"{kind_of(value)} is no {' or '.join(kinds)}; {mend}")
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer, of Python or numpy; true and false are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_reals(**values: object) -> None:
+    """Raise InputError for what a formula cannot be computed of.
+
+    What has entries, as an array or a tensor, is taken as it is, and NaN for what it is: it makes a formula NaN.
+
+        >>> check_reals(alpha="a tenth")
+        Traceback (most recent call last):
+        maskgraph.graphs.errors.InputError: alpha is 'a tenth'; expected a real number
+
+    Args:
+        values: by the name that the message gives them.
+    """
+    for name, value in values.items():
+        if not (isinstance(value, Real) or hasattr(value, "dtype")):
+            raise InputError(f"{name} is {value!r}; expected a real number")
+
+
+def check_non_negative(**values: object) -> None:
+    """As `check_reals`, of probabilities, squares and whatever else is never below 0."""
+    check_reals(**values)
+    for name, value in values.items():
+        if isinstance(value, Real) and value < 0:
+            raise InputError(f"{name} is {value}; expected a number of at least 0")
+
+
+def check_above_zero(**values: object) -> None:
+    """As `check_reals`, of what is divided by and of no use below 0."""
+    check_reals(**values)
+    for name, value in values.items():
+        if isinstance(value, Real) and value <= 0:
+            raise InputError(f"{name} is {value}; expected a positive number")
 
 
 def unknown(what: str, given: object, known: Iterable[str], within: str = "", also: str = "") -> InputError:

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskgraph.graphs.errors import InputError, check_type, kind_of, unknown
+from maskgraph.graphs.errors import InputError, check_type, is_whole, kind_of, unknown
 from maskgraph.graphs.seeds import check_seed
 
 MaskKind = Literal["uniform", "block", "grid"]
@@ -123,6 +123,8 @@ def kept_patches(patches: int, mask_ratio: float) -> int:
         raise InputError(
             f"mask ratio {mask_ratio:g} is outside (0, 1); it is the share of patches that is masked, such as 0.75"
         )
+    if not is_whole(patches) or patches < 2:
+        raise InputError(f"{patches!r} patches; expected an integer of at least 2, one to show and one to hide")
     exact = patches * (1 - Fraction(repr(float(mask_ratio))))
     return min(max(math.floor(exact + Fraction(1, 2)), 1), patches - 1)
 
@@ -238,7 +240,7 @@ def make_mask_set(kept: ArrayLike, patches: int, total: int | None = None) -> Ma
             images do not have, or show or hide nothing; another dtype or shape; a total below S.
     """
     masks = _listed_masks(kept, patches)
-    if total is not None and total < len(masks):
+    if total is not None and (not is_whole(total) or total < len(masks)):
         raise InputError(
             f"total {total} for {len(masks)} masks; expected at least as many, or none where these are all"
         )

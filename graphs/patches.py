@@ -8,8 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.graphs.arrays import as_array
 from maskgraph.graphs.datasets import CodedImages, Images
-from maskgraph.graphs.errors import InputError, check_type, unknown
+from maskgraph.graphs.errors import InputError, check_type, is_whole, unknown
 from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
@@ -49,6 +50,9 @@ def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
     Raises:
         InputError: a patch size that is no integer, does not divide the image, or leaves a single patch.
     """
+    pixels = as_array(pixels, "pixels")
+    if pixels.ndim != 4:
+        raise InputError(f"pixels has shape {pixels.shape}; expected (N, H, W, C), as make_images gives them")
     images, height, width, channels = pixels.shape
     check_patch(patch, height, width)
     rows, columns = height // patch, width // patch
@@ -58,7 +62,7 @@ def patchify(pixels: NDArray[np.float64], patch: int) -> NDArray[np.float64]:
 
 def check_patch(patch: int, height: int, width: int) -> None:
     """Raise InputError for a patch size that does not divide an image, or that leaves a single patch."""
-    if not isinstance(patch, int | np.integer):
+    if not is_whole(patch):
         raise InputError(f"patch size {patch!r}; expected an integer, the side of a patch in pixels")
     if patch < 1 or height % patch or width % patch:
         raise InputError(
@@ -96,6 +100,9 @@ def fit_codebook(
     """
     if kind not in get_args(CodebookKind):
         raise unknown("codebook", kind, get_args(CodebookKind))
+    patches, weights = _of_images(patches), as_array(weights, "weights")
+    if weights.shape != patches.shape[:1]:
+        raise InputError(f"weights has shape {weights.shape} for {len(patches)} images; expected ({len(patches)},)")
     flat = patches.reshape(-1, patches.shape[2])
     mass = np.repeat(weights, patches.shape[1])
     distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
@@ -143,6 +150,8 @@ def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np
     Raises:
         InputError: an exact codebook that does not hold one of the patches.
     """
+    check_type(codebook, Codebook, "fit_codebook(patches, weights) makes one")
+    patches = _of_images(patches)
     flat = patches.reshape(-1, patches.shape[2])
     if codebook.kind == "threshold":
         code = np.searchsorted(codebook.cuts, flat.mean(axis=1), side="right")
@@ -183,11 +192,23 @@ def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImage
     Raises:
         InputError: see `patchify` and `assign_codes`.
     """
+    check_type(images, Images, "make_images(name, pixels, labels) of maskgraph.graphs.datasets makes them of arrays")
+    patches = patchify(images.pixels, patch)
     grid = (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch)
-    codes = assign_codes(patchify(images.pixels, patch), codebook)
+    codes = assign_codes(patches, codebook)
     return CodedImages(
         images.name, codes, images.labels, images.weights, images.classes, grid, codebook.values, images.drawn
     )
+
+
+def _of_images(patches: NDArray[np.float64]) -> NDArray[np.float64]:
+    patches = as_array(patches, "patches")
+    if patches.ndim != 3 or patches.dtype.kind not in "fiub":
+        raise InputError(
+            f"patches has shape {patches.shape} and dtype {patches.dtype}; expected numbers (N, n, s), as patchify "
+            "gives them"
+        )
+    return patches
 
 
 def _divisors(height: int, width: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +109,8 @@ def load_split(source: Source, held_out: float) -> Split:
     Raises:
         InputError: whatever is wrong with the name, the files or the options.
     """
-    if not 0 < held_out < 1:
-        raise InputError(f"held_out {held_out:g}; expected a share of the images in (0, 1), such as 0.3")
+    if not isinstance(held_out, Real) or not 0 < held_out < 1:
+        raise InputError(f"held_out {held_out!r}; expected a share of the images in (0, 1), such as 0.3")
     data = _load(source)
     if isinstance(data, CodedImages):
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed, data.classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.graphs.errors import InputError, check_type, is_whole, unknown
 from maskgraph.graphs.masks import make_mask_set
 from maskgraph.graphs.memory import check_memory
+from maskgraph.graphs.seeds import check_seed
 
 MAX_ENUMERATED = 200_000
 """Most (class, image) pairs that are enumerated with their exact weights."""
@@ -35,12 +37,15 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
         seed: of the draw.
 
     Raises:
-        InputError: a parameter out of range, a world too large to enumerate, or images beyond memory.
+        InputError: a parameter out of range or of another type, a world too large to enumerate, or images beyond
+            memory.
     """
-    if patches < 2 or classes < 2 or not 0 <= flip <= 1:
+    check_seed(seed)
+    numbers = is_whole(patches) and is_whole(classes) and isinstance(flip, Real)
+    if not numbers or patches < 2 or classes < 2 or not 0 <= flip <= 1:
         raise InputError(
-            f"a class mixture with n={patches}, classes={classes}, eta={flip}; expected n >= 2, classes >= 2, "
-            "0 <= eta <= 1"
+            f"a class mixture with n={patches}, classes={classes}, eta={flip!r}; expected n >= 2, classes >= 2, both "
+            "integers, and 0 <= eta <= 1"
         )
     name = f"mixture:n={patches},eta={flip:g},classes={classes}"
     if images is None:
@@ -50,8 +55,8 @@ def class_mixture(patches: int, flip: float, classes: int = 2, images: int | Non
                 f"{name} has {classes}^{patches + 1} (class, image) pairs, more than the {MAX_ENUMERATED} that are "
                 "enumerated; draw some of its images (see --images)"
             )
-    elif images < 1:
-        raise InputError(f"images={images}; expected at least 1")
+    elif not is_whole(images) or images < 1:
+        raise InputError(f"images={images}; expected at least 1, an integer")
     else:
         # Codes, what they are drawn from, and a one-hot patch value of every code.
         check_memory(
@@ -79,6 +84,7 @@ def load_mixture(spec: str, images: int | None = None, seed: int = 0) -> CodedIm
     Raises:
         InputError: an unknown key, one that is set twice, or a value of the wrong type.
     """
+    check_type(spec, str, "give mixture:n=8,eta=0.3,classes=2")
     values: dict[str, float] = {"n": 8, "eta": 0.3, "classes": 2}
     given: set[str] = set()
     for item in filter(None, spec.partition(":")[2].split(",")):

@@ -14,25 +14,30 @@ from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.published import save_published
 from maskgraph.empirical.train import train
-from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_images
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import mask_distribution, mask_set
-from maskgraph.graphs.patches import encode
-from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.masks import kept_patches, make_mask_set, mask_distribution, mask_set
+from maskgraph.graphs.patches import assign_codes, encode, fit_codebook, patchify
+from maskgraph.graphs.source import Source, load_coded, load_split
 from maskgraph.graphs.stored import load_stored
-from maskgraph.graphs.synthetic import joint_graph
+from maskgraph.graphs.synthetic import class_mixture, joint_graph, load_mixture
 from maskgraph.testing import assert_holds, mask_sets, models, outputs_of, worlds
-from maskgraph.theory.answer import answer
+from maskgraph.theory import bounds, labels, losses
+from maskgraph.theory.answer import Constants, answer
+from maskgraph.theory.bootstrap import check_resamples
 from maskgraph.theory.bounds import water_filling
 from maskgraph.theory.certify import certify
+from maskgraph.theory.closed_form import binary_alpha, mixture_eigenvalues
 from maskgraph.theory.falsify import falsify
 from maskgraph.theory.ledger import ledger
-from maskgraph.theory.outputs import Outputs
-from maskgraph.theory.risk import conditional_mean
+from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
+from maskgraph.theory.outputs import Outputs, nearest_views
+from maskgraph.theory.risk import Floors, conditional_mean
 from maskgraph.theory.spectrum import spectrum
 from maskgraph.theory.statements import statement
+from maskgraph.theory.unseen import singleton_mass, unseen
 
 M = joint_graph([[3, 1], [1, 3]], X2=[[1.0], [-1.0]])
 A = augmentation_graph(M)
@@ -86,6 +91,85 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: water_filling(x, 1, 0.25), [], "values of shape (0,)"),
     (lambda x: water_filling(np.ones(2), x, 0.25), "1", "Lipschitz constant '1'; expected a number"),
     (lambda x: water_filling(np.ones(2), 1, x), 0, "lambda 0; expected a positive number"),
+    (
+        lambda x: water_filling(np.array([1.0, x]), 1, 0.25),
+        np.nan,
+        "values [ 1. nan]; expected finite eigenvalues, descending",
+    ),
+    (lambda x: water_filling(x, 1, 0.25), [0.5, 1.0], "expected finite eigenvalues, descending: np.sort(values)[::-1]"),
+    (lambda x: water_filling(np.ones(2), 1, x), None, "lam is None; expected a real number"),
+    (lambda x: bounds.thm_3_2(x, 1, 1, 0), None, "asym is None; expected a real number"),
+    (lambda x: bounds.thm_3_4(0, x, 0), -1, "energy_h is -1; expected a number of at least 0"),
+    (lambda x: bounds.thm_3_6(x), "1", "variance is '1'; expected a real number"),
+    (lambda x: bounds.thm_4_1(0.1, x, 0.5, -1, 1), 0.1j, "phi is 0.1j; expected a real number"),
+    (lambda x: bounds.thm_4_1_mean_square(0.1, x, -1, 1), -0.5, "p_max is -0.5; expected a number of at least 0"),
+    (lambda x: bounds.thm_4_1_from_loss(0.1, 0.1, 0.5, 1, 1, x, 0), [1], "lipschitz is [1]; expected a real number"),
+    (lambda x: bounds.phi_from_alpha(0.1, x), {}, "alpha_target is {}; expected a real number"),
+    (lambda x: bounds.thm_4_2(1, x, 0), 0, "lipschitz is 0; expected a positive number"),
+    (lambda x: bounds.thm_4_2_any_lambda(1, 1, x, 0), 0.0, "lam is 0.0; expected a positive number"),
+    (lambda x: bounds.is_printed_lambda(x, 1), None, "lam is None; expected a real number"),
+    (lambda x: bounds.s1(x), None, "pair_distance is None; expected a real number"),
+    (lambda x: bounds.uniformity_floor(x), 0, "dimension 0; expected at least 1, an integer"),
+    (lambda x: bounds.trivial(0.25, x), 2.0, "dimension 2.0; expected at least 1, an integer"),
+    (lambda x: bounds.spectral_embedding_error(0.1, x), "1", "next_value is '1'; expected a real number"),
+    (lambda x: answer(M, 0.5, x), True, "dimension True for a graph of 2 visible views; expected an integer"),
+    (lambda x: Constants(lam=x), 1e-300, "lambda 1e-300; expected a number from 1e-60 to 1e+60"),
+    (lambda x: Constants(x), 1.7e308, "Lipschitz constant 1.7e+308; expected a number from 1e-60 to 1e+60"),
+    (lambda x: Constants(epsilon=x), 1e308, "epsilon 1e+308; expected a number of at most 1e+60"),
+    (lambda x: labels.alpha(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: labels.phi(x), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: labels.edge_mass(x), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (
+        lambda x: labels.misread(x, np.zeros(2, np.int64)),
+        [[1]],
+        "a list is no csr_array; give graph.class_mass1",
+    ),
+    (lambda x: labels.vote_error(M, x), [0.0, 0.0], "answer has shape (2,) and dtype float64; expected (2,) integers"),
+    (lambda x: labels.vote_error(M, x), [0, 1], "a class below 1 for each view"),
+    (lambda x: labels.mean_classifier(M, x), np.full((2, 1), np.nan), "f has [nan] at view 0; expected finite numbers"),
+    (lambda x: Floors(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: Floors(M).rank_floor(x), 1.5, "dimension 1.5; expected at least 1, an integer"),
+    (lambda x: unseen(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: singleton_mass(M, x), "targets", "unknown side 'targets'; did you mean target? expected one of visible"),
+    (lambda x: losses.energy(M, x), [1.0, 2.0], "h has shape (2,) and dtype float64; expected real numbers, one row"),
+    (lambda x: losses.mae_loss(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
+    (lambda x: losses.target_gap(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
+    (lambda x: losses.align_loss(A, x), np.eye(3), "h has shape (3, 3) and dtype float64; expected real numbers"),
+    (
+        lambda x: losses.unif_loss(M, x),
+        1j * np.eye(2),
+        "f has shape (2, 2) and dtype complex128; expected real",
+    ),
+    (lambda x: losses.normalise(x), [1.0, 2.0], "f has shape (2,) and dtype float64; expected real numbers"),
+    (lambda x: one_sided_lipschitz(A, x, np.eye(2)), np.full((2, 2), np.nan), "f has [nan nan] at view 0; expected"),
+    (lambda x: two_sided_lipschitz(np.eye(2), x, M.p1), [["a"], ["b"]], "h has shape (2, 1) and dtype <U1; expected"),
+    (lambda x: nearest_views(M, x), np.full((2, 1), np.inf), "h has [inf] at view 0; expected finite numbers"),
+    (lambda x: binary_alpha(x, 0.2), 2.5, "2.5 patches with flip 0.2; expected at least 1 patch"),
+    (lambda x: binary_alpha(3, x), "0.2", "3 patches with flip '0.2'; expected at least 1 patch"),
+    (
+        lambda x: mixture_eigenvalues(x, np.eye(2), 1, 1),
+        [0.5, 0.6],
+        "prior [0.5, 0.6]; expected probabilities",
+    ),
+    (lambda x: mixture_eigenvalues(np.ones(2) / 2, x, 1, 1), np.eye(3), "expected (C,) and (C, V)"),
+    (lambda x: mixture_eigenvalues(np.ones(2) / 2, np.eye(2), 1, x), 0, "target is 0; expected a number of patches"),
+    (lambda x: class_mixture(x, 0.2), 4.0, "a class mixture with n=4.0, classes=2, eta=0.2; expected n >= 2, classes"),
+    (lambda x: class_mixture(4, 0.2, images=x), 5.0, "images=5.0; expected at least 1, an integer"),
+    (lambda x: class_mixture(4, 0.2, images=5, seed=x), -1, "seed -1; expected an integer from 0 to"),
+    (lambda x: load_mixture(x), None, "None is no str; give mixture:n=8,eta=0.3,classes=2"),
+    (lambda x: kept_patches(x, 0.5), 4.5, "4.5 patches; expected an integer of at least 2"),
+    (lambda x: make_mask_set([[0]], 2, x), np.nan, "total nan for 1 masks; expected at least as many"),
+    (lambda x: majority_class(x), None, "None is no csr_array; give graph.class_mass1 or class_mass2"),
+    (lambda x: check_resamples(x), 40.0, "bootstrap 40.0; expected at least 39 resamples"),
+    (lambda x: patchify(x, 2), np.zeros((4, 4)), "pixels has shape (4, 4); expected (N, H, W, C)"),
+    (lambda x: fit_codebook(x, np.ones(2)), np.zeros((2, 4)), "patches has shape (2, 4) and dtype float64; expected"),
+    (lambda x: fit_codebook(np.zeros((2, 4, 1)), x), np.ones(3), "weights has shape (3,) for 2 images; expected (2,)"),
+    (lambda x: assign_codes(np.zeros((2, 4, 1)), x), None, "None is no Codebook; fit_codebook(patches, weights) makes"),
+    (
+        lambda x: load_split(Source("digits"), x),
+        "a third",
+        "held_out 'a third'; expected a share of the images",
+    ),
     (lambda x: load_coded(x), "digits", "'digits' in the place of a Source, which says how data is coded too"),
     (lambda x: load_coded(Source("digits", images=x)), "100", "images '100'; expected at least 1, an integer"),
     (lambda x: load_coded(Source("digits", images=x)), 100.0, "images 100.0; expected at least 1, an integer"),

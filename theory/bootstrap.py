@@ -14,10 +14,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.augmentation import Hop
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.augmentation import Hop, check_hop
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type, is_whole
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
 
 LEVEL = 0.95
@@ -49,7 +50,7 @@ def statistics(found: RatioAnswer) -> dict[str, float]:
 
 def check_resamples(resamples: int) -> None:
     """Raise InputError for fewer than `FEWEST` resamples."""
-    if resamples < FEWEST:
+    if not is_whole(resamples) or resamples < FEWEST:
         raise InputError(
             f"bootstrap {resamples}; expected at least {FEWEST} resamples, such as 200: of fewer none is as far out as "
             f"the ends of a {100 * LEVEL:g} % interval"
@@ -88,7 +89,11 @@ def resampled(
 ) -> dict[str, Array]:
     """The numbers of `statistics` on each resample, by name, each (resamples,) float64; arguments as `bootstrap`."""
     check_resamples(resamples)
+    check_mask_graph(graph)
     check_drawn(graph.images)
+    check_hop(hop)
+    check_type(constants, Constants, "give Constants(lipschitz, lam, epsilon)")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(resamples):

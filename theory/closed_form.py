@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.arrays import finite_values
+from maskgraph.graphs.errors import InputError, is_whole
 
 
 def binary_overlap(patches: int, flip: float) -> float:
@@ -56,7 +58,21 @@ def mixture_eigenvalues(
 
     Returns:
         (C,) float64 descending; the first is 1.
+
+    Raises:
+        InputError: no prior and likelihood of as many classes, or counts that are no integers of at least 1.
     """
+    prior, likelihood = (finite_values(x, name) for x, name in ((prior, "prior"), (likelihood, "likelihood")))
+    if prior.ndim != 1 or likelihood.ndim != 2 or len(prior) != len(likelihood):
+        raise InputError(
+            f"prior of shape {prior.shape} and likelihood of shape {likelihood.shape}; expected (C,) and (C, V)"
+        )
+    for name, one in (("prior", prior), ("likelihood", likelihood)):
+        if not np.allclose(one.sum(axis=-1), 1) or (one < 0).any() or (one is prior and not (one > 0).all()):
+            raise InputError(f"{name} {one.tolist()}; expected probabilities that sum to 1, the prior's above 0")
+    for name, count in (("visible", visible), ("target", target)):
+        if not is_whole(count) or count < 1:
+            raise InputError(f"{name} is {count!r}; expected a number of patches, an integer of at least 1")
     G1, G2 = (_overlap(prior, likelihood, count) for count in (visible, target))
     # G1·G2 has the eigenvalues of the symmetric √G1·G2·√G1.
     values, vectors = np.linalg.eigh(G1)
@@ -65,8 +81,8 @@ def mixture_eigenvalues(
 
 
 def _binary_counts(patches: int, flip: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    if patches < 1 or not 0 < flip < 1:
-        raise InputError(f"{patches} patches with flip {flip:g}; expected at least 1 patch and 0 < flip < 1")
+    if not (is_whole(patches) and isinstance(flip, Real)) or patches < 1 or not 0 < flip < 1:
+        raise InputError(f"{patches!r} patches with flip {flip!r}; expected at least 1 patch and 0 < flip < 1")
     agree = np.arange(patches + 1.0)
     ways = gammaln(patches + 1) - gammaln(agree + 1) - gammaln(patches - agree + 1)
     one = np.exp(ways + agree * math.log(1 - flip) + (patches - agree) * math.log(flip))

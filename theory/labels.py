@@ -9,8 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from maskgraph.graphs.augmentation import AugmentationGraph, majority_class
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.arrays import as_array
+from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph, majority_class
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.theory.losses import on_views
 from maskgraph.theory.rounding import EPS
 
 
@@ -29,22 +32,26 @@ class EdgeMass:
 
 def alpha(graph: MaskGraph) -> float:
     """α = Pr[y(x1) ≠ y(x̄)], the Bayes error of reading the class off the visible view (Thm 4.1)."""
+    check_mask_graph(graph)
     return _bayes_error(graph.class_mass1)
 
 
 def alpha_target(graph: MaskGraph) -> float:
     """α of the target side, Pr[y(x2) ≠ y(x̄)]; φ <= 2(α + α_target) on the target hop."""
+    check_mask_graph(graph)
     return _bayes_error(graph.class_mass2)
 
 
 def phi(graph: AugmentationGraph) -> float:
     """φ = Pr over positive pairs of the hop that y(x1) ≠ y(x1⁺), with y the majority class of a view (Thm 4.1)."""
+    check_augmentation_graph(graph)
     label = majority_class(graph.graph.class_mass1)
     return _disagreement(sp.csr_array(graph.joint.T @ _onehot(label, graph.graph.class_mass1.shape[1])))
 
 
 def p_max(graph: MaskGraph) -> float:
     """The largest class mass under the majority label y(x1) (the constant p_max of Thm 4.1)."""
+    check_mask_graph(graph)
     return float(np.bincount(majority_class(graph.class_mass1), graph.p1).max())
 
 
@@ -54,6 +61,7 @@ def edge_mass(graph: AugmentationGraph) -> EdgeMass:
     Target hop: draw x2, then two independent (image, mask) given x2. Image hop: two masks of one image, which
     therefore are all its own pairs.
     """
+    check_augmentation_graph(graph)
     if graph.hop == "image":
         return EdgeMass(1.0, 0.0)
     inter = _disagreement(graph.graph.class_mass2)
@@ -67,6 +75,8 @@ def misread(class_mass: sp.csr_array, answer: NDArray[np.int64]) -> float:
         class_mass: (views, C) CSR, joint mass of view and class.
         answer: (views,) a class for each view.
     """
+    check_type(class_mass, sp.csr_array, "give graph.class_mass1 or class_mass2")
+    answer = _classes_of_views(answer, *class_mass.shape)
     wrong = class_mass.indices != np.repeat(answer, np.diff(class_mass.indptr))
     return float(class_mass.data[wrong].sum())
 
@@ -80,6 +90,8 @@ def mean_classifier(graph: MaskGraph, f: NDArray[np.float64]) -> NDArray[np.int6
         graph: the mask graph.
         f: (N1, k) features of the visible views.
     """
+    check_mask_graph(graph)
+    f = on_views("f", f, len(graph.p1), finite=True)
     onehot = _onehot(majority_class(graph.class_mass1), graph.class_mass1.shape[1])
     weighted = f * graph.p1[:, None]
     scores, sizes = f @ (weighted.T @ onehot), np.abs(f) @ (np.abs(weighted).T @ onehot)
@@ -96,9 +108,23 @@ def vote_error(graph: MaskGraph, answer: NDArray[np.int64]) -> float:
         graph: the mask graph.
         answer: (N1,) what each visible view votes for: in Thm 4.1 what `mean_classifier` says.
     """
+    check_mask_graph(graph)
+    answer = _classes_of_views(answer, *graph.class_mass1.shape)
     votes = sp.csr_array(graph.R1.T @ _onehot(answer, graph.class_mass1.shape[1]))
     votes.sort_indices()
     return float(graph.images.weights[majority_class(votes) != graph.images.labels].sum())
+
+
+def _classes_of_views(answer: NDArray[np.int64], views: int, classes: int) -> NDArray[np.int64]:
+    """The answers, (views,) of as many classes."""
+    answer = as_array(answer, "answer")
+    whole = answer.shape == (views,) and answer.dtype.kind in "iu"
+    if not whole or answer.min() < 0 or answer.max() >= classes:
+        raise InputError(
+            f"answer has shape {answer.shape} and dtype {answer.dtype}; expected ({views},) integers, a class below "
+            f"{classes} for each view"
+        )
+    return answer
 
 
 def _onehot(classes: NDArray[np.int64], count: int) -> sp.csr_array:

@@ -9,7 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.arrays import as_array
+from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
+from maskgraph.graphs.errors import InputError
+from maskgraph.theory.losses import on_views
 
 PAIRS = 250_000
 """About how many pairs are compared at a time: their differences take PAIRS·(k + d) doubles."""
@@ -38,6 +41,8 @@ def one_sided_lipschitz(graph: AugmentationGraph, f: NDArray[np.float64], h: NDA
     Returns:
         L >= 0; inf where some pair has equal outputs and different features, 0 where features never differ.
     """
+    check_augmentation_graph(graph)
+    f, h = (on_views(name, values, len(graph.p1), finite=True) for name, values in (("f", f), ("h", h)))
     pattern = sp.csr_array((np.ones(graph.joint.nnz, dtype=bool), graph.joint.indices, graph.joint.indptr))
     other = sp.csr_array(pattern.T)
     cost = np.add.reduceat(np.diff(other.indptr)[pattern.indices], pattern.indptr[:-1])
@@ -67,6 +72,10 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
     Returns:
         L >= 1 where any pair differs, inf where only one of f and h does; 0 where nothing differs.
     """
+    mass = as_array(mass, "mass")
+    if mass.ndim != 1 or mass.dtype.kind not in "fiu":
+        raise InputError(f"mass has shape {mass.shape} and dtype {mass.dtype}; expected that of each view, graph.p1")
+    f, h = (on_views(name, values, len(mass), finite=True) for name, values in (("f", f), ("h", h)))
     views = np.argsort(-mass, kind="stable")[:HEAVIEST]
     f, h = f[views], h[views]
     size = np.einsum("ij,ij->i", f, f)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from maskgraph.graphs.augmentation import AugmentationGraph
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.arrays import as_array
+from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError
 
 Array = NDArray[np.float64]
@@ -22,13 +23,40 @@ ROWS = 2_000
 """Views whose rows of A are multiplied out at a time."""
 
 
+def on_views(name: str, values: ArrayLike, views: int, finite: bool = False) -> Array:
+    """Real numbers with a row for each view.
+
+    Args:
+        name: of the values.
+        values: (views, ·), an array or what numpy makes one of.
+        views: how many there are.
+        finite: whether NaN and infinity are refused, by what would otherwise not show them.
+
+    Raises:
+        InputError: anything else.
+    """
+    array = as_array(values, name)
+    if array.ndim != 2 or len(array) != views or array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; expected real numbers, one row for each of "
+            f"{views} views"
+        )
+    if finite and not np.isfinite(array).all():
+        view = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise InputError(f"{name} has {array[view]} at view {view}; expected finite numbers: look for a diverged run")
+    return array
+
+
 def energy(graph: MaskGraph, h: Array) -> float:
     """E‖h(x1)‖²."""
+    check_mask_graph(graph)
+    h = on_views("h", h, len(graph.p1))
     return float(graph.p1 @ (h**2).sum(axis=1))
 
 
 def mae_loss(graph: MaskGraph, h: Array) -> float:
     """L_MAE(h) = E ‖h(x1) − x2‖² over the joint distribution M (section 2.1)."""
+    check_mask_graph(graph)
     return cross_distance(graph, h, graph.X2)
 
 
@@ -40,27 +68,38 @@ def cross_distance(graph: MaskGraph, h: Array, at_target: Array) -> float:
         h: (N1, d) outputs at the visible views.
         at_target: (N2, d) values c at the targets.
     """
+    check_mask_graph(graph)
+    h = on_views("h", h, len(graph.p1))
+    at_target = on_views("at_target", at_target, len(graph.p2))
+    _check_width(h, at_target.shape[1])
     return _edge_mean(graph.M, h, at_target)
 
 
 def align_loss(graph: AugmentationGraph, h: Array) -> float:
     """L_align(h) = −E h(x1)·h(x1⁺) over positive pairs of the hop."""
+    check_augmentation_graph(graph)
+    h = on_views("h", h, len(graph.p1))
     summed = np.asarray(graph.joint.T @ h)
     return -float((summed**2).sum(axis=1) @ (1 / graph.shared_mass))
 
 
 def pair_distance(graph: AugmentationGraph, h: Array) -> float:
     """E‖h(x1) − h(x1⁺)‖² over positive pairs = 2 E_c Var(h | c), c the shared view or image."""
+    check_augmentation_graph(graph)
+    h = on_views("h", h, len(graph.p1))
     return 2 * _edge_mean(graph.joint, h, np.asarray(graph.joint.T @ h) / graph.shared_mass[:, None])
 
 
 def unif_loss(graph: MaskGraph, f: Array) -> float:
     """L_unif(f) = E (f(x1)·f(x1⁻))² over independent views = ‖E f fᵀ‖_F²."""
+    check_mask_graph(graph)
+    f = on_views("f", f, len(graph.p1))
     return float(((f.T @ (f * graph.p1[:, None])) ** 2).sum())
 
 
 def spectral_contrastive_loss(graph: AugmentationGraph, f: Array) -> float:
     """L_SCL(f) = 2 L_align(f) + E(f·f⁻)² = ‖A − FFᵀ‖_F² − ‖A‖_F² (HaoChen et al. 2021; identity I4)."""
+    check_augmentation_graph(graph)
     return 2 * align_loss(graph, f) + unif_loss(graph.graph, f)
 
 
@@ -73,6 +112,8 @@ def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
         graph: the augmentation graph.
         F: (N1, k) diag(p1)^½ f.
     """
+    check_augmentation_graph(graph)
+    F = on_views("F", F, len(graph.p1))
     total = float(((F.T @ F) ** 2).sum())
     for start in range(0, len(F), ROWS):
         block = (graph.B[start : start + ROWS] @ graph.B.T).tocoo()
@@ -86,12 +127,17 @@ def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
 
 def target_gap(graph: MaskGraph, h: Array) -> float:
     """E_{x2}‖E[h(x1)|x2] − x2‖², the last term of identity I1."""
+    check_mask_graph(graph)
+    h = on_views("h", h, len(graph.p1))
+    _check_width(h, graph.X2.shape[1])
     mean = np.asarray(graph.M.T @ h) / graph.p2[:, None]
     return float(graph.p2 @ ((mean - graph.X2) ** 2).sum(axis=1))
 
 
 def variance(graph: MaskGraph, h: Array) -> float:
     """E‖h − E h‖² over visible views: 0 is complete collapse."""
+    check_mask_graph(graph)
+    h = on_views("h", h, len(graph.p1))
     return float(graph.p1 @ ((h - graph.p1 @ h) ** 2).sum(axis=1))
 
 
@@ -101,6 +147,8 @@ def normalise(f: Array) -> Array:
     Raises:
         InputError: a zero or non-finite feature, naming the first view that has one.
     """
+    f = as_array(f, "f")
+    f = on_views("f", f, len(np.atleast_1d(f)))
     norm = np.linalg.norm(f, axis=1)
     bad = ~(np.isfinite(norm) & (norm > 0))
     if bad.any():
@@ -110,6 +158,12 @@ def normalise(f: Array) -> Array:
             "finite, non-zero features: look for dead units or a diverged run"
         )
     return np.asarray(f / norm[:, None])
+
+
+def _check_width(h: Array, width: int) -> None:
+    """Raise InputError for outputs that are no targets: numpy would repeat a single value."""
+    if h.shape[1] != width:
+        raise InputError(f"h has shape {h.shape}; expected {width} values a view, as targets have")
 
 
 def _edge_mean(joint: sp.csr_array, left: Array, right: Array) -> float:

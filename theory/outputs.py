@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import MaskGraph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError, kind_of
-from maskgraph.theory.losses import EDGES
+from maskgraph.theory.losses import EDGES, on_views
 
 Array = NDArray[np.float64]
 
@@ -140,6 +140,8 @@ def nearest_views(graph: MaskGraph, h: Array) -> tuple[NDArray[np.int64], Array]
         views: (N2,) int64, the first of them where several are as near.
         distances: (N2,) float64, ‖h(view) − x2‖².
     """
+    check_mask_graph(graph)
+    h = on_views("h", h, len(graph.p1), finite=True)
     M = graph.M
     row = np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
     apart = np.empty(M.nnz)

@@ -30,6 +30,7 @@ class Floors:
     """
 
     def __init__(self, graph: MaskGraph) -> None:
+        check_mask_graph(graph)
         self.graph = graph
 
     @cached_property

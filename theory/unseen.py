@@ -8,9 +8,13 @@ estimate too high.
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
-from maskgraph.graphs.bipartite import MaskGraph
+import numpy as np
+from numpy.typing import NDArray
+
+from maskgraph.graphs.bipartite import MaskGraph, Views, check_mask_graph
+from maskgraph.graphs.errors import unknown
 
 Side = Literal["visible", "target"]
 
@@ -35,6 +39,7 @@ class Unseen(TypedDict):
 
 def unseen(graph: MaskGraph) -> Unseen:
     """The Good–Turing estimates of a graph on both sides, over images and over masks."""
+    check_mask_graph(graph)
     drawn, sampled = graph.images.drawn, not graph.masks.exhaustive
     return {
         "visible": singleton_mass(graph, "visible") if drawn else None,
@@ -49,7 +54,7 @@ def singleton_mass(graph: MaskGraph, side: Side) -> float:
 
     Where the N images are draws, its expectation is the unseen mass of a graph of N − 1 of them (Good–Turing).
     """
-    p, views = (graph.p1, graph.visible) if side == "visible" else (graph.p2, graph.target)
+    p, views = _views(graph, side)
     return float(p[views.alone].sum() / p.sum())
 
 
@@ -59,5 +64,13 @@ def single_mask_mass(graph: MaskGraph, side: Side) -> float:
     Where the S masks are drawn without replacement, its expectation is the mass that one further mask shows and a graph
     of S − 1 masks lacks, whatever the weights of the images.
     """
-    p, views = (graph.p1, graph.visible) if side == "visible" else (graph.p2, graph.target)
+    p, views = _views(graph, side)
     return float(p[views.one_mask].sum() / p.sum())
+
+
+def _views(graph: MaskGraph, side: Side) -> tuple[NDArray[np.float64], Views]:
+    """Masses and views of a side."""
+    check_mask_graph(graph)
+    if side not in get_args(Side):
+        raise unknown("side", side, get_args(Side))
+    return (graph.p1, graph.visible) if side == "visible" else (graph.p2, graph.target)
