@@ -14,7 +14,7 @@ from maskgraph.graphs.compiled import compiled
 from maskgraph.graphs.memory import check_share
 
 Array = NDArray[Any]
-Ids = NDArray[np.uint32]
+Ids = NDArray[np.uint32 | np.int64]
 Words = NDArray[np.uint64]
 
 
@@ -106,7 +106,8 @@ def merge(a: Counts, b: Counts) -> Counts:
 def _merge_views(
     a: Vertices, b: Vertices, masses: Sequence[NDArray[np.float64]], masks_total: int
 ) -> tuple[Vertices, tuple[Ids, Ids]]:
-    to_a, to_b = np.empty(len(a.place), np.uint32), np.empty(len(b.place), np.uint32)
+    ids: type[np.uint32] | type[np.int64] = np.uint32 if len(a.place) + len(b.place) <= 2**32 else np.int64
+    to_a, to_b = np.empty(len(a.place), ids), np.empty(len(b.place), ids)
     size = union_maps(a.keys, b.keys, to_a, to_b)
     keys = np.empty((len(a.keys), size), np.uint64)
     keys[:, to_a], keys[:, to_b] = a.keys, b.keys
@@ -133,8 +134,12 @@ def _merge_rows(
     size = 1 + int(max(to[-1] for to in rows))
     indptr = np.empty(size + 1, np.int64)
     inputs = (rows[0], *a, columns[0], rows[1], *b, columns[1])
-    entries = merge_rows(*inputs, indptr, np.empty(0, np.int32), np.empty(0))
-    indices, masses = np.empty(entries, np.int32), np.empty(entries)
+    # Of a block they fit into 32 bits, of many blocks they may not.
+    index: type[np.int32] | type[np.int64] = (
+        np.int32 if all(int(to[-1]) < 2**31 for to in columns if len(to)) else np.int64
+    )
+    entries = merge_rows(*inputs, indptr, np.empty(0, index), np.empty(0))
+    indices, masses = np.empty(entries, index), np.empty(entries)
     merge_rows(*inputs, indptr, indices, masses)
     return indptr, indices, masses
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskgraph.graphs import bipartite, counting, keys, memory, sorting
+from maskgraph.graphs import bipartite, counting, keys, memory, merging, sorting
 from maskgraph.graphs.bipartite import MaskGraph, from_counts, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.edges import BLOCK, LEVEL_BITS, Edges, edges
@@ -225,3 +225,12 @@ def test_numpy_numbers_tuples_beyond_any_word() -> None:
     rows = np.random.default_rng(1).integers(2, size=(50, 200)) * 15
     ids = distinct_ids(list(rows.T), [16] * 200)
     assert [sorted(set(map(tuple, rows.tolist()))).index(tuple(row)) for row in rows.tolist()] == ids.tolist()
+
+
+def test_columns_beyond_32_bits_stay_themselves() -> None:
+    """The vertices of many blocks together, of which no test has as many: only their numbers are."""
+    far = 2**31 + 5
+    row = np.array([0, 2], dtype=np.int32), np.array([0, 1], dtype=np.int32), np.array([1.0, 2.0])
+    to_first, to_both = np.array([0], dtype=np.uint32), np.array([7, far], dtype=np.uint32)
+    indptr, indices, masses = merging._merge_rows(row, row, (to_first, to_first), (to_both, to_both))
+    assert (indptr.tolist(), indices.tolist(), masses.tolist()) == ([0, 2], [7, far], [2.0, 4.0])
