@@ -30,7 +30,7 @@ from maskgraph.theory.bootstrap import check_resamples
 from maskgraph.theory.bounds import water_filling
 from maskgraph.theory.certify import certify
 from maskgraph.theory.closed_form import binary_alpha, mixture_eigenvalues
-from maskgraph.theory.falsify import falsify
+from maskgraph.theory.falsify import falsify, tightness
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.outputs import Outputs, nearest_views
@@ -83,6 +83,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: falsify(x, M), "S2", "a str is no Statement; find it by its number"),
     (lambda x: falsify(statement("S2"), x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: falsify(statement("S2"), M, x), 3, "dimension 3 for a graph of 2 visible views; expected an integer"),
+    (lambda x: tightness(statement("S2"), 2, x), 1e300, "Lipschitz constant 1e+300; expected a number from 1e-60"),
     (lambda x: models(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: models(M, x), 2.0, "k is 2.0; expected at least 1 dimension"),
     (lambda x: mask_sets(x), "4", "patches is 4; expected at least 2"),

@@ -9,11 +9,11 @@ import numpy as np
 
 from maskgraph.graphs.augmentation import Hop, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import check_type
 from maskgraph.graphs.masks import check_ratio_of
 from maskgraph.theory import bounds, labels, risk
 from maskgraph.theory.dimension import check_dim
-from maskgraph.theory.outputs import LARGEST
+from maskgraph.theory.outputs import check_sizes
 from maskgraph.theory.solver.engine import Engine
 from maskgraph.theory.solver.host import HOST
 from maskgraph.theory.spectrum import Told, spectrum
@@ -38,12 +38,7 @@ class Constants:
     epsilon: float = 0.0
 
     def __post_init__(self) -> None:
-        bounds.check_constants(self.lipschitz, self.lam, self.epsilon)
-        for name, value in (("Lipschitz constant", self.lipschitz), ("lambda", self.lam)):
-            if value is not None and not 1 / LARGEST <= value <= LARGEST:
-                raise InputError(f"{name} {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}")
-        if self.epsilon > LARGEST:
-            raise InputError(f"epsilon {self.epsilon:g}; expected a number of at most {LARGEST:g}")
+        check_sizes(self.lipschitz, self.lam, self.epsilon)
 
 
 class Bounds(TypedDict):

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.seeds import check_seed
-from maskgraph.theory import assumptions, bounds
+from maskgraph.theory import assumptions
 from maskgraph.theory.check import Check
 from maskgraph.theory.dimension import check_dim, check_positive
-from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.outputs import Outputs, check_sizes
 from maskgraph.theory.small_worlds import MOST_VIEWS, SMALL_WORLDS
 from maskgraph.theory.statement import Statement
 from maskgraph.theory.terms import Terms
@@ -139,7 +139,7 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
         {"statement", "worlds": {name: {"dim", "tightness", "lhs", "rhs", "verdict", "broken"}}}.
 
     Raises:
-        InputError: a dimension that is not positive or above the views of every world, or an L that is not positive.
+        InputError: a dimension that is not positive or above the views of every world, or an L that no bound takes.
     """
     check_positive(dim)
     if dim > MOST_VIEWS:
@@ -147,7 +147,7 @@ def tightness(statement: Statement, dim: int, lipschitz: float, seed: int = 0) -
             f"dimension {dim}; expected at most {MOST_VIEWS}: the graphs that are searched have no more views, and "
             "features of so many span no more (see --dim)"
         )
-    bounds.check_constants(lipschitz)
+    check_sizes(lipschitz)
     has_lipschitz = any(one.name == assumptions.LIPSCHITZ.name for one in statement.assumptions)
     worlds = {}
     for name, world in SMALL_WORLDS.items():

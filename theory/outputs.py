@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError, kind_of
+from maskgraph.theory.bounds import check_constants
 from maskgraph.theory.losses import EDGES, on_views
 
 Array = NDArray[np.float64]
@@ -81,6 +82,16 @@ class Outputs:
             if value is not None and not 1 / LARGEST <= value <= LARGEST:
                 found[name] = f"{name} is {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}"
         return found
+
+
+def check_sizes(lipschitz: float, lam: float | None = None, epsilon: float = 0.0) -> None:
+    """Raise InputError for constants that no bound has, or that are so far from 1 that a bound would be no double."""
+    check_constants(lipschitz, lam, epsilon)
+    for name, value in (("Lipschitz constant", lipschitz), ("lambda", lam)):
+        if value is not None and not 1 / LARGEST <= value <= LARGEST:
+            raise InputError(f"{name} {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}")
+    if epsilon > LARGEST:
+        raise InputError(f"epsilon {epsilon:g}; expected a number of at most {LARGEST:g}")
 
 
 def real_array(what: str, value: Any, mend: str) -> Array:
