@@ -136,26 +136,33 @@ def _records_tables(records: pd.DataFrame) -> str:
     models = records[records["mask_ratio"].notna()]
     tables = [_features_table(records, PROBES)]
     if len(models):
-        tables += [_table(models, {name: name for name in LOSSES}), _features_table(models, GEOMETRY)]
+        tables += [_table(models, LOSSES), _features_table(models, GEOMETRY)]
     return "".join(html_table(table) for table in tables)
 
 
 def _features_table(records: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    return pd.concat(
-        _table(records, {name: f"{feature}.{name}" for name in names}, feature=feature) for feature in FEATURES
-    ).sort_values(["method", "ρ"], kind="stable")
+    rows = [
+        row
+        for feature in FEATURES
+        for row in _rows(records, {name: f"{feature}.{name}" for name in names}, feature=feature)
+    ]
+    table = pd.DataFrame(rows, columns=["method", "ρ", "feature", "seeds", *names])
+    return table.sort_values(["method", "ρ"], kind="stable")
 
 
-def _table(records: pd.DataFrame, columns: Mapping[str, str], **own: str) -> pd.DataFrame:
+def _table(records: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(_rows(records, {name: name for name in names}), columns=["method", "ρ", "seeds", *names])
+
+
+def _rows(records: pd.DataFrame, columns: Mapping[str, str], **own: str) -> list[dict[str, Any]]:
     """A row a method and mask ratio that has any of the numbers, each a mean over seeds and its spread."""
     known = {name: column for name, column in columns.items() if column in records}
-    rows = [
+    return [
         {"method": method, "ρ": ratio, **own, "seeds": len(runs)}
         | {name: _spread(runs[column]) for name, column in known.items()}
         for (method, ratio), runs in records.groupby(["method", "mask_ratio"], dropna=False)
         if runs[list(known.values())].notna().any(axis=None)
     ]
-    return pd.DataFrame(rows, columns=["method", "ρ", *own, "seeds", *columns])
 
 
 def _checks_table(records: pd.DataFrame) -> str:

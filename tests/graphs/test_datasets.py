@@ -34,9 +34,9 @@ PIXELS = np.arange(3 * 2 * 4, dtype=np.float64).reshape(3, 2, 4)
 LABELS = np.array([3, 7, 3])
 
 
-def save(path: Path, **arrays: NDArray[Any]) -> str:
+def save(path: Path, **arrays: Any) -> str:
     """Write a .npz and name it."""
-    np.savez(path / "data.npz", allow_pickle=True, **arrays)
+    np.savez(path / "data.npz", **arrays)
     return str(path / "data.npz")
 
 
