@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskgraph.graphs.classes import Classes, canonical, classes_of
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import InputError, check_type, is_whole
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
@@ -220,6 +220,8 @@ def mask_graph(
         "draw masks with mask_set(mask_distribution(...)), or list them with make_mask_set(kept, patches), both of "
         "maskgraph.graphs.masks",
     )
+    if threads is not None and (not is_whole(threads) or threads < 1):
+        raise InputError(f"threads {threads!r}; expected at least 1, an integer, or none for one a core")
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")

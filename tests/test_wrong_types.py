@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -184,6 +186,8 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: mask_graph(x, mask_set(MASKS)), IMAGES, "an Images is no CodedImages; encode(images, patch) of"),
     (lambda x: mask_graph(encode(IMAGES, 2), x), MASKS, "a MaskDistribution is no MaskSet; draw masks with mask_set("),
     (lambda x: mask_graph(encode(IMAGES, 2), mask_set(MASKS), scheduler=x), 8786, "scheduler 8786; expected its addr"),
+    (lambda x: mask_graph(encode(IMAGES, 2), mask_set(MASKS), threads=x), 0, "threads 0; expected at least 1, an"),
+    (lambda x: mask_graph(encode(IMAGES, 2), mask_set(MASKS), threads=x), "2", "threads '2'; expected at least 1, an"),
     (lambda x: encode(x, 2), IMAGES.pixels, "a ndarray is no Images; make_images(name, pixels, labels) of"),
     (lambda x: load_stored(x), None, "unknown dataset None; expected one of digits"),
     (
@@ -218,3 +222,15 @@ def test_what_is_as_good_is_taken() -> None:
     assert certify(A, [[1, 0], [0, 1]], 2).nu == certify(A, np.eye(2), 2).nu  # type: ignore[arg-type]
     assert water_filling([1.0, 0.5], 1, 0.25) == water_filling(np.array([1.0, 0.5]), 1, 0.25)  # type: ignore[arg-type]
     assert mask_set(MASKS, seed=np.int64(3)).kept.shape == (6, 2)  # type: ignore[arg-type]
+
+
+def test_constants_of_any_precision_are_doubles() -> None:
+    """0.1 in single precision is 0.100000001490116…: that very number, and what is computed of it in double."""
+    single = np.float32(0.1)
+    found = answer(M, np.float32(0.5), 2, constants=Constants(single, single, single))  # type: ignore[arg-type]
+    exact = Fraction(float(single))
+    # The eigenvalues of M are 1 and 1/4.
+    bound = 1 / (2 * exact) - Fraction(17, 16) / (16 * exact**3) - exact
+    assert found["bounds"]["thm_4_2_any_lambda"] == pytest.approx(float(bound), rel=1e-14)
+    assert json.loads(json.dumps(found)) == found
+    assert type(Outputs(lipschitz=Fraction(1, 4)).lipschitz) is float  # type: ignore[arg-type]

@@ -39,6 +39,10 @@ class Constants:
 
     def __post_init__(self) -> None:
         check_sizes(self.lipschitz, self.lam, self.epsilon)
+        for name in ("lipschitz", "lam", "epsilon"):
+            if (value := getattr(self, name)) is not None:
+                # A number of numpy in single precision would have the bounds in single precision, and no JSON.
+                object.__setattr__(self, name, float(value))
 
 
 class Bounds(TypedDict):
@@ -144,7 +148,7 @@ def answer(
     lam = 1 / (4 * L) if constants.lam is None else constants.lam
     floors = risk.Floors(graph) if graph.images.codebook is not None else None
     return {
-        "mask_ratio": mask_ratio,
+        "mask_ratio": float(mask_ratio),
         "dim": int(dim),
         "patches": graph.images.patches,
         "kept": int(graph.masks.kept.shape[1]),

@@ -58,8 +58,11 @@ class Outputs:
                 object.__setattr__(self, name, real_array(f"{name} is", value, mend))
         for name in ("epsilon", "lipschitz", "lam"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, Real):
-                raise InputError(f"{name} is {value!r}; expected a number")
+            if value is not None:
+                if not isinstance(value, Real):
+                    raise InputError(f"{name} is {value!r}; expected a number")
+                # A number of numpy in single precision would have sides in single precision.
+                object.__setattr__(self, name, float(value))
 
     def faults(self, graph: MaskGraph) -> dict[str, str]:
         """What makes a part unusable on this graph, by the part's name; a missing part is no fault."""
@@ -88,9 +91,9 @@ def check_sizes(lipschitz: float, lam: float | None = None, epsilon: float = 0.0
     """Raise InputError for constants that no bound has, or that are so far from 1 that a bound would be no double."""
     check_constants(lipschitz, lam, epsilon)
     for name, value in (("Lipschitz constant", lipschitz), ("lambda", lam)):
-        if value is not None and not 1 / LARGEST <= value <= LARGEST:
+        if value is not None and not 1 / LARGEST <= float(value) <= LARGEST:
             raise InputError(f"{name} {value:g}; expected a number from {1 / LARGEST:g} to {LARGEST:g}")
-    if epsilon > LARGEST:
+    if float(epsilon) > LARGEST:
         raise InputError(f"epsilon {epsilon:g}; expected a number of at most {LARGEST:g}")
 
 
