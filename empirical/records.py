@@ -25,8 +25,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that at every moment it is either absent, the old one or the whole new one.
 
     Raises:
-        InputError: the directory cannot be made or written.
+        InputError: the directory cannot be made or written, or there is one where the file is to be.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the path of a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -62,8 +64,10 @@ def check_writable(path: Path) -> None:
     """See before long work that its result can be written.
 
     Raises:
-        InputError: the directory cannot be made or written.
+        InputError: the directory cannot be made or written, or there is one where the file is to be.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the path of a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -114,7 +114,7 @@ The verdicts:
 
 "most slack lost to" names the step of the proof that gives most away.""",
     )
-    parser.add_argument("target", metavar="DATASET|RUN", help=f"a run's directory, or a dataset: {DATASETS}")
+    parser.add_argument("target", type=path, metavar="DATASET|RUN", help=f"a run's directory, or a dataset: {DATASETS}")
     add_data_options(parser)
     add_graph(parser, max_masks=64)
     parser.add_argument(
@@ -122,7 +122,7 @@ The verdicts:
     )
     # A run has its own: what nobody gave is None until the target is known to be a dataset.
     defaults = {
-        name: value for name, value in vars(parser.parse_args([""])).items() if name not in ("target", "module")
+        name: value for name, value in vars(parser.parse_args(["digits"])).items() if name not in ("target", "module")
     }
     parser.set_defaults(of_a_dataset=defaults, **dict.fromkeys(defaults))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")

@@ -76,6 +76,12 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         given = (*("falsify", "U", "--counterexamples", str(out)), option, *value)
         assert_refused(capsys, f"{option}.* beside --counterexamples, which .*; leave it out", *given)
     assert not out.exists()
+    # Before the search and not after it: nothing else is said.
+    assert_refused(
+        capsys,
+        "is a directory; expected the path of a file to write$",
+        *("falsify", "U", "--counterexamples", str(tmp_path)),
+    )
     (tmp_path / "file").write_text("")
     assert_refused(
         capsys,

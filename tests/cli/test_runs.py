@@ -115,6 +115,11 @@ def test_verify_refuses_records_of_another_version(
     assert_refused(capsys, "holds checks without steps, from another version of maskgraph", "verify", str(tmp_path))
 
 
+def test_verify_of_an_empty_name_is_not_of_this_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as that of a variable of a shell that is not set."""
+    assert_refused(capsys, "'' is no path; expected that of a directory or of a file", "verify", "")
+
+
 def test_verify_exits_1_where_a_theorem_is_violated(run: Path, tmp_path: Path) -> None:
     record = json.loads((run / "records" / "mae-r0.5-s0.json").read_text())
     record["checks"][0]["verdict"] = "violated"
