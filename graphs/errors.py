@@ -9,6 +9,9 @@ from numbers import Integral, Real
 SHORT = 3
 """Letters of a name of which no one may be another."""
 
+ROUNDED = 1e-9
+"""How far below 0 rounding may bring what is not: a probability that is one less the sum of others."""
+
 
 class InputError(ValueError):
     """Bad input: the message names the value found, the rule it breaks and how to mend it.
@@ -66,7 +69,7 @@ def check_non_negative(**values: object) -> None:
     """As `check_reals`, of probabilities, squares and whatever else is never below 0."""
     check_reals(**values)
     for name, value in values.items():
-        if isinstance(value, Real) and value < 0:
+        if isinstance(value, Real) and value < -ROUNDED:
             raise InputError(f"{name} is {value}; expected a number of at least 0")
 
 

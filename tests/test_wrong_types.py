@@ -224,6 +224,12 @@ def test_what_is_as_good_is_taken() -> None:
     assert mask_set(MASKS, seed=np.int64(3)).kept.shape == (6, 2)  # type: ignore[arg-type]
 
 
+def test_a_probability_of_0_may_have_been_rounded() -> None:
+    assert bounds.phi_from_alpha(0.25, 1 - sum([0.1] * 3 + [0.7]) - 2**-53) == pytest.approx(0.5)
+    with pytest.raises(InputError, match="alpha_target is -1e-08; expected a number of at least 0"):
+        bounds.phi_from_alpha(0.25, -1e-8)
+
+
 def test_constants_of_any_precision_are_doubles() -> None:
     """0.1 in single precision is 0.100000001490116…: that very number, and what is computed of it in double."""
     single = np.float32(0.1)
