@@ -449,7 +449,7 @@ def test_coded_data_is_split_without_pixels() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, math.nan])
 def test_a_share_that_holds_out_nothing_or_all_is_refused(share: float) -> None:
-    with pytest.raises(InputError, match=rf"held_out {share:g}; expected a share of the images in \(0, 1\)"):
+    with pytest.raises(InputError, match=rf"held_out {share}; expected a share of the images in \(0, 1\)"):
         load_split(Source("digits"), share)
 
 
