@@ -144,7 +144,7 @@ def mask_distribution(kind: MaskKind, grid: tuple[int, int], mask_ratio: float, 
     check_mask(kind, mask_ratio, unit)
     if not isinstance(grid, tuple | list):
         raise InputError(f"the grid is {kind_of(grid)}; expected (rows, columns) of the patches, such as images.grid")
-    if len(grid) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in grid):
+    if len(grid) != 2 or not all(is_whole(side) and side >= 1 for side in grid):
         raise InputError(f"grid {grid}; expected (rows, columns) of the patches, such as images.grid")
     rows, columns = grid
     units = (rows // unit) * (columns // unit)
@@ -160,14 +160,14 @@ def check_mask(kind: str, mask_ratio: float, unit: int = 1) -> None:
     """Raise InputError for what makes no mask distribution on any grid."""
     if kind not in get_args(MaskKind):
         raise unknown("mask distribution", kind, get_args(MaskKind))
-    if not isinstance(unit, int | np.integer) or unit < 1:
+    if not is_whole(unit) or unit < 1:
         raise InputError(f"mask unit {unit!r}; expected the side of a square in patches, at least 1")
     kept_patches(2, mask_ratio)
 
 
 def check_max_masks(max_masks: int) -> None:
     """Raise InputError for a number of masks that no set can have."""
-    if not isinstance(max_masks, int | np.integer) or max_masks < 1:
+    if not is_whole(max_masks) or max_masks < 1:
         raise InputError(f"max_masks {max_masks}; expected an integer of at least 1 (see --max-masks)")
 
 
@@ -256,7 +256,7 @@ def dropped_patches(kept: NDArray[np.int64], patches: int) -> NDArray[np.int64]:
 
 def _listed_masks(kept: ArrayLike, patches: int) -> NDArray[np.int64]:
     """(S, n1) int64, ascending within a mask, of what `make_mask_set` takes."""
-    if not isinstance(patches, int | np.integer) or patches < 2:
+    if not is_whole(patches) or patches < 2:
         raise InputError(
             f"masks over {patches} patches; expected an integer of at least 2, one to show and one to hide"
         )

@@ -109,7 +109,7 @@ def fit_codebook(
     nothing = np.empty(0)
     if kind == "exact":
         return Codebook(kind, distinct, nothing)
-    if not isinstance(codes, int | np.integer):
+    if not is_whole(codes):
         raise InputError(f"codes {codes!r}; expected their number, an integer of at least 2 (see --codes)")
     if codes < 2:
         raise InputError(f"{codes} codes; a codebook needs at least 2 (see --codes)")

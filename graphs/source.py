@@ -18,7 +18,7 @@ from maskgraph.graphs.datasets import (
     split_rows,
     take,
 )
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, is_whole
 from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
 from maskgraph.graphs.memory import check_memory
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
@@ -149,7 +149,7 @@ def _load(source: Source) -> Images | CodedImages:
             f"{source!r} in the place of a Source, which says how data is coded too; expected Source({str(source)!r})"
         )
     check_seed(source.seed)
-    if source.images is not None and (not isinstance(source.images, int | np.integer) or source.images < 1):
+    if source.images is not None and (not is_whole(source.images) or source.images < 1):
         raise InputError(f"images {source.images!r}; expected at least 1, an integer (see --images)")
     if source.image_size is not None and not _is_folder(source):
         raise InputError(

@@ -160,6 +160,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: class_mixture(4, 0.2, images=x), 5.0, "images=5.0; expected at least 1, an integer"),
     (lambda x: class_mixture(4, 0.2, images=5, seed=x), -1, "seed -1; expected an integer from 0 to"),
     (lambda x: load_mixture(x), None, "None is no str; give mixture:n=8,eta=0.3,classes=2"),
+    (lambda x: mask_set(mask_distribution("uniform", (2, 2), 0.5), x), True, "max_masks True; expected an integer"),
     (lambda x: kept_patches(x, 0.5), 4.5, "4.5 patches; expected an integer of at least 2"),
     (lambda x: make_mask_set([[0]], 2, x), np.nan, "total nan for 1 masks; expected at least as many"),
     (lambda x: majority_class(x), None, "None is no csr_array; give graph.class_mass1 or class_mass2"),
