@@ -18,6 +18,11 @@ CHUNK = 2**22
 PART = 256
 """Masses that are added up in order at a time, at the least."""
 
+EPS = float(np.finfo(np.float64).eps)
+
+ROUNDED = 1e-14
+"""The share of Var(x2) up to which what no view leaves open is not told from rounding, and is 0."""
+
 
 class Floors:
     """What models cannot go below in L_MAE on a graph, each measured once, when first asked for.
@@ -71,7 +76,7 @@ class Floors:
         check_positive(k)
         bayes, squares = self._bayes_and_squares
         # E‖x2‖² − Σ s_i² over all i is the Bayes risk, which is known without cancellation.
-        return bayes + float(np.maximum(squares[k:], 0).sum())
+        return bayes + float(squares[k:].sum())
 
     @cached_property
     def _bayes_and_squares(self) -> tuple[float, NDArray[np.float64]]:
@@ -86,8 +91,11 @@ class Floors:
         for mass, best in _conditional_means(self.graph, values, mean):
             weighted = best * np.sqrt(mass)[:, None]
             moment += weighted.T @ weighted
-        bayes = max(variance - float(np.trace(moment)), 0.0)
-        return bayes, np.asarray(np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1])
+        bayes = variance - float(np.trace(moment))
+        squares = np.asarray(np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1])
+        # Eigenvalues are off by some rounding of the largest: those of 0 come out as that.
+        squares = np.where(squares > len(squares) * EPS * squares[0], squares, 0.0)
+        return (bayes if bayes > ROUNDED * variance else 0.0), squares
 
     @cached_property
     def _mean_and_variance(self) -> tuple[NDArray[np.float64], float]:

@@ -135,7 +135,8 @@ def spectrum(
         components=split.count,
         frobenius_sq=frobenius,
         head_sq=head_sq,
-        tail_sq=max(frobenius - head_sq, 0.0),
+        # Beyond the rank of B nothing is left; the difference would say what rounding made of it.
+        tail_sq=0.0 if k >= min(graph.B.shape) else max(frobenius - head_sq, 0.0),
         head_sq_interval=head_interval,
         tail_sq_interval=(
             max(frobenius - head_interval[1] - frobenius_error, 0.0),

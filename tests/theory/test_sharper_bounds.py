@@ -255,3 +255,15 @@ def test_at_one_vertex_the_sharper_bounds_meet_the_printed() -> None:
     graph = all_alike()
     values = spectrum(augmentation_graph(graph), 1).values
     assert bounds.water_filling(values, 2.0, 1 / 8) == pytest.approx(bounds.thm_4_2(1.0, 2.0, 0.0), abs=ROUNDING)
+
+
+def test_where_views_leave_nothing_open_the_floors_are_0() -> None:
+    """Not what rounding leaves of the difference of two sums, 1e-15 or so."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        graph = joint_graph(np.diag(rng.random(9)), rng.random((9, 4)))
+        assert risk.bayes_risk(graph) == 0
+        assert risk.rank_floor(graph, 4) == 0
+        low = joint_graph(np.diag(rng.random(9)), rng.random((9, 2)) @ rng.random((2, 4)))
+        assert risk.rank_floor(low, 1) > 1e-6
+        assert risk.rank_floor(low, 2) == 0

@@ -564,3 +564,13 @@ def test_a_small_eigenvalue_moves_by_more_than_its_share(size: float) -> None:
     assert (before <= high).all()
     # And what is 0 stays as good as that.
     assert vars(spectrum)["_of_rounded_entries"](np.zeros(1), np.zeros(1), 2 * share)[1] <= share**2
+
+
+def test_beyond_the_rank_the_tail_is_0() -> None:
+    """Not what rounding leaves of the difference of two sums, 1e-15 or so."""
+    rng = np.random.default_rng(0)
+    for views, targets in ((5, 9), (9, 5)) * 10:
+        graph = joint_augmentation(random_joint(rng, views, targets))
+        found = spectrum.spectrum(graph, 5)
+        assert found.tail_sq == 0
+        assert found.tail_sq_interval[0] == 0
