@@ -18,15 +18,12 @@ DIM = 64
 
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals that were asked for."""
-    first, unit, dims = answers[0], options.mask_unit, sorted({found["dim"] for found in answers})
+    first, dims = answers[0], sorted({found["dim"] for found in answers})
     dim = f"{dims[0]} to {dims[-1]}" if len(dims) > 1 else f"{dims[0]}"
-    # What is usual goes without saying.
-    units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
-    masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
+    number = len(images.labels)
     print(
-        f"{images.name}: {len(images.labels)} images of {images.patches} patches, {options.view} views, {masks}"
-        f"{options.hop} hop, dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, "
-        f"epsilon = {first['epsilon']:g}\n"
+        f"{images.name}: {number} image{'s' if number > 1 else ''} of {images.patches} patches, {graph_text(options)}, "
+        f"dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, epsilon = {first['epsilon']:g}\n"
     )
     rows = [_bound_row(found) for found in answers]
     columns = [name for name in rows[0] if name != "dim" or len(dims) > 1]
@@ -39,6 +36,14 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
         print("\n" + "\n".join(notes))
     if options.bootstrap is not None:
         _print_intervals(answers)
+
+
+def graph_text(options: argparse.Namespace) -> str:
+    """What was chosen of views, masks and hop."""
+    # What is usual goes without saying.
+    units = f" in squares of {options.mask_unit} x {options.mask_unit} patches" if options.mask_unit > 1 else ""
+    masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
+    return f"{options.view} views, {masks}{options.hop} hop"
 
 
 def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
@@ -115,6 +120,8 @@ def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
     ]
     print(table(("rho", *(names[name] for name in shown)), rows))
     print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
+    print("Resamples are shifted; the interval takes it off. So it may leave out the value above, and an end may lie")
+    print("where no value can, as a probability above 1: read it as the nearest one that can.")
     if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
         print("Where both ends are one, all resamples agree, which is no certainty.")
 

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from maskgraph.bound_text import DIM, print_bounds
+from maskgraph.bound_text import DIM, graph_text, print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
@@ -115,7 +115,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         from maskgraph.figures.bounds import bounds_over_ratios
         from maskgraph.figures.style import save
 
-        save(bounds_over_ratios(answers, f"{images.name}, {options.view} views, {options.hop} hop"), figure)
+        save(bounds_over_ratios(answers, f"{images.name}, {graph_text(options)}"), figure)
         progress.say("figure", str(figure))
     return OK
 

@@ -38,8 +38,8 @@ The columns:
                     here. Above 0.1 the graph tells of the sample; a dash where weights state a distribution, no sample
   bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below
   floor             the least L_MAE of a linear decoder from dim dimensions
-Patches kept: n(1 - rho) rounded half up. With positional views every mask is at least one component, so that the first
-eigenvalues are all 1 and the head is dim: try --view sequence or --view bag beside it.""",
+Patches kept: n(1 - rho) rounded half up, at least 1 and at most n - 1. With positional views every mask is at least one
+component, so that the first eigenvalues are all 1 and the head is dim: try --view sequence or --view bag beside it.""",
     )
     add_data(parser)
     add_graph(parser)

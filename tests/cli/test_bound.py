@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from maskgraph.cli import main
+from maskgraph.figures import style
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import load_stored
 from tests.cli.refusal import assert_refused
@@ -180,6 +181,20 @@ def test_masks_that_are_not_the_usual_ones_are_named(capsys: pytest.CaptureFixtu
     assert " 6/6 " in out
 
 
+def test_a_figure_names_the_masks_that_the_table_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(style, "save", lambda figure, _path: titles.append(figure.axes[0].get_title(loc="left")))
+    arguments = ["bound", "digits", "--mask-ratio", "0.5", "--images", "20", "--dim", "2", "--mask", "block"]
+    assert main([*arguments, "--figure", str(tmp_path / "bound.png")]) == 0
+    assert titles == ["digits, positional views, block masks, target hop"]
+
+
+def test_one_image_is_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = world(tmp_path, codes=np.array([[0, 1, 2]]), labels=np.array([0]))
+    assert main(["bound", file, "--mask-ratio", "0.5"]) == 0
+    assert ": 1 image of 3 patches, " in capsys.readouterr().out
+
+
 @pytest.fixture
 def drawn(tmp_path: Path) -> str:
     """Twelve images without weights: draws."""
@@ -227,6 +242,7 @@ def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFi
     assert main(["bound", *options, "--bootstrap", "40"]) == 0
     out = capsys.readouterr().out
     assert "95 % basic bootstrap intervals over images, 40 resamples" in out
+    assert "an end may lie\nwhere no value can" in out
     assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
 
 
