@@ -36,7 +36,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         InputError: no such file, one that is not TOML, or one that sets a value outside of tables.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        # With or without the mark that Windows begins a text with, and whatever the locale.
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); expected a {what} in TOML") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -138,3 +138,10 @@ def test_a_file_of_another_command_is_named(tmp_path: Path) -> None:
     path.write_text('[data]\ndataset = "digits"\npatch = 2\n[graph]\nmax_masks = 2\n')
     with pytest.raises(InputError, match=r"mine.toml is a study, as \[graph\] says; run it by maskgraph study /"):
         read_recipe(str(path))
+
+
+def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
+    """A byte order mark first, lines that end in CR LF."""
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'\xef\xbb\xbf[data]\r\ndataset = "digits"\r\ncodes = 8\r\n')
+    assert read_plan(path).source.codes == 8
