@@ -115,10 +115,11 @@ def _largest(rows: Sequence[Row]) -> str:
 def _unmet(by_statement: Mapping[str, Sequence[Row]]) -> list[str]:
     lines = []
     for statement, found in by_statement.items():
-        notes = dict.fromkeys(row["note"] for row in found if row["verdict"] == "assumption not met")
+        notes = [row["note"] for row in found if row["verdict"] == "assumption not met"]
         if notes:
+            # As many in all as the column counts, whether or not their numbers are the same.
             more = f" (and {len(notes) - 1} more like it)" if len(notes) > 1 else ""
-            lines.append(f"{statement}, assumption not met: {next(iter(notes))}{more}")
+            lines.append(f"{statement}, assumption not met: {notes[0]}{more}")
     return ["", *lines] if lines else []
 
 

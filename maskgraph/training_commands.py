@@ -132,11 +132,11 @@ def _recipe(planned: Recipe, options: argparse.Namespace, group: Group | None) -
     with _resumable(directory):
         tell = progress if first else _silent
         run_recipe(planned, directory, data_dir, options.resume, _workers(options), tell, group)
-    if not first:
-        return OK
-    records = read_judged(directory)
-    changes = differences(directory, records)
-    written = [directory / "records", *_report(directory)]
+        if not first:
+            return OK
+        records = read_judged(directory)
+        changes = differences(directory, records)
+        written = [directory / "records", *_report(directory)]
     if options.json:
         expected = [asdict(one) for one in planned.expected]
         changed = [asdict(change) for change in changes]
@@ -227,6 +227,6 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
         progress.say(plan.source.name, left)
     with _resumable(directory):
         run_study(plan, directory, options.resume, _workers(options), _telling(progress, plan))
-    print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
-    _print_written([directory / "records", *_report(directory)])
+        print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
+        _print_written([directory / "records", *_report(directory)])
     return OK

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskgraph import training_commands
 from maskgraph.cli import main
 from maskgraph.empirical.claim import held
 from maskgraph.theory.statements import STATEMENTS
@@ -332,3 +333,26 @@ def test_images_of_one_class_are_refused_before_training(tmp_path: Path, capsys:
 
 def test_a_directory_of_something_else_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(capsys, "holds no records", "verify", str(tmp_path))
+
+
+def test_a_study_interrupted_while_it_draws_says_how_to_go_on(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_run: Path) -> list[Path]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_commands, "_report", interrupted)
+    assert main(["study", str(run.parent / "small.toml"), "--out", str(run), "--resume"]) == 130
+    assert capsys.readouterr().err.endswith("repeat the command with --resume to go on.\n")
+
+
+def test_what_is_not_met_is_counted_alike_above_and_beneath(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(run)]) == 0
+    out = capsys.readouterr().out
+    notes = re.findall(r"^(.*), assumption not met: .*?(?: \(and (\d+) more like it\))?$", out, re.MULTILINE)
+    lines = out.splitlines()
+    names, unmet = lines[0].index("statement") + len("statement"), lines[0].index("unmet") + len("unmet")
+    assert notes
+    for statement, more in notes:
+        row = next(line for line in lines if line[:names].strip() == statement)
+        assert int(row[:unmet].split()[-1]) == 1 + int(more or 0)
