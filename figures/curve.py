@@ -176,7 +176,7 @@ def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str) -> None:
         column = f"{feature if method == 'random-network' else 'pixels'}.knn"
         rows = records[records["method"] == method]
         if column in rows and rows[column].notna().any():
-            axes.axhline(rows[column].mean(), color="#009e73", linestyle=style, linewidth=1.2, label=name)
+            axes.axhline(rows[column].mean(), color="black", linestyle=style, linewidth=1.2, label=name)
 
 
 def _draw_label_errors(axes: Axes, bounds: pd.DataFrame, places: _Places) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator
 
 from maskgraph.empirical.intervals import Interval
 from maskgraph.empirical.judge import ANY
@@ -27,6 +28,13 @@ CURVES = {
     "uniformity": "uniformity",
     "knn": "kNN on validation images",
 }
+
+
+class _Plain(LogFormatterSciNotation):
+    """0.94 where matplotlib writes 9.4 times a power of ten, as it does within a decade."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def learning(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
@@ -57,6 +65,9 @@ def learning(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
             share_axis(axes)
         else:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter(_Plain())
+            axes.yaxis.set_minor_formatter(_Plain())
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
         axes.set_title(name, fontsize=10, loc="left")
         axes.set_xlabel("epoch")
         tidy(axes)

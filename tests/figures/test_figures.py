@@ -13,7 +13,7 @@ from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.report import CAPTIONS, _bounds_table, _records_tables
 from maskgraph.figures.spectrum import spectra
-from maskgraph.figures.style import LEAST_SPAN, new_figure, share_axis
+from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.answer import answer
@@ -73,6 +73,7 @@ def test_main_figure_shows_bounds_accuracy_spread_and_label_error(bounds: pd.Dat
     ends = np.array([segment[:, 1] for segment in mae.lines[2][0].get_segments()])
     assert (ends[:, 1] - ends[:, 0]) / 2 == pytest.approx([0.1 / np.sqrt(2)] * 2), "sample SD of two seeds 0.1 apart"
     assert line(accuracy, "raw pixels").get_ydata()[0] == 0.9
+    assert line(accuracy, "raw pixels").get_color() not in METHOD_COLOURS.values(), "no baseline looks like a method"
     assert line(errors, "α, positional").get_ydata().tolist() == [ratio / 2 for ratio in RATIOS]
     assert line(errors, "α of x2, bag").get_ydata().tolist() == [(1 - ratio) / 2 for ratio in RATIOS]
 

@@ -94,3 +94,17 @@ def test_singular_values_are_shown_over_the_largest() -> None:
     for axes in panels:
         assert_drawn(lines(axes, METHOD_COLOURS["mae"]), [[[1, 2, 3], [1, 0.25, 0.125]]])
         assert_drawn(lines(axes, "#666666")[0, 1], [1, 0.95, 0.9])
+
+
+def test_within_a_decade_losses_stand_as_they_are_written() -> None:
+    points = [
+        {"epoch": epoch, "reconstruction": 1.5 / epoch, "uniformity": 0.8 + epoch / 20, "knn": 0} for epoch in (1, 2)
+    ]
+    figure = learning({"mae-s0": points})
+    figure.draw_without_rendering()
+    losses, uniformity, _ = figure.axes
+    for axes in (losses, uniformity):
+        labels = [tick.get_text() for tick in axes.get_yticklabels(which="both") if tick.get_text()]
+        assert labels
+        assert all(float(label) > 0 for label in labels)
+        assert all(float(tick).is_integer() for tick in axes.get_xticks())
