@@ -121,7 +121,7 @@ def probed_feature(study: Mapping[str, Any]) -> str:
     return "cls" if feature == "tokens" else feature
 
 
-def read_bounds(run: Path) -> pd.DataFrame:
+def read_bounds(run: str | Path) -> pd.DataFrame:
     """The theory of a run's graphs, one row a graph, by view and hop in the plan's order, then by mask ratio.
 
     Raises:
@@ -129,6 +129,7 @@ def read_bounds(run: Path) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
+    run = Path(run)
     files = sorted((run / "bounds").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
@@ -149,7 +150,7 @@ def read_bounds(run: Path) -> pd.DataFrame:
     return table.astype({"view": str, "hop": str})
 
 
-def read_records(run: Path) -> pd.DataFrame:
+def read_records(run: str | Path) -> pd.DataFrame:
     """The records of a run, one row a model or baseline, in the order of their names.
 
     Raises:
@@ -157,6 +158,7 @@ def read_records(run: Path) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
+    run = Path(run)
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(

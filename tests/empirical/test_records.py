@@ -144,3 +144,10 @@ def test_bytes_that_are_no_text_are_no_json(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match=r"x\.json is not JSON"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_run_is_named_by_a_string_as_well(tmp_path: Path) -> None:
+    bare(tmp_path, [0.5], ["bag"], ["target"])
+    write_json(tmp_path / "records" / "x.json", {"method": "mae", "mask_ratio": 0.5, "seed": 0, "checks": []})
+    assert read_bounds(str(tmp_path)).equals(read_bounds(tmp_path))
+    assert read_records(str(tmp_path)).equals(read_records(tmp_path))
