@@ -300,8 +300,9 @@ def _expected(table: dict[str, Any]) -> tuple[Expected, ...]:
             kind, _, probe = readout.partition(".")
             if kind not in ("cls", "mean", "bottleneck") or probe not in get_args(Probe):
                 raise InputError(
-                    f"[expect] sets {method}.{readout}; expected a feature and a probe, such as cls.sgd: cls, mean or "
-                    f"bottleneck, and {', '.join(get_args(Probe))}"
+                    # Without quotes a dot makes a table of the feature.
+                    f'[expect] sets {method}.{readout}; expected a feature and a probe in quotes, such as "cls.sgd": '
+                    f"cls, mean or bottleneck, and {', '.join(get_args(Probe))}"
                 )
             if not isinstance(accuracy, float) or not 0 < accuracy <= 1:
                 raise InputError(f"[expect] sets {method}.{readout} to {accuracy!r}; expected an accuracy in (0, 1]")

@@ -286,6 +286,10 @@ def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() 
         ({**DIGITS, "expect": {"mae": {"cls.knn": 50}}}, r"\[expect\] sets mae.cls.knn to 50; expected an accuracy in"),
         ({**DIGITS, "expect": {"mae": {"cls.kn": 0.5}}}, r"\[expect\] sets mae.cls.kn; expected a feature and a probe"),
         ({**DIGITS, "expect": {"mae": {"knn": 0.5}}}, r"\[expect\] sets mae.knn; expected a feature and a probe"),
+        (
+            {**DIGITS, "expect": {"mae": {"cls": {"knn": 0.5}}}},
+            r'sets mae.cls; expected .* in quotes, such as "cls.sgd"',
+        ),
         ({**DIGITS, "expect": {"images": "many"}}, r"\[expect\] sets images to 'many'; expected an integer"),
         (
             {**DIGITS, "data": {**DIGITS["data"], "image_size": 8}},
