@@ -105,6 +105,17 @@ def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.M
         for name, scale in layer_scales(tuned, 0.5).items()
     }
     assert len({(group["scale"], group["weight_decay"]) for group in groups}) == len(groups)
+    # Published are those of torch, and not the second of MAE's training.
+    assert {group["betas"] for group in groups} == {(0.9, 0.999)}
+    assert {group["eps"] for group in groups} == {1e-8}
+
+
+def test_a_classifier_starts_from_nearly_equal_odds() -> None:
+    """As published for MAE: a normal distribution of 2e-5 and no bias."""
+    start = Classifier(network(), 100, "mean").classify
+    # Of the deviation of 6,400 draws, five times its own.
+    assert float(start.weight.detach().std()) == pytest.approx(2e-5, rel=5 / math.sqrt(2 * 6400))
+    assert not start.bias.any()
 
 
 @pytest.mark.parametrize("feature", ["cls", "mean"])

@@ -21,7 +21,7 @@ from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
-from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel
+from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel, build_model, model_config
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State
@@ -420,6 +420,14 @@ def test_only_weight_matrices_decay() -> None:
             torch.testing.assert_close(after, before, rtol=0, atol=MOVED)
     matrices = {name for name, p in start.named_parameters() if name.endswith("weight") and p.ndim == 2}
     assert decayed == matrices
+    relative = build_model(model_config("micro", GRID, PATCH_DIM, family="simmim", relative=True), 0)
+    assert "relative.table" not in state_module.matrices(relative)
+
+
+def test_adamw_is_that_of_mae() -> None:
+    device = torch.device("cpu")
+    state = State(training_set(images(), SHORT, device), SHORT, device, Group())
+    assert {(group["betas"], group["eps"]) for group in state.optimiser.param_groups} == {((0.9, 0.95), 1e-8)}
 
 
 def test_bf16_trains_close_to_fp32() -> None:
