@@ -23,6 +23,9 @@ from maskgraph.graphs.patches import check_patch
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the channels of ImageNet, as every published model takes them."""
 
+MODES = ("L", "LA", "RGB", "RGBA", "F")
+"""Of Pillow, those whose numbers are what the channels of an image are taken for."""
+
 
 class Reader(Protocol):
     """Where images come from; called from several threads at once."""
@@ -159,7 +162,7 @@ class DatasetReader:
     """Any torch dataset whose items are (image, label), or images.
 
     An image is an array or a tensor of bytes, (H, W, C) or as a tensor (C, H, W), or of floats in [0, 1]; or a Pillow
-    image. All are of one size. A dataset that augments by itself needs no `Augmentation`.
+    image of a mode in `MODES`. All are of one size. A dataset that augments by itself needs no `Augmentation`.
 
     Attributes:
         dataset: what is indexed; from several threads at once.
@@ -253,12 +256,12 @@ def as_bytes(image: Any) -> NDArray[np.uint8]:
     """(H, W, C) uint8 of an image in any of the forms that `DatasetReader` takes.
 
     Raises:
-        InputError: another form, or floats outside of [0, 1].
+        InputError: another form, another mode of Pillow, or floats outside of [0, 1].
     """
-    array = np.asarray(image.permute(1, 2, 0) if isinstance(image, Tensor) and image.ndim == 3 else image)
+    array = np.asarray(_values(image))
     if array.ndim == 2:
         array = array[:, :, None]
-    if array.ndim != 3:
+    if array.ndim != 3 or not array.size:
         raise InputError(f"an image of the dataset has shape {array.shape}; expected (H, W, C), or a tensor (C, H, W)")
     if array.dtype == np.uint8:
         return array
@@ -268,6 +271,24 @@ def as_bytes(image: Any) -> NDArray[np.uint8]:
             "expected bytes, or floats from 0 to 1: leave the normalisation to maskgraph"
         )
     return np.asarray(np.rint(array * 255), dtype=np.uint8)
+
+
+def _values(image: Any) -> Any:
+    """A tensor as numpy can have it; all else as it is.
+
+    Raises:
+        InputError: a Pillow image whose numbers are no grey values and no colours as they are.
+    """
+    if isinstance(image, Tensor):
+        image = image.detach().cpu()
+        image = image.permute(1, 2, 0) if image.ndim == 3 else image
+        # numpy has no bfloat16.
+        return image.float() if image.dtype == torch.bfloat16 else image
+    # Numbers of a palette are places in it, and those of YCbCr, HSV and Lab would be taken for red, green and blue.
+    mode = getattr(image, "mode", None)
+    if isinstance(mode, str) and mode not in MODES:
+        raise InputError(f"an image of the dataset has the mode {mode}; expected RGB or L: image.convert('RGB')")
+    return image
 
 
 Reading = list[Future[NDArray[np.uint8]]]

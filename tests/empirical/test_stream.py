@@ -138,6 +138,8 @@ def test_a_folder_is_trained_on(tmp_path: Path) -> None:
         np.full((2, 2, 3), 0.2),
         torch.full((3, 2, 2), 0.2),
         torch.full((3, 2, 2), 51, dtype=torch.uint8),
+        torch.full((3, 2, 2), 0.2, dtype=torch.bfloat16),
+        torch.full((3, 2, 2), 0.2, requires_grad=True),
         Image.fromarray(np.full((2, 2, 3), 51, dtype=np.uint8)),
     ],
 )
@@ -159,9 +161,14 @@ def test_a_grey_image_has_one_channel() -> None:
         (np.array([[[-1.0], [0.95]]]), r"values from -1 to 0.95; expected bytes, or floats from 0 to 1"),
         (np.full((2, 2, 1), np.nan), r"expected bytes, or floats"),
         (np.zeros((2, 2, 1), dtype=np.int64), r"dtype int64 and values from 0 to 0; expected bytes"),
+        (np.zeros((0, 2, 3)), r"has shape \(0, 2, 3\); expected \(H, W, C\)"),
+        *(
+            (Image.new("RGB", (2, 2)).convert(mode), rf"has the mode {mode}; expected RGB or L: image.convert\('RGB'\)")
+            for mode in ("P", "1", "CMYK", "YCbCr", "HSV")
+        ),
     ],
 )
-def test_images_in_other_forms_are_refused(image: NDArray[Any], message: str) -> None:
+def test_images_in_other_forms_are_refused(image: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         as_bytes(image)
 
