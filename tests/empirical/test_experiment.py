@@ -19,9 +19,15 @@ from maskgraph.empirical.claim import claim
 from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.group import Group
+from maskgraph.empirical.parts import load_parts
+from maskgraph.empirical.pixels import Pixels
+from maskgraph.empirical.probes import Labelled, knn_probe
+from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.recipe import Recipe, recipe_from, recipe_table
+from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.summary import read_predictions
-from maskgraph.empirical.train import load_model
+from maskgraph.empirical.train import load_model, untrained
+from maskgraph.empirical.trial import null
 from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
 
@@ -81,6 +87,37 @@ def test_every_network_and_null_leaves_its_record_and_its_predictions(finished: 
     predicted = read_predictions(finished / "predictions" / "u-mae-s0.npz")
     for readout, score in found["scores"].items():
         assert score["accuracy"] == pytest.approx((predicted[readout] == predicted["labels"]).mean())
+
+
+def test_the_curve_asks_validation_images_and_no_others(finished: Path) -> None:
+    parts, trained = load_parts(recipe_from(TABLE).data, None), load_model(finished / "models" / "mae-s0.safetensors")
+    x, y = whole_features(trained.model, parts.train, ["mean"])["mean"], parts.train.labels
+
+    def accuracy(part: Pixels | Stream) -> float:
+        asked = whole_features(trained.model, part, ["mean"])["mean"]
+        return float((knn_probe(Labelled(x, y, np.full(len(y), 1 / len(y))), asked) == part.labels).mean())
+
+    point = json.loads((finished / "curves" / "mae-s0.json").read_text())[-1]
+    assert point["knn"] == pytest.approx(accuracy(parts.validation))
+    assert point["knn"] not in (pytest.approx(accuracy(parts.test)), pytest.approx(accuracy(parts.train)))
+
+
+def test_a_random_null_is_the_network_of_its_seed_before_its_first_step() -> None:
+    """Under one seed for all the interval over seeds would be a point."""
+    recipe = recipe_from(
+        {**TABLE, "train": {**TABLE["train"], "seeds": 2}, "judge": {**TABLE["judge"], "layers": False}}
+    )
+    parts = load_parts(recipe.data, None)
+    masks, scores = recipe.train.masks((2, 2)), []
+    for seed, config in enumerate(config for config in recipe.runs() if config.method == "mae"):
+        found = null(recipe, f"random-mae-s{seed}", parts, Group())
+        model = untrained(parts.train, config).model
+        wanted = judge.judge_network(model, parts, recipe.judge, masks, seed)
+        assert found is not None
+        assert wanted is not None
+        assert (found.record["seed"], found.record["scores"]) == (seed, wanted.record["scores"])
+        scores.append(wanted.record["scores"])
+    assert scores[0] != scores[1]
 
 
 def test_a_finished_recipe_is_not_done_again_and_a_missing_piece_is(finished: Path, tmp_path: Path) -> None:
