@@ -126,6 +126,8 @@ def test_a_folder_is_trained_on(tmp_path: Path) -> None:
     reader = folder(tmp_path)
     images = Stream("folder", reader, reader.folder.labels, 16, 3, 4, augmentation=Augmentation((0.2, 1.0)))
     config = dataclasses.replace(CONFIG, batch=2, epochs=3)
+    # As published, in red, green and blue.
+    assert (images.mean, images.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     first = train(images, config)
     assert np.isfinite(first.losses).all()
     assert_same_bits(first, train(images, config))
