@@ -104,6 +104,37 @@ def test_recipes_after_a_repository_have_its_rates_and_crops(
         assert recipe.judge.fine_tune_lr == pytest.approx(tuning_rate * recipe.judge.fine_tune_batch / tuning_images)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "patch", "side"),
+    [
+        ("cifar10-tiny", "tiny", 2, None),
+        ("cifar10-base", "base", 4, None),
+        ("imagenet100-base", "base", 16, 224),
+        ("imagenet100-large", "large", 16, 224),
+        ("imagenet1k-base", "base", 16, 224),
+        ("imagenet1k-large", "large", 16, 224),
+        ("simmim-base", "base", 16, 224),
+    ],
+)
+def test_recipes_train_the_networks_of_their_names(name: str, size: str, patch: int, side: int | None) -> None:
+    recipe = read_recipe(name)
+    assert (recipe.train.size, recipe.data.patch, recipe.data.image_size) == (size, patch, side)
+    if name.startswith("imagenet"):
+        # The recipe of the repository of U-MAE, whose code makes cls uniform; 20 epochs of warm-up.
+        train = recipe.train
+        assert (recipe.methods, train.target, train.feature) == (("mae", "u-mae"), "normalised", "cls")
+        assert (train.mask_ratio, train.lam, train.weight_decay, train.beta2) == (0.75, 0.01, 0.05, 0.95)
+        assert (train.epochs, train.batch, train.warmup * train.epochs) == (200, 1024, 20)
+    elif name.startswith("simmim"):
+        train = recipe.train
+        assert (train.target, {one.error for one in recipe.runs()}) == ("pixels", {"absolute"})
+        assert (train.relative_positions, train.layer_scale) == (True, 0.1)
+        # 30 of 49 squares of 32 pixels, the rate a tenth from epoch 700 on, ten epochs of warm-up.
+        assert (train.mask_unit, train.masks((14, 14)).kept) == (2, 4 * 19)
+        assert (train.epochs, train.lr_drop * train.epochs, train.warmup * train.epochs) == (800, 700, 10)
+        assert (train.clip, train.beta2, train.drop_path, train.weight_decay) == (5, 0.999, 0.1, 0.05)
+
+
 def test_scores_to_expect_have_their_source() -> None:
     found = recipe_from(
         {
