@@ -256,8 +256,7 @@ def from_counts(images: CodedImages, masks: MaskSet, view: View, counts: Counts,
 def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
     ids = view_ids(images.codes, masks, view)
     vertices = (int(ids[0].max()) + 1, int(ids[1].max()) + 1)
-    mass = np.repeat(images.weights / len(masks.kept), len(masks.kept))
-    M = sp.csr_array((mass, (ids[0].ravel(), ids[1].ravel())), shape=vertices)
+    M = _joint(*ids, images, vertices)
     onehot = sp.csr_array(
         (np.ones(len(images.labels)), images.labels, np.arange(len(images.labels) + 1)),
         shape=(len(images.labels), len(images.classes)),
@@ -279,7 +278,25 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
     return MaskGraph(images, masks, view, M, sides[0], sides[1])
 
 
+def _joint(
+    ids1: NDArray[np.int64], ids2: NDArray[np.int64], images: CodedImages, vertices: tuple[int, int]
+) -> sp.csr_array:
+    """M of the vertices (N, S) of all edges, every entry good to a few ulp however many edges are behind it."""
+    masks = ids1.shape[1]
+    pairs = (ids1 * vertices[1] + ids2).ravel()
+    order = np.argsort(pairs, kind="stable")
+    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    mass, unit = images.in_units(masks)
+    # In pairs of pairs: one after the other, as a sparse matrix adds them, equal masses lose the same each time.
+    summed = np.add.reduceat(mass[order // masks], starts) * unit
+    rows, columns = np.divmod(pairs[order[starts]], vertices[1])
+    return canonical(summed, columns, np.searchsorted(rows, np.arange(vertices[0] + 1)), vertices)
+
+
 def _joint_with_images(ids: NDArray[np.int64], vertices: int, images: CodedImages) -> sp.csr_array:
     count, masks = ids.shape
-    mass = np.repeat(images.weights / masks, masks)
-    return sp.csr_array((mass, (ids.ravel(), np.repeat(np.arange(count), masks))), shape=(vertices, count))
+    shape = (vertices, count)
+    times = sp.csr_array((np.ones(ids.size), (ids.ravel(), np.repeat(np.arange(count), masks))), shape=shape)
+    mass, unit = images.in_units(masks)
+    times.data *= mass[times.indices] * unit
+    return times

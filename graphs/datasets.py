@@ -84,6 +84,16 @@ class CodedImages:
         """n, the number of patches of an image."""
         return int(self.codes.shape[1])
 
+    def in_units(self, masks: int) -> tuple[NDArray[np.float64], float]:
+        """(N,) the mass of each row, 1 where all weigh the same, and what a mass of 1 is worth under one of `masks`.
+
+        Sums of such masses are counts, and as exact.
+        """
+        count = len(self.weights)
+        if (self.weights == self.weights[0]).all():
+            return np.ones(count), 1 / (count * masks)
+        return self.weights, 1 / masks
+
 
 Some = TypeVar("Some", bound=Images | CodedImages)
 

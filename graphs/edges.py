@@ -91,8 +91,8 @@ def edges(images: CodedImages, masks: MaskSet, view: View) -> Edges:
     labels = images.labels.astype(np.min_scalar_type(len(images.classes)))
     order, start = _equal_images(columns, labels)
     size = np.diff(start, append=len(order))
-    even = bool((images.weights == images.weights[0]).all())
-    mass = size.astype(np.float64) if even else np.add.reduceat(images.weights[order], start)
+    of_row, unit = images.in_units(len(masks.kept))
+    mass = np.add.reduceat(of_row[order], start)
     first = order[start]
     by_row = np.argsort(first)
     by_row = by_row[np.argsort(labels[first[by_row]], kind="stable")]
@@ -106,7 +106,7 @@ def edges(images: CodedImages, masks: MaskSet, view: View) -> Edges:
         place=(first * len(masks.kept)).astype(np.uint32 if small else np.uint64),
         level=level.astype(np.min_scalar_type(len(levels))),
         levels=levels,
-        unit=1 / (len(codes) * len(masks.kept)) if even else 1 / len(masks.kept),
+        unit=unit,
         classes=len(images.classes),
         layouts=(layout(view, masks.kept, alphabet), layout(view, masks.dropped, alphabet)),
     )

@@ -157,7 +157,7 @@ def count_distinct(words: Words, bits: int) -> int:
 def add_pairs(
     words: Words, id_bits: int, level_bits: int, levels: Masses, start: int, ends: Index, indices: Index
 ) -> None:
-    """Turn the sorted pair words of a part into rows of a CSR matrix.
+    """Turn the sorted pair words of a part into rows of a CSR matrix, each mass good to a few ulp.
 
     Args:
         words: overwritten from the front by the masses, doubles in units.
@@ -175,11 +175,15 @@ def add_pairs(
     e, at = 0, 0
     while e < len(words):
         own = words[e] >> down
-        total = levels[words[e] & low]
-        e += 1
+        total = lost = 0.0
         while e < len(words) and words[e] >> down == own:
-            total += levels[words[e] & low]
-            e += 1
+            first, word = e, words[e]
+            while e < len(words) and words[e] == word:
+                e += 1
+            # Equal ones are counted; the others' sum is compensated (Kahan), as millions may fall to one pair.
+            added = levels[word & low] * (e - first) - lost
+            before, total = total, total + added
+            lost = (total - before) - added
         # Never beyond what was read.
         masses[at] = total
         indices[at] = own & within

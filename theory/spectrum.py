@@ -123,11 +123,18 @@ def spectrum(
     bounds = np.minimum(np.maximum(head.upper, head.rest), 1)
     high[count : count + len(bounds)] = bounds
     head_sq = math.fsum(values**2)
-    # Masses are sums along a row or a column, and the entries of B are rounded, as are the sums of squares.
-    made = EPS * (int(split.longest.max()) + 16)
+    # Masses are sums along a row, of M whatever the hop, or a column, of entries that are sums of their own; those of B
+    # are rounded, as are the sums of squares.
+    longest = int(split.longest.max())
+    if graph.hop == "image":
+        longest += int(np.diff(graph.graph.M.indptr).max())
+    made = EPS * (longest + 64)
     low[count:], high[count:] = _of_rounded_entries(low[count:], high[count:], made)
     frobenius_error += 2 * made * frobenius
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))
+    if k > count:
+        # The sums of squares are rounded to the nearest, the ends outwards.
+        head_interval = math.nextafter(head_interval[0], 0), math.nextafter(head_interval[1], math.inf)
     return Spectrum(
         values=values,
         vectors=sp.csc_array(sp.hstack([ones, _columns(found, vertices, k - count)], format="csc")),

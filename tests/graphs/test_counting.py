@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,26 @@ def test_large_graphs_are_counted_by_the_loops(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(bipartite, "SMALL", 100)
     monkeypatch.setattr(bipartite, "view_ids", None)
     same(mask_graph(images, masks, "sequence", threads=2), graph)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_mass_of_very_many_edges_is_good_to_a_few_ulp(weighted: bool) -> None:
+    """Two hundred thousand edges of nine pairs; added up one after the other they would be off by hundreds of ulp."""
+    rng = np.random.default_rng(0)
+    weights = 1 + 1e-3 * rng.random(20_000) if weighted else None
+    images = make_coded_images("few", rng.integers(2, size=(20_000, 5)), np.zeros(20_000, dtype=int), weights)
+    masks = mask_set(mask_distribution("uniform", (1, 5), 0.4))
+    graph = mask_graph(images, masks, "bag")
+    assert graph.images.codes.shape[0] * len(masks.kept) <= bipartite.SMALL
+    mass = np.repeat(images.weights / 10, 10)
+    pairs = graph.ids1.ravel() * graph.M.shape[1] + graph.ids2.ravel()
+    exact = [math.fsum(mass[pairs == pair]) for pair in np.unique(pairs)]
+    for one in (graph, counted(images, masks, "bag"), counted(images, masks, "bag", 30_000)):
+        np.testing.assert_allclose(one.M.data, exact, rtol=8 * np.finfo(np.float64).eps)
+    with_image = [math.fsum(mass[pairs // graph.M.shape[1] == view]) for view in range(graph.M.shape[0])]
+    np.testing.assert_allclose(graph.R1.sum(axis=1), with_image, rtol=1e-13)
+    if not weighted:
+        assert bits(counted(images, masks, "bag"))[2] == bits(graph)[2]
 
 
 def unique_views() -> Edges:

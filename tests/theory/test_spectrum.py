@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import fractions
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import CodebookKind
 from maskgraph.graphs.source import Source, load_coded
+from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory import spectrum
 from maskgraph.theory.solver import dense as dense_solver
 from maskgraph.theory.solver import krylov, lanczos, search
@@ -483,6 +485,26 @@ def test_sums_that_are_rounded_the_same_way_are_allowed_for(columns: int) -> Non
     assert abs(decimal.Decimal(found.values[1]) - squared.sqrt()) <= decimal.Decimal(found.value_error)
     assert found.tail_sq_interval[0] == 0
     assert high - low < 1e-9
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_masses_that_are_sums_of_very_many_edges(hop: Hop) -> None:
+    """‖A‖_F² in whole numbers: 270,000 edges of seven views, whose masses must be as good as the interval is narrow."""
+    images = class_mixture(12, 0.3, images=300)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.5), 900), "bag")
+    other = graph.ids2 if hop == "target" else np.repeat(np.arange(300), 900)
+    counts = np.zeros((len(graph.p1), other.max() + 1), dtype=np.int64)
+    np.add.at(counts, (graph.ids1.ravel(), other.ravel()), 1)
+    rows, columns = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
+    squares = fractions.Fraction(0)
+    for a, one in zip(rows, counts.tolist(), strict=True):
+        for b, two in zip(rows, counts.tolist(), strict=True):
+            entry = sum(fractions.Fraction(x * y, mass) for x, y, mass in zip(one, two, columns, strict=True))
+            squares += entry**2 / (a * b)
+    found = spectrum.spectrum(augmentation_graph(graph, hop), 1)
+    low, high = found.tail_sq_interval
+    assert low <= squares - 1 <= high
+    assert high - low < 1e-11
 
 
 def test_the_frobenius_norm_comes_from_either_side() -> None:
