@@ -16,6 +16,7 @@ from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError, check_type, is_whole
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import MaskSet
+from maskgraph.graphs.memory import check_share
 from maskgraph.graphs.views import View, arrange, check_view, view_ids
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ Counted = Callable[[int, int], None]
 
 SMALL = 2**19
 """Edges up to which a graph is counted by numpy alone, sooner than the compiled loops are loaded."""
+
+SHORT = 2**24
+"""And codes of all of these: numpy takes as long for each as for a short view."""
+
+NUMBERED = 80
+"""Bytes of an edge while its views are numbered, beside its codes: both numbers, and what sorting one side takes."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,11 @@ class MaskGraph:
 
     @property
     def ids1(self) -> NDArray[np.int64]:
-        """(N, S) int64, the vertex x1 of each image under each mask."""
+        """(N, S) int64, the vertex x1 of each image under each mask.
+
+        Raises:
+            InputError: numbers of all edges beyond memory; they are what the image hop is made of.
+        """
         return self._ids[0]
 
     @property
@@ -122,6 +133,8 @@ class MaskGraph:
 
     @cached_property
     def _ids(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        edges = len(self.images.codes) * len(self.masks.kept)
+        check_share((NUMBERED + self.images.patches) * edges, f"numbering the views of {edges:.2g} edges")
         return view_ids(self.images.codes, self.masks, self.view)
 
     @property
@@ -225,7 +238,8 @@ def mask_graph(
     n = masks.kept.shape[1] + masks.dropped.shape[1]
     if n != images.patches:
         raise InputError(f"the masks are over {n} patches and the images have {images.patches}")
-    if scheduler is None and images.codes.shape[0] * len(masks.kept) <= SMALL:
+    edge_count = len(images.codes) * len(masks.kept)
+    if scheduler is None and edge_count <= SMALL and edge_count * n <= SHORT:
         return _by_ids(images, masks, view)
     from maskgraph.graphs.edges import edges
 

@@ -10,6 +10,7 @@ The paper leaves the choice open and it changes every number, so it is a paramet
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Literal, get_args
 
@@ -95,6 +96,7 @@ def distinct_ids(columns: Iterable[NDArray[np.int64]], sizes: Iterable[int]) -> 
         if key is None:
             key, limit = column.astype(np.int64), size
             continue
+        column = column.astype(np.int64, copy=False)
         if limit > KEY_LIMIT // size:
             key, limit = _ranks(key)
         if limit > KEY_LIMIT // size:
@@ -110,14 +112,17 @@ def _side_ids(codes: NDArray[np.int64], patches: NDArray[np.int64], view: View) 
     alphabet = int(codes.max()) + 1
     count = patches.shape[1]
     shape = (len(codes), len(patches))
+    # Those of all edges: in as few bytes as they have, and one patch after the other but where they are sorted.
+    codes = codes.astype(np.min_scalar_type(alphabet - 1))
     if view == "bag":
-        ordered = np.sort(codes[:, patches], axis=2)
-        columns = [ordered[:, :, slot] for slot in range(count)]
+        ordered = codes[:, patches]
+        ordered.sort(axis=2)
+        columns = (ordered[:, :, slot] for slot in range(count))
     else:
-        columns = [codes[:, patches[:, slot]] for slot in range(count)]
+        columns = (codes[:, patches[:, slot]] for slot in range(count))
     if view == "positional":
         mask = np.broadcast_to(np.arange(len(patches)), shape)
-        return distinct_ids([mask, *columns], [len(patches), *[alphabet] * count])
+        return distinct_ids(itertools.chain([mask], columns), [len(patches), *[alphabet] * count])
     return distinct_ids(columns, [alphabet] * count)
 
 

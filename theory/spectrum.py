@@ -128,7 +128,7 @@ def spectrum(
     longest = int(split.longest.max())
     if graph.hop == "image":
         longest += int(np.diff(graph.graph.M.indptr).max())
-    made = EPS * (longest + 64)
+    made = EPS * (longest + 144)
     low[count:], high[count:] = _of_rounded_entries(low[count:], high[count:], made)
     frobenius_error += 2 * made * frobenius
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgraph.graphs import bipartite, counting, keys, memory, merging, sorting
+from maskgraph.graphs.augmentation import augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, from_counts, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.edges import BLOCK, LEVEL_BITS, Edges, edges
@@ -164,11 +165,13 @@ def test_duplicate_images_are_counted_not_enumerated() -> None:
     assert found.codes.shape[1] == len(rows) < 300
 
 
-def test_large_graphs_are_counted_by_the_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "most"), [("SMALL", 100), ("SHORT", 8 * 300 * 70 - 1)])
+def test_large_graphs_are_counted_by_the_loops(limit: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many edges, or of few with many codes."""
     images = clustered(300, 8, 4, weighted=True)
     masks = mask_set(mask_distribution("uniform", (1, 8), 0.5))
     graph = mask_graph(images, masks, "sequence")
-    monkeypatch.setattr(bipartite, "SMALL", 100)
+    monkeypatch.setattr(bipartite, limit, most)
     monkeypatch.setattr(bipartite, "view_ids", None)
     same(mask_graph(images, masks, "sequence", threads=2), graph)
 
@@ -214,6 +217,17 @@ def test_a_graph_beyond_memory_is_refused_before_it_is_allocated(monkeypatch: py
             counting.count(found)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1.1 * need - 8 * 32_000)
     counting.count(found)
+
+
+def test_numbers_of_edges_beyond_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the image hop is made of, which no counting has looked at."""
+    images = clustered(300, 8, 4, weighted=False)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", (1, 8), 0.5), 20), "bag")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 88 * 6000 - 1)
+    with pytest.raises(InputError, match=r"numbering the views of 6e\+03 edges needs about .*" + MEND):
+        augmentation_graph(graph, "image")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 88 * 6000)
+    augmentation_graph(graph, "image")
 
 
 def test_a_sum_beyond_memory_is_refused_with_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
