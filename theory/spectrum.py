@@ -46,7 +46,7 @@ class Spectrum:
         components: how many connected components the graph has = the multiplicity of eigenvalue 1.
         frobenius_sq: ‖A‖_F² = Σ λ_i² over the whole spectrum.
         head_sq: Σ_{i<=k} λ_i².
-        tail_sq: Σ_{i>k} λ_i² = ‖A‖_F² − head.
+        tail_sq: Σ_{i>k} λ_i² = ‖A‖_F² − head, 0 where the difference is no more than rounding.
         head_sq_interval: [lo, hi] that holds the head, allowing for rounding and, on components too large for a
             dense solve, for what an iterative solver may have missed (failure probability `FAILURE`).
         tail_sq_interval: [lo, hi] that holds the tail, likewise.
@@ -131,6 +131,7 @@ def spectrum(
     made = EPS * (longest + 144)
     low[count:], high[count:] = _of_rounded_entries(low[count:], high[count:], made)
     frobenius_error += 2 * made * frobenius
+    tail_sq = frobenius - head_sq
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))
     if k > count:
         # The sums of squares are rounded to the nearest, the ends outwards.
@@ -143,7 +144,7 @@ def spectrum(
         frobenius_sq=frobenius,
         head_sq=head_sq,
         # Beyond the rank of B nothing is left; the difference would say what rounding made of it.
-        tail_sq=0.0 if k >= min(graph.B.shape) else max(frobenius - head_sq, 0.0),
+        tail_sq=tail_sq if k < min(graph.B.shape) and tail_sq > frobenius_error else 0.0,
         head_sq_interval=head_interval,
         tail_sq_interval=(
             max(frobenius - head_interval[1] - frobenius_error, 0.0),

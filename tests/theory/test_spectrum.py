@@ -487,6 +487,25 @@ def test_sums_that_are_rounded_the_same_way_are_allowed_for(columns: int) -> Non
     assert high - low < 1e-9
 
 
+@pytest.mark.parametrize("patches", range(2, 9))
+def test_a_tail_of_rounding_alone_is_none(patches: int) -> None:
+    """Two classes and patches that are independent given them: all but two eigenvalues are 0, whatever is printed of 1."""
+    for flip in (0.1, 0.2, 0.3, 0.35):
+        images = class_mixture(patches, flip)
+        for kept in range(1, patches):
+            masks = mask_set(mask_distribution("uniform", images.grid, 1 - kept / patches))
+            found = spectrum.spectrum(augmentation_graph(mask_graph(images, masks, "sequence")), 2)
+            assert found.tail_sq == 0
+            assert found.tail_sq_interval[0] == 0
+
+
+def test_the_ends_of_an_interval_are_rounded_outwards() -> None:
+    """1 + 2⁻⁶⁰ is no double: the nearest one is 1, and does not hold it."""
+    graph = joint_augmentation(hypercube(1, 0.5 - 2.0**-16))
+    low, high = spectrum.spectrum(graph, 2).head_sq_interval
+    assert low <= 1 < 1 + fractions.Fraction(1, 2**60) <= high
+
+
 @pytest.mark.parametrize("hop", HOPS)
 def test_masses_that_are_sums_of_very_many_edges(hop: Hop) -> None:
     """‖A‖_F² in whole numbers: 270,000 edges of seven views, whose masses must be as good as the interval is narrow."""
