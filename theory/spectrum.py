@@ -173,9 +173,12 @@ def told(split: Components, k: int) -> str:
 
 
 def _known(graph: AugmentationGraph, split: Components, k: int) -> tuple[sp.csc_array, Floats]:
-    """Eigenvectors √p1 of the min(k, count) heaviest components, (N1, ·), and their measured residuals."""
+    """Eigenvectors √p1 of the min(k, count) heaviest components, (N1, ·), and their measured residuals.
+
+    Of those that weigh the same up to rounding, as masks do, the first.
+    """
     mass = np.bincount(split.of_row, graph.p1)
-    heaviest = np.argsort(-mass, kind="stable")[: min(k, split.count)]
+    heaviest = np.argsort(-mass.round(12), kind="stable")[: min(k, split.count)]
     place = np.full(split.count, -1)
     place[heaviest] = np.arange(len(heaviest))
     root = np.sqrt(graph.p1)

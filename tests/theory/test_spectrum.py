@@ -154,6 +154,18 @@ def test_every_k_up_to_the_components_needs_no_solve(monkeypatch: pytest.MonkeyP
         check(graph, k)
 
 
+@pytest.mark.parametrize("images", [49, 70, 300])
+def test_of_masks_that_weigh_the_same_the_first_are_taken(images: int) -> None:
+    """A mask is a component here, of mass 1/20 up to the rounding of its sum, which is no reason to prefer one."""
+    world = class_mixture(6, 0.3, images=images)
+    graph = mask_graph(world, mask_set(mask_distribution("uniform", world.grid, 0.5)), "positional")
+    found = spectrum.spectrum(augmentation_graph(graph), 7)
+    assert found.components == 20
+    starts = [found.vectors.indices[low] for low in found.vectors.indptr[:-1]]
+    masks = graph.representatives1[1][starts]
+    assert masks.tolist() == list(range(7))
+
+
 def test_components_of_different_kinds() -> None:
     rng = np.random.default_rng(5)
     blocks = [
@@ -489,7 +501,7 @@ def test_sums_that_are_rounded_the_same_way_are_allowed_for(columns: int) -> Non
 
 @pytest.mark.parametrize("patches", range(2, 9))
 def test_a_tail_of_rounding_alone_is_none(patches: int) -> None:
-    """Two classes and patches that are independent given them: all but two eigenvalues are 0, whatever is printed of 1."""
+    """Two classes and patches that are independent given them: all eigenvalues but two are 0."""
     for flip in (0.1, 0.2, 0.3, 0.35):
         images = class_mixture(patches, flip)
         for kept in range(1, patches):
