@@ -143,8 +143,7 @@ def spectrum(
         components=split.count,
         frobenius_sq=frobenius,
         head_sq=head_sq,
-        # Beyond the rank of B nothing is left; the difference would say what rounding made of it.
-        tail_sq=tail_sq if k < min(graph.B.shape) and tail_sq > frobenius_error else 0.0,
+        tail_sq=tail_sq if tail_sq > frobenius_error else 0.0,
         head_sq_interval=head_interval,
         tail_sq_interval=(
             max(frobenius - head_interval[1] - frobenius_error, 0.0),
