@@ -1,7 +1,8 @@
 """The command line: parse, run one command, turn bad input into one sentence and an exit code.
 
-Exit codes: 0 done; 1 a theorem was found violated (`verify`); 2 bad input, or nowhere to write; 3 training diverged, a
-solve did not converge or another process was lost; 130 interrupted, by SIGTERM too where a run can be gone on with.
+Exit codes: 0 done; 1 a theorem was found violated (`verify`, `falsify`); 2 bad input, or nowhere to write; 3 training
+diverged, a solve did not converge or another process was lost; 130 interrupted, by SIGTERM
+too where a run can be gone on with.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         dest="diagonal",
         action="store_false",
         default=None,
-        help="do not pair an image with itself in the uniformity loss, as the reference code does",
+        help="do not pair an image with itself in the uniformity loss; the reference code of U-MAE does",
     )
     parser.add_argument("--queue", type=int, metavar="N", help="features of earlier batches as further negatives (0)")
     parser.add_argument("--device", metavar="D", help="auto (default), cpu or cuda")

@@ -2,7 +2,7 @@
 
 A resample has fewer distinct images than the sample (63 % of many), so that its graph is sparser and its eigenvalues
 lie higher than those of the sample, as those of the sample lie higher than those of the data. The basic interval takes
-the first shift for the second and turns it round; the percentile interval would add it once more. `findings_bootstrap`
+the first shift for the second and turns it round; the percentile interval would add it once more. `findings.bootstrap`
 counts how often either holds the truth on a world where that is known.
 """
 

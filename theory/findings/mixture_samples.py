@@ -2,7 +2,7 @@
 
 M is linear in the weights of the images, and the support of a small mixture is a few hundred images of a few views: a
 thousand samples are one matrix product and one batch of small eigenvalue problems, where a graph each would spend its
-time on sparse bookkeeping. `tests/theory/test_finite_samples.py` holds each number to that of the graph itself.
+time on sparse bookkeeping. `tests/theory/test_bootstrap.py` holds each number to that of the graph itself.
 """
 
 from __future__ import annotations
