@@ -1,0 +1,157 @@
+"""Tables of pages are what the records under results/ say."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maskgraph.cli import main
+from maskgraph.empirical.recipe import read_recipe
+from maskgraph.empirical.records import read_bounds, read_records
+from maskgraph.empirical.summary import differences, read_judged
+from maskgraph.recipe_text import judged_text
+from maskgraph.study_text import study_text
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+
+SPECTRUM = {
+    "digits, positional, 2 codes (200)": "digits-positional",
+    "digits, sequence, 4 codes (200)": "digits-sequence",
+    "ten disjoint classes, 30,503 views (64)": "disjoint-classes",
+    "sixteen copies of 1,024 views (64)": "copies-16",
+    "65,536 views, 8.4 million edges (64)": "few-keys",
+    "a million views, 9.6 million edges, hardly a gap (64)": "clustered",
+    "1,024 views, 61,331 edges (64)": "one-copy",
+}
+"""Rows of the tables of solvers, and their graphs in the record."""
+
+SOLVERS = ("maskgraph", "eigsh", "svds-propack", "primme-eigsh", "slepc-cross")
+"""Their columns."""
+
+STEPS = {
+    "facebookresearch/mae, literally, fp32": "facebookresearch/mae, literally",
+    "the same under bf16 autocast": "under bfloat16 autocast",
+    "maskgraph mae, fp32": "maskgraph mae, fp32",
+    "maskgraph mae, `--precision bf16`": "maskgraph mae, bf16",
+    "maskgraph u-mae, `--precision bf16`": "maskgraph u-mae, bf16",
+}
+"""Rows of the table of steps, and their names in the record."""
+
+
+def page(name: str) -> str:
+    """A page's text."""
+    return (ROOT / name).read_text()
+
+
+def record(name: str) -> Any:
+    """One record."""
+    return json.loads((RESULTS / name).read_text())
+
+
+def table(name: str, header: str) -> list[list[str]]:
+    """The cells of the table of that first header, a list a row, without the headers."""
+    lines = page(name).split(f"| {header} |")[1].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines]
+
+
+def assert_shown(text: str, name: str, start: str) -> None:
+    """What is printed from the line that starts so to the next empty one stands on the page."""
+    printed, shown = (re.sub(r" +$", "", one, flags=re.MULTILINE) for one in (text, page(name)))
+    found = re.search(rf"^{re.escape(start)}.*?(?=\n\n|\Z)", printed, re.MULTILINE | re.DOTALL)
+    assert found, f"{start} is not printed"
+    block = found[0].rstrip()
+    assert block in shown, f"{name} does not show\n{block}"
+
+
+def assert_is(shown: str, value: float) -> None:
+    """A number as a page writes it, rounded half either way."""
+    digits = len(shown.partition("e")[0].partition(".")[2])
+    power = 0 if "e" not in shown else int(shown.partition("e")[2])
+    assert abs(float(shown) - value) <= 0.5001 * 10.0 ** (power - digits), f"{shown} stands for {value}"
+
+
+def test_the_study_of_the_readme_is_that_of_the_record() -> None:
+    run = RESULTS / "digits"
+    assert_shown(study_text(read_bounds(run), read_records(run), "cls"), "README.md", "digits: theory of the graph")
+
+
+def test_the_ledger_of_the_readme_is_that_of_the_record(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(RESULTS / "digits")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] in page("README.md")
+    assert_shown(printed, "README.md", "          statement  holds")
+
+
+@pytest.mark.parametrize("start", ["             readout          mae", "uniformity less none"])
+def test_the_recipe_on_its_page_is_that_of_the_record(start: str) -> None:
+    run = RESULTS / "recipes/digits"
+    records = read_judged(run)
+    assert_shown(judged_text(read_recipe("digits"), records, differences(run, records)), "docs/measured.md", start)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/measured.md"])
+def test_solvers_are_as_right_and_as_fast_as_recorded(name: str) -> None:
+    graphs = record("spectrum-benchmark.json")["graphs"]
+    for label, *cells in table(name, "graph (k)"):
+        graph = graphs[SPECTRUM[label]]
+        for solver, cell in zip(SOLVERS, cells, strict=False):
+            if cell == "–":
+                assert solver not in graph["runs"]
+                continue
+            if cell == "no answer in 60 s":
+                assert graph["no_answer"][solver] == cell
+                continue
+            run = graph["runs"][solver]
+            if cell == "gave up":
+                assert all("gave_up" in answer for answer in run["answers"])
+                continue
+            found = re.fullmatch(r"(?:\**([\d.e-]+)\**, )?([\d.]+) s(?:[:,] .*)?", cell)
+            assert found, cell
+            assert_is(found[2], statistics.median(run["cpu_seconds"]))
+            if found[1]:
+                right = graph["reference"]["head"]
+                assert_is(found[1], max(abs(answer["head"] - right) / right for answer in run["answers"]))
+            else:
+                low, high = graph["runs"]["maskgraph"]["answers"][0]["head_interval"]
+                assert all(low <= answer["head"] <= high for answer in run["answers"])
+
+
+def test_steps_are_as_fast_as_recorded() -> None:
+    steps = {step["way"]: step for step in record("training-benchmark.json")["steps"]}
+    rows = table("docs/measured.md", "step")
+    assert [label for label, *_ in rows] == list(STEPS)
+    for label, rate, ratio, share in rows:
+        step = steps[STEPS[label]]
+        assert_is(rate, statistics.median(step["images_per_second"]))
+        over = step["over_literal"]
+        for shown, value in zip(
+            re.findall(r"[\d.]+", ratio), (statistics.median(over), min(over), max(over)), strict=False
+        ):
+            assert_is(shown, value)
+        assert_is(share.removesuffix(" %"), 100 * step["mfu"])
+
+
+def test_an_edge_costs_what_is_recorded() -> None:
+    found = record("many-patches-benchmark.json")
+    for cells, row in zip(table("docs/scale.md", "codes"), found["rows"], strict=True):
+        codes, view, images, speed, vertices, components, size, once = cells
+        assert (codes, view, images) == (str(row["codes"]), row["view"], f"{row['images']:,}")
+        assert (vertices, components) == (f"{row['N1']:,}", f"{row['components']:,}")
+        edges = 16 * row["images"]
+        assert_is(speed, edges / statistics.median(row["cpu_seconds"]) / 1e6)
+        assert_is(size, row["kept"] / edges)
+        for shown, value in zip(once.split(", "), row["once"], strict=True):
+            assert_is(shown, value)
+
+
+def test_a_number_is_held_to_the_digits_that_it_shows() -> None:
+    assert_is("1.9", 1.85)
+    assert_is("5e-13", 4.6e-13)
+    with pytest.raises(AssertionError, match=r"1\.9 stands for 1\.84"):
+        assert_is("1.9", 1.84)
