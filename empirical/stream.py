@@ -1,4 +1,4 @@
-"""Images that do not fit into memory: read by workers one step ahead of the training."""
+"""Images that do not fit into memory: read by threads one step ahead of the training."""
 
 from __future__ import annotations
 

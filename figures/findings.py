@@ -19,7 +19,8 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 INDEX = (
     "# What graphs are found to be like",
     "",
-    "Each page is computed, drawn and written by `maskgraph findings`; the constants are our explicit constants, and",
+    "A page each: what is seen on graphs of data and of small worlds, with numbers and a figure, what of it is proved,",
+    "and what is not shown. `maskgraph findings` computes, draws and writes them; constants are our explicit ones, and",
     "[docs/theory.md](../theory.md) has the proofs.",
 )
 
