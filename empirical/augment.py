@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import COLUMNS, LAYERS, Fill, distorted
+from maskgraph.empirical.typed import settle
 from maskgraph.graphs.errors import InputError
 
 TRIES = 10
@@ -31,7 +32,7 @@ class Augmentation:
 
     Attributes:
         crop: least and largest share of the image's area that is cut out and enlarged; None: no crop.
-        flip: whether every second image is mirrored, left to right.
+        flip: whether an image is mirrored, left to right, with a probability of 1/2.
         randaugment: magnitude of the operations that follow (see `randaugment`); 0: none.
     """
 
@@ -42,6 +43,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """See that the shares are shares."""
+        settle(self)
         crop_shares(self.crop or (), "crop")
 
     def draw(self, rng: np.random.Generator, size: int) -> Draws:

@@ -11,7 +11,7 @@ import torch
 
 from maskgraph.empirical.model import Family, FeatureKind, ModelConfig, check_feature, model_config
 from maskgraph.empirical.objective import Distance, Target
-from maskgraph.empirical.typed import check_numbers
+from maskgraph.empirical.typed import settle
 from maskgraph.graphs.errors import InputError, check_type, unknown
 from maskgraph.graphs.masks import MaskDistribution, MaskKind, check_mask, mask_distribution
 from maskgraph.graphs.seeds import check_seed
@@ -110,6 +110,10 @@ class TrainConfig:
     device: str = "auto"
     precision: str = "auto"
 
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
+
     @property
     def family(self) -> Family:
         """The architecture of the method."""
@@ -162,7 +166,6 @@ class TrainConfig:
 def check_config(config: TrainConfig) -> None:
     """Raise InputError naming the first value of a configuration that cannot be trained."""
     check_type(config, TrainConfig, "give TrainConfig(method=..., epochs=...) of maskgraph.empirical.config")
-    check_numbers(config)
     _check_named(config)
     check_view(config.view)
     check_feature(config.feature)

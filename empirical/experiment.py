@@ -28,7 +28,7 @@ from maskgraph.empirical.finetune import check_tunable, tuned_share
 from maskgraph.empirical.footprint import check_tuning
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.parts import DataPlan, Parts, load_parts
-from maskgraph.empirical.recipe import Recipe, fine_tuning, recipe_from, recipe_table
+from maskgraph.empirical.recipe import Recipe, check_recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
 from maskgraph.empirical.schedule import Piece, Report, one_by_one, side_by_side, undone
 from maskgraph.empirical.stream import check_readable
@@ -75,10 +75,11 @@ def run_recipe(
         group: the processes that train each network together; None: networks are trained side by side.
 
     Raises:
-        InputError: a directory of another recipe, or one that exists while `resume` is false; data that cannot be
-            loaded; a batch that does not fit into memory.
+        InputError: a recipe that cannot be run; a directory of another one, or one that exists while `resume` is false;
+            data that cannot be loaded; a batch that does not fit into memory.
         KeyboardInterrupt: passed on once networks in training have saved their checkpoints.
     """
+    check_recipe(recipe)
     device = resolve_device(recipe.train.device)
     if group is None:
         # Before images are fetched or read.

@@ -14,6 +14,7 @@ from maskgraph.empirical.augment import Augmentation, crop_shares
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.stream import FolderReader, Stream, take
+from maskgraph.empirical.typed import settle
 from maskgraph.graphs.arrays import as_pixels, white
 from maskgraph.graphs.datasets import make_images, read_images, split_rows
 from maskgraph.graphs.errors import InputError, unknown
@@ -35,7 +36,7 @@ class DataPlan:
         patch: side of a patch in pixels.
         image_size: side that images of a folder are brought to; all others have their own.
         crop: least and largest share of an image's area that training cuts out; empty: no crop.
-        flip: whether training mirrors every second image.
+        flip: whether training mirrors an image with a probability of 1/2.
         images: how many images of the training part are used, of each class its share; None for all.
         validation: share of each class held out of the training part to choose regularisers and to draw curves by.
         held_out: share of each class held out for the scores, where the dataset has no test part.
@@ -51,6 +52,10 @@ class DataPlan:
     validation: float = 0.1
     held_out: float = 0.3
     readers: int = 8
+
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
 
     @property
     def augmentation(self) -> Augmentation:

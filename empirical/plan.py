@@ -9,9 +9,9 @@ from typing import Any
 
 from maskgraph.empirical.config import Method, TrainConfig, check_config, check_decoders, check_given
 from maskgraph.empirical.stack import check_stack, stacks
-from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
+from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.masks import MaskKind, check_mask, check_max_masks
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
@@ -40,6 +40,10 @@ class GraphPlan:
     mask_unit: int = 1
     max_masks: int = 64
 
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -64,6 +68,10 @@ class Plan:
     train: TrainConfig = field(default_factory=TrainConfig)
     stack: int = 1
 
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
+
     def runs(self) -> list[TrainConfig]:
         """The configuration of every model."""
         return [
@@ -87,6 +95,8 @@ def check_plan(plan: Plan) -> Plan:
     Raises:
         InputError: naming the first value that cannot.
     """
+    for part, kind in ((plan.source, Source), (plan.graph, GraphPlan), (plan.train, TrainConfig)):
+        check_type(part, kind, f"give {kind.__name__}(...) in its place in the Plan")
     if not plan.graph.mask_ratios or not plan.graph.views or not plan.graph.hops or not plan.methods:
         raise InputError("a study needs at least one each of mask_ratios, views, hops and methods")
     for values in (plan.graph.mask_ratios, plan.graph.views, plan.graph.hops, plan.methods):

@@ -13,8 +13,8 @@ from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.parts import FOLDER, DataPlan, check_data
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.tuning import FineTune
-from maskgraph.empirical.typed import check_tables, read_toml, renamed, typed
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, typed
+from maskgraph.graphs.errors import InputError, check_type, unknown
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
@@ -72,6 +72,10 @@ class JudgePlan:
     views: int = 8
     images: int = 1024
 
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -96,6 +100,10 @@ class Recipe:
     about: str = ""
     images: int | None = None
     expected: tuple[Expected, ...] = ()
+
+    def __post_init__(self) -> None:
+        """See that it holds what its types say."""
+        settle(self)
 
     def runs(self) -> list[TrainConfig]:
         """The configuration of every network."""
@@ -262,6 +270,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
         InputError: naming the first value that cannot.
     """
     judge = recipe.judge
+    for part, kind in ((recipe.data, DataPlan), (recipe.train, TrainConfig), (judge, JudgePlan)):
+        check_type(part, kind, f"give {kind.__name__}(...) in its place in the Recipe")
     check_data(recipe.data)
     for values, known, name in ((recipe.methods, Method, "method"), (judge.probes, Probe, "probe")):
         if not values or len(set(values)) < len(values):

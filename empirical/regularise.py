@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskgraph.empirical.randaugment import LARGEST
+from maskgraph.empirical.typed import settle
 from maskgraph.graphs.errors import InputError
 
 TRIES = 10
@@ -107,6 +108,7 @@ class Regularise:
 
     def __post_init__(self) -> None:
         """See that they can be drawn."""
+        settle(self)
         for name, value in (("mixup", self.mixup), ("cutmix", self.cutmix)):
             if not 0 <= value < math.inf:
                 raise InputError(f"{name} {value:g}; expected 0, or the α of a Beta(α, α), such as 0.8")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from maskgraph.empirical.augment import crop_shares
 from maskgraph.empirical.network import check_precision
 from maskgraph.empirical.regularise import Regularise
-from maskgraph.graphs.errors import InputError
+from maskgraph.empirical.typed import settle
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.seeds import check_seed
 
 
@@ -54,6 +55,8 @@ class FineTune:
 
     def __post_init__(self) -> None:
         """See that it can be run."""
+        settle(self)
+        check_type(self.regularise, Regularise, "give Regularise(mixup=..., erase=...)")
         if self.feature not in ("cls", "mean"):
             raise InputError(f"feature {self.feature!r} to fine-tune; expected cls or mean")
         if self.norm not in ("own", "new") or (self.norm, self.feature) == ("new", "cls"):

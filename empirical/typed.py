@@ -9,6 +9,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from maskgraph.graphs.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -21,8 +23,12 @@ WANTED = {
     "bool": "true or false",
     "str": "a string",
     "tuple[float": "a list of numbers",
+    "tuple[Exp": "a list of Expected",
 }
 """What TOML calls the types of the fields; other tuples and literals are (lists of) strings."""
+
+SETTLED = ("float", "int", "bool", "str", "tuple")
+"""How types begin whose values are looked at when a dataclass is made."""
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -95,18 +101,37 @@ def typed(
     return result
 
 
-def check_numbers(values: DataclassInstance) -> None:
-    """Raise InputError for a field that holds no number, or no truth value, where its type says one.
+def settle(values: DataclassInstance) -> None:
+    """See that the fields of a frozen dataclass hold what their types say, and make them what JSON has words for.
 
-    From Python a dataclass is given whatever it is given; names are looked up where they are used.
+    For its `__post_init__`, as from Python it is given whatever it is given: numbers of numpy become Python's, lists
+    tuples. Names are looked up where they are used.
+
+    Raises:
+        InputError: naming the first field that holds something else.
     """
     for item in dataclasses.fields(values):
         wanted, value = str(item.type), getattr(values, item.name)
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not wanted.startswith(("float", "int", "bool")) or (value is None and "None" in wanted):
+        if not wanted.startswith(SETTLED) or (value is None and "None" in wanted):
             continue
-        if not (number if wanted.startswith("float") and not isinstance(value, str) else _fits(wanted, value)):
+        plain = _settled(wanted, value)
+        if plain is None:
             raise InputError(f"{item.name} {value!r}; expected {_words(wanted)}")
+        object.__setattr__(values, item.name, plain)
+
+
+def _settled(wanted: str, value: object) -> object | None:
+    """A value in the type that is wanted; None where it is of another."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool) or wanted == "bool":
+        return value if isinstance(value, bool) and wanted == "bool" else None
+    if wanted.startswith("float") and isinstance(value, Real):
+        return float(value)
+    if wanted.startswith("tuple") and isinstance(value, list | tuple):
+        items = tuple(item.item() if isinstance(item, np.generic) else item for item in value)
+        return items if "float" not in wanted or _fits(wanted, items) else None
+    return value if _fits(wanted, value) else None
 
 
 def _words(wanted: str) -> str:

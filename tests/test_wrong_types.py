@@ -6,16 +6,25 @@ import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.experiment import run_recipe
+from maskgraph.empirical.parts import DataPlan
 from maskgraph.empirical.pixels import Pixels, channel_statistics
+from maskgraph.empirical.plan import GraphPlan, Plan
 from maskgraph.empirical.published import save_published
-from maskgraph.empirical.train import train
+from maskgraph.empirical.recipe import JudgePlan, Recipe
+from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.study import run_study
+from maskgraph.empirical.train import load_model, train
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_images
@@ -47,6 +56,7 @@ F = Outputs(f=np.eye(2))
 MASKS = mask_distribution("uniform", (2, 2), 0.5)
 IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
 DIGITS = load_stored("digits")
+NOWHERE = Path("nowhere")
 NO_AUGMENTATION = "is no AugmentationGraph; make one with augmentation_graph(graph) of a MaskGraph"
 NO_MASK_GRAPH = "is no MaskGraph; make one with mask_graph(images, masks)"
 
@@ -60,6 +70,16 @@ def pixels(**changes: Any) -> Pixels:
 def trained(**changes: Any) -> object:
     """A training that should not begin."""
     return train(pixels(), TrainConfig(**changes))
+
+
+def recipe_of(**changes: Any) -> None:
+    """A recipe that should not begin."""
+    run_recipe(Recipe(DataPlan("digits", 2), **changes), NOWHERE, None, False, 1, lambda *_: None)
+
+
+def study_of(**changes: Any) -> None:
+    """A study that should not begin."""
+    run_study(Plan(Source("digits"), **changes), NOWHERE, False, 1, lambda *_: None)
 
 
 CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
@@ -208,6 +228,26 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: trained(lr=x), "1e-3", "lr '1e-3'; expected a number"),
     (lambda x: trained(lam=x), None, 'lam None; expected a number or "auto"'),
     (lambda x: trained(diagonal=x), "no", "diagonal 'no'; expected true or false"),
+    (lambda x: trained(size=x), ["tiny"], "size ['tiny']; expected a string"),
+    (lambda x: trained(method=x), "umae", "unknown method 'umae'; did you mean u-mae?"),
+    (lambda x: Augmentation(crop=x), 0.2, "crop 0.2; expected a list of numbers"),
+    (lambda x: Augmentation(flip=x), "yes", "flip 'yes'; expected true or false"),
+    (lambda x: Regularise(mixup=x), "0.8", "mixup '0.8'; expected a number"),
+    (lambda x: FineTune(epochs=x), 2.5, "epochs 2.5; expected an integer"),
+    (lambda x: FineTune(regularise=x), {"mixup": 0.8}, "a dict is no Regularise; give Regularise(mixup=..., erase="),
+    (lambda x: DataPlan(x, 2), None, "dataset None; expected a string"),
+    (lambda x: DataPlan("digits", x), "2", "patch '2'; expected an integer"),
+    (lambda x: JudgePlan(x), "ridge", "probes 'ridge'; expected a list of strings"),
+    (lambda x: JudgePlan(fine_tune_crop=x), [0.2, "1"], "fine_tune_crop [0.2, '1']; expected a list of numbers"),
+    (lambda x: recipe_of(seeds=x), True, "seeds True; expected an integer"),
+    (lambda x: recipe_of(expected=x), 0.9, "expected 0.9; expected a list of Expected"),
+    (lambda x: recipe_of(judge=x), {"views": 8}, "a dict is no JudgePlan; give JudgePlan(...) in its place in the Rec"),
+    (lambda x: recipe_of(judge=JudgePlan(views=x)), 1, "views 1; expected at least 2"),
+    (lambda x: recipe_of(judge=JudgePlan(probes=(x,))), "rigde", "unknown probe 'rigde'; did you mean ridge?"),
+    (lambda x: study_of(seeds=x), 0, "seeds 0; expected at least 1"),
+    (lambda x: study_of(stack=x), "2", "stack '2'; expected an integer"),
+    (lambda x: study_of(train=x), "mae", "a str is no TrainConfig; give TrainConfig(...) in its place in the Plan"),
+    (lambda x: GraphPlan(x), 0.5, "mask_ratios 0.5; expected a list of numbers"),
 ]
 
 
@@ -215,6 +255,20 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
 def test_what_is_no_such_thing_is_refused(call: Callable[[Any], object], value: Any, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         call(value)
+
+
+def test_numbers_of_numpy_train_what_pythons_train(tmp_path: Path) -> None:
+    """A checkpoint says how it was trained in JSON, which has no word for them."""
+    images = pixels(pixels=DIGITS.pixels[:8], labels=DIGITS.labels[:8])
+    plain = TrainConfig(epochs=2, lr=0.5**10, mask_ratio=0.5, diagonal=False, seed=3)
+    ours: dict[str, Any] = {"epochs": np.int64(2), "lr": np.float32(0.5**10), "mask_ratio": np.float64(0.5)}
+    others = TrainConfig(**ours, diagonal=np.bool_(False), seed=np.int32(3))  # type: ignore[arg-type]
+    assert others == plain
+    train(images, others, tmp_path / "a.safetensors")
+    train(images, plain, tmp_path / "b.safetensors")
+    one, other = ((tmp_path / f"{name}.safetensors") for name in "ab")
+    assert load_model(one).config == load_model(other).config == plain
+    assert JudgePlan(["knn"], fine_tune_crop=[np.float32(0.5), 1]).fine_tune_crop == (0.5, 1)  # type: ignore[arg-type]
 
 
 def test_what_is_as_good_is_taken() -> None:
