@@ -79,6 +79,34 @@ def test_ridge_of_more_features_than_images_is_scikit_learns_too() -> None:
     np.testing.assert_array_equal(found.predicted, by_sklearn(both, test.x, 3, found.regulariser))
 
 
+def test_regularisers_reach_from_least_squares_to_class_means() -> None:
+    """Of few images in a large dimension, least squares fits noise and class means do not; of many it is the other way.
+
+    Spread along the direction that tells classes apart least: there least squares finds what means do not.
+    """
+    rng = np.random.default_rng(0)
+
+    def parts(count: int, dim: int, shift: float, common: float) -> list[Labelled]:
+        found = []
+        for _ in range(2):
+            y = np.arange(count) % 2
+            x = rng.normal(size=(count, dim))
+            x[:, 0] += shift * (2 * y - 1)
+            # The same large number on the first two features hides the classes from each of them alone.
+            x[:, :2] += common * rng.normal(size=(count, 1))
+            found.append(Labelled(x, y, np.full(count, 1 / count)))
+        return found
+
+    noisy, validation = parts(200, 400, 1.5, 0.0)
+    assert ridge_probe(noisy, validation, validation.x).regulariser > 1
+    hidden, validation = parts(2000, 2, 3.0, 1000.0)
+    found = ridge_probe(hidden, validation, validation.x)
+    assert found.regulariser < 1e-4
+    assert found.validation > 0.95
+    assert len(REGULARISERS) == 17
+    np.testing.assert_allclose(REGULARISERS, [10 ** (power / 2) for power in range(-12, 5)], rtol=1e-12)
+
+
 def test_test_images_choose_nothing_and_validation_chooses_the_regulariser() -> None:
     train, validation, test = (labelled(60, 40, 3, seed) for seed in range(3))
     found = ridge_probe(train, validation, test.x)

@@ -238,7 +238,8 @@ def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pyte
 
     monkeypatch.setattr(state_module, "largest_ratio", noted)
     found = train(images(), with_(SHORT, lam="auto", epochs=20)).losses[:, 2]
-    assert len(asked) == math.ceil(60 / 25)
+    # Step 50 is the last of an epoch of ten images.
+    assert [len(f) for f, _, _ in asked] == [4, 4, 2]
     for index, (f, h, x) in enumerate(asked):
         pairs = itertools.combinations(range(len(f)), 2)
         f, h = f.double(), h.double()
@@ -247,6 +248,23 @@ def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pyte
         assert h.shape == (len(f), 3 * PATCH_DIM)
         np.testing.assert_allclose(f.norm(dim=1).numpy(), 1, rtol=UNIT)
         np.testing.assert_allclose(found[25 * index : 25 * (index + 1)], 1 / (4 * least * 9), rtol=LEAST)
+
+
+def test_lam_auto_measures_l_on_the_first_256_images_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Tensor] = []
+
+    def noted(f: Tensor, h: Tensor, x: Tensor) -> Tensor:
+        asked.append(x)
+        return largest_ratio(f, h, x)
+
+    monkeypatch.setattr(state_module, "largest_ratio", noted)
+    many, config = images(260), with_(SHORT, lam="auto", batch=260, epochs=1)
+    train(many, config)
+    (shown,) = asked
+    rows, kept, *_ = Draws(training_set(many, config, torch.device("cpu")), config).at(0)
+    assert many.codebook is not None
+    wanted = many.codebook[many.codes[rows[:256]][:, kept[0]]].reshape(256, -1)
+    np.testing.assert_allclose(shown.numpy(), wanted, rtol=1e-6)
 
 
 def test_lam_auto_keeps_its_l_where_a_batch_has_no_pair_to_measure_it_on() -> None:
@@ -581,5 +599,5 @@ def test_normalised_targets_of_one_value_are_refused() -> None:
 def test_codes_without_values_are_refused() -> None:
     data = make_coded_images("bare", images().codes, np.arange(10), grid=GRID)
     for start in (train, untrained):
-        with pytest.raises(InputError, match=r"bare has codes but no patch values to train on; add a codebook"):
+        with pytest.raises(InputError, match=r"bare has codes but no patch values to show a network; add a codebook"):
             start(data, SHORT)
