@@ -80,7 +80,9 @@ def patch_values(images: CodedImages) -> NDArray[np.float64]:
         InputError: images without patch values.
     """
     if images.codebook is None:
-        raise InputError(f"{images.name} has codes but no patch values to train on; add a codebook (V, s) to the .npz")
+        raise InputError(
+            f"{images.name} has codes but no patch values to show a network; add a codebook (V, s) to the .npz"
+        )
     return images.codebook
 
 

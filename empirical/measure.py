@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical import collapse
+from maskgraph.empirical.data import patch_values
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_feature
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph
@@ -87,19 +88,6 @@ def encoded(
     return dict(zip(kinds, (np.concatenate(part) for part in zip(*parts, strict=True)), strict=True))
 
 
-def patch_values(graph: MaskGraph) -> NDArray[np.float64]:
-    """(V, s) float64, what a model is shown of each code.
-
-    Raises:
-        InputError: codes without a codebook.
-    """
-    if graph.images.codebook is None:
-        raise InputError(
-            f"{graph.images.name} has codes but no patch values to show a network; add a codebook (V, s) to the .npz"
-        )
-    return graph.images.codebook
-
-
 def check_fits(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind] = ()) -> None:
     """Refuse a model that is of other patches, images or targets than a graph's, or lacks a feature.
 
@@ -107,7 +95,7 @@ def check_fits(model: MaskedModel, graph: MaskGraph, kinds: Sequence[FeatureKind
         InputError: naming what differs; a graph without patch values.
     """
     images, config = graph.images, model.config
-    values, asked = patch_values(graph).shape[1], graph.target_values.shape[1]
+    values, asked = patch_values(images).shape[1], graph.target_values.shape[1]
     if values != config.patch_dim:
         raise InputError(
             f"{images.name} has patches of {values} values and the network takes {config.patch_dim}, side² times "
@@ -303,7 +291,9 @@ def _batch(
     parameter = next(model.parameters())
     mask = graph.representatives1[1][rows]
     positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
-    patches = torch.as_tensor(patch_values(graph)[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device)
+    patches = torch.as_tensor(
+        patch_values(graph.images)[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device
+    )
     return patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.measure import encoded, evaluate, invert_decoder, measure, measure_features, patch_values
+from maskgraph.empirical.data import patch_values
+from maskgraph.empirical.measure import encoded, evaluate, invert_decoder, measure, measure_features
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.objective import Target, normalise_patches
 from maskgraph.empirical.published import Published
@@ -65,7 +66,7 @@ def as_trained(
             not positive, an unknown target, or patches of one value that are to be normalised.
     """
     check_mask_graph(graph)
-    codebook = patch_values(graph)
+    codebook = patch_values(graph.images)
     if target not in get_args(Target):
         raise unknown("target", target, get_args(Target))
     if target == "normalised" and codebook.shape[1] < 2:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from maskgraph.empirical.data import patch_values
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.spectra import unit
 from maskgraph.empirical.streams import Use
@@ -66,14 +67,12 @@ def full_features(model: MaskedModel, images: CodedImages, view: View, kind: Fea
     """(N, D) features of whole images, all patches visible, at the positions that the view lets a model know.
 
     Raises:
-        ValueError: images without a codebook.
-        InputError: images that are cut into other patches than the model's.
+        InputError: images without patch values, or that are cut into other patches than the model's.
     """
-    if images.codebook is None:
-        raise ValueError("features need patch values: the images have no codebook")
-    check_patches(model.config, images.name, images.grid, images.codebook.shape[1])
+    values = patch_values(images)
+    check_patches(model.config, images.name, images.grid, values.shape[1])
     parameter = next(model.parameters())
-    codebook = torch.as_tensor(images.codebook, dtype=parameter.dtype, device=parameter.device)
+    codebook = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
     everywhere, nothing = np.arange(images.patches)[None, :], np.empty((1, 0), dtype=np.int64)
     positions, slots = (
         torch.as_tensor(side.copy(), device=parameter.device) for side in known_positions(view, everywhere, nothing)
@@ -91,11 +90,9 @@ def pixel_features(images: CodedImages) -> NDArray[np.float64]:
     """(N, n·s) the patch values themselves: the baseline that any feature should beat.
 
     Raises:
-        ValueError: images without a codebook.
+        InputError: images without patch values.
     """
-    if images.codebook is None:
-        raise ValueError("pixel features need patch values: the images have no codebook")
-    return images.codebook[images.codes].reshape(len(images.codes), -1)
+    return patch_values(images)[images.codes].reshape(len(images.codes), -1)
 
 
 def probe(train: Labelled, test: Labelled, seed: int) -> ProbeScores:

@@ -19,9 +19,9 @@ from typing import Any
 from maskgraph.empirical import explain
 from maskgraph.empirical.claim import check_free, claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
-from maskgraph.empirical.data import coded_digest
+from maskgraph.empirical.data import coded_digest, patch_values
 from maskgraph.empirical.fingerprint import fingerprint
-from maskgraph.empirical.plan import Plan, plan_from, plan_table
+from maskgraph.empirical.plan import Plan, check_plan, plan_from, plan_table
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.records import write_json
 from maskgraph.empirical.schedule import Piece, Report, side_by_side, undone
@@ -59,17 +59,17 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         report: told after each finished piece.
 
     Raises:
-        InputError: a directory of another study, or one that exists while `resume` is false; data that
-            cannot be loaded, has no patch values or is of one class.
+        InputError: a plan that cannot be run; a directory of another study, or one that exists while `resume` is
+            false; data that cannot be loaded, has no patch values or is of one class.
         KeyboardInterrupt: passed on once running models have saved their checkpoints.
     """
+    check_plan(plan)
     # Before images are coded, which may take minutes.
     check_free(directory / "study.json", resume)
     # What this process has read before may be other data by now.
     explain.study_split.cache_clear()
     split = explain.study_split(plan.source, plan.held_out)
-    if split.train.codebook is None:
-        raise InputError(f"{plan.source.name} has codes but no patch values to train on; add a codebook to the .npz")
+    patch_values(split.train)
     check_classes(plan.source.name, split.train.labels)
     check_plane(split.train, plan.graph.mask)
     device = resolve_device(plan.train.device)

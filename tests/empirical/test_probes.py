@@ -15,6 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from maskgraph.empirical import probes
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.probes import Labelled, ProbeScores, full_features, knn_probe, pixel_features, probe
+from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
 from tests.empirical.toys import PATCH_DIM, double_model, images
 from tests.strategies import VIEWS
@@ -244,7 +245,7 @@ def test_pixel_features_are_the_patch_values_in_order() -> None:
 
 def test_codes_without_values_have_no_features() -> None:
     bare = replace(images(4), codebook=None)
-    with pytest.raises(ValueError, match="the images have no codebook"):
+    with pytest.raises(InputError, match="has codes but no patch values to show a network; add a codebook"):
         full_features(double_model(), bare, "positional", "cls")
-    with pytest.raises(ValueError, match="the images have no codebook"):
+    with pytest.raises(InputError, match="has codes but no patch values to show a network; add a codebook"):
         pixel_features(bare)

@@ -370,7 +370,7 @@ def test_two_ratios_that_keep_as_many_patches_are_refused(tmp_path: Path) -> Non
 def test_codes_without_values_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", codes=np.arange(24).reshape(6, 4) % 3, labels=np.arange(6) % 2)
     bare = plan_from({"data": {"dataset": str(tmp_path / "bare.npz")}, "train": {"device": "cpu"}})
-    with pytest.raises(InputError, match=r"bare\.npz has codes but no patch values to train on; add a codebook"):
+    with pytest.raises(InputError, match=r"bare\.npz has codes but no patch values to show a network; add a codebook"):
         run_study(bare, tmp_path / "run", False, 1, Told())
     assert not (tmp_path / "run").exists()
 
