@@ -56,6 +56,10 @@ def test_operations_on_values(image: Bytes) -> None:
     # At half of the largest magnitude two bits stay, 128 is where values are turned over, and 55 is added below it.
     np.testing.assert_array_equal(after("posterise", image), x // 64 * 64)
     np.testing.assert_array_equal(after("posterise", image, 1.0), 0 * x)
+    # Bits, thresholds and what is added are cut off, not rounded: 3.6 of 4, 237.6 of 256 and 103.1 of 110.
+    np.testing.assert_array_equal(after("posterise", image, 0.9), x // 128 * 128)
+    np.testing.assert_array_equal(after("solarise", image, 0.928), np.where(x < 256 - 237, x, 255 - x))
+    np.testing.assert_array_equal(after("solarise-add", image, 0.937), np.where(x < 128, x + 103, x))
     np.testing.assert_array_equal(after("solarise", image), np.where(x < 128, x, 255 - x))
     np.testing.assert_array_equal(after("solarise-add", image), np.where(x < 128, x + 55, x))
     low, high = x.min((0, 1)), x.max((0, 1))

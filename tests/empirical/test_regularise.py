@@ -147,6 +147,18 @@ def test_erased_boxes_are_as_large_and_as_flat_as_published() -> None:
     assert {box[1] for box in boxes} >= set(range(10))
 
 
+def test_areas_of_erased_boxes_are_uniform_and_so_are_the_logarithms_of_their_ratios() -> None:
+    """Of images so large that rounding is nothing, and of areas below a quarter: there the longest side fits, too."""
+    side = 2**14
+    boxes = Regularise(erase=0.9).draw(np.random.default_rng(0), 6000, side, 1).erased
+    _, _, heights, widths = np.array([box for box in boxes if box is not None]).T
+    areas, ratios = heights * widths / side**2, heights / widths
+    small = areas < 0.25
+    assert stats.kstest(areas[small], stats.uniform(0.02, 0.23).cdf).pvalue > LEVEL
+    assert stats.kstest(np.log(ratios[small]), stats.uniform(math.log(0.3), -2 * math.log(0.3)).cdf).pvalue > LEVEL
+    assert areas.max() == pytest.approx(1 / 3, rel=0.01)
+
+
 def test_erasing_leaves_noise_in_the_box_and_all_else_as_it_was() -> None:
     boxes = [(1, 2, 30, 20), None, (0, 0, 10, 39)]
     one = chance(3, erased=boxes)
