@@ -133,6 +133,8 @@ def knn_probe(
 ) -> NDArray[np.int64]:
     """The class with the most votes among the nearest by cosine, each worth exp(cosine/T) (Wu et al. 2018, 1805.01978).
 
+    Of 200 neighbours there; of 20 by Caron et al. 2021 (arXiv 2104.14294), whose code names that number the best.
+
     Args:
         train: features, classes and masses; a vote is worth its mass, too.
         test: (N, D).

@@ -155,6 +155,15 @@ def test_a_grey_image_has_one_channel() -> None:
     assert as_bytes(np.zeros((2, 3), dtype=np.uint8)).shape == (2, 3, 1)
 
 
+def test_transparency_is_a_channel_and_floats_of_pillow_run_to_1() -> None:
+    colours = np.random.default_rng(0).integers(256, size=(3, 2, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(as_bytes(Image.fromarray(colours)), colours)
+    np.testing.assert_array_equal(as_bytes(Image.fromarray(colours[..., :2].copy())), colours[..., :2])
+    np.testing.assert_array_equal(as_bytes(Image.new("F", (2, 3), 0.4)), np.full((3, 2, 1), 102))
+    with pytest.raises(InputError, match=r"values from 0 to 102; expected bytes, or floats from 0 to 1"):
+        as_bytes(Image.fromarray(np.array([[0, 102]], dtype=np.float32)))
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

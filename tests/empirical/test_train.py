@@ -16,6 +16,7 @@ from torch import Tensor
 
 from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
+from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.divergence import TrainingDivergedError
@@ -25,6 +26,7 @@ from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel, build_mode
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.train import TrainedModel, train, training_set, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
@@ -329,6 +331,25 @@ def test_masks_are_drawn_in_their_units() -> None:
     assert {tuple(row) for step in range(draws.steps) for row in draws.at(step)[1].tolist()} <= wanted
     with pytest.raises(InputError, match=r"mask unit 3 on 4 x 4 patches"):
         train(pixels, with_(SHORT, mask_unit=3))
+
+
+def test_order_masks_and_crops_are_of_three_streams() -> None:
+    """Of one stream the mask of an image would tell how it was cropped."""
+    augmentation = Augmentation((0.2, 1.0), flip=True)
+    pixels = Pixels(
+        "grey", np.zeros((5, 8, 8, 1), np.uint8), 255, np.zeros(5, np.int64), 2, np.zeros(1), np.ones(1), augmentation
+    )
+    config = with_(SHORT, seed=3, batch=2)
+    draws = Draws(training_set(pixels, config, torch.device("cpu")), config)
+    for step in range(draws.steps):
+        order, masks, crops = (
+            np.random.default_rng([3, use, at])
+            for use, at in ((Use.ORDER, step // 3), (Use.MASKS, step), (Use.AUGMENTATION, step))
+        )
+        rows, kept, _, chance = draws.at(step)
+        np.testing.assert_array_equal(rows, order.permutation(5)[step % 3 * 2 :][:2])
+        np.testing.assert_array_equal(kept, config.masks((4, 4)).sample(masks, len(rows)))
+        np.testing.assert_array_equal(chance, augmentation.draw(crops, len(rows)))
 
 
 def test_what_a_killed_watch_did_not_see_is_shown_when_training_goes_on(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_digits() -> None:
     assert digits.labels[:5].tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("channels", [None, 1, 3])
+@pytest.mark.parametrize("channels", [None, 1, 3, 4])
 def test_npz_of_pixels(tmp_path: Path, channels: int | None) -> None:
     pixels = PIXELS if channels is None else np.stack([PIXELS] * channels, axis=-1)
     images = load(save(tmp_path, pixels=pixels, labels=LABELS, weights=np.array([1, 2, 1])))
