@@ -18,12 +18,15 @@ from maskgraph.empirical import finetune, readout
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.classifier import Classifier, layer_scales, predictions
+from maskgraph.empirical.data import Rows
 from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
+from maskgraph.empirical.pixels import PixelSet
 from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.stream import DatasetReader, Stream
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
 from maskgraph.graphs.errors import InputError
@@ -54,6 +57,26 @@ def test_learning_rates_decay_from_the_head_down() -> None:
     scales = layer_scales(Classifier(published, 3, "mean"), 0.5)
     assert scales["model.relative.table"] == 1
     assert scales["model.blocks.0.scale1"] == scales["model.blocks.0.fc1.weight"] == 0.25
+
+
+def test_every_epoch_has_an_order_and_every_step_crops_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[list[int], Draws]] = []
+    augmented = PixelSet.augmented
+
+    def noted(data: PixelSet, rows: Rows, draws: Draws) -> Tensor:
+        shown.append((rows.tolist(), draws))
+        return augmented(data, rows, draws)
+
+    monkeypatch.setattr(PixelSet, "augmented", noted)
+    augmentation = Augmentation((0.5, 1.0), flip=True)
+    images = dataclasses.replace(pixels(count=8), augmentation=augmentation)
+    fine_tune(network(), images, 3, FineTune(epochs=3, batch=5, seed=2))
+    assert len(shown) == 6
+    for step, (rows, draws) in enumerate(shown):
+        order = np.random.default_rng([2, Use.TUNING_ORDER, step // 2]).permutation(8)
+        assert rows == order[step % 2 * 5 :][:5].tolist()
+        crops = np.random.default_rng([2, Use.TUNING_AUGMENTATION, step])
+        np.testing.assert_array_equal(draws, augmentation.draw(crops, len(rows)))
 
 
 def test_a_long_gradient_is_scaled_down_to_the_clip() -> None:
