@@ -60,7 +60,7 @@ def predictions(
         TrainingDivergedError: scores that are not finite, which are of no class; in every process.
     """
     group = group or Group()
-    check_patches(classifier.model.config, images.name, images.grid, images.patch_dim)
+    check_patches(classifier.model, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, _: Tensor) -> list[Tensor]:
         scores = classifier(patches)

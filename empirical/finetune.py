@@ -21,7 +21,7 @@ from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 
 APART = 200
 """Least steps between two checkpoints."""
@@ -59,11 +59,13 @@ def fine_tune(
             an update, or several processes tune, the checkpoint before stays.
     """
     path = None if path is None else Path(path)
+    check_type(how, FineTune, "give FineTune(epochs=..., lr=...) of maskgraph.empirical.tuning")
+    check_type(train, (Pixels, Stream), "load_parts(data, data_dir).train of maskgraph.empirical.parts gives Pixels")
     if not len(train.labels):
         raise InputError(f"{train.name} holds no images to tune on; expected at least 1")
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
-    check_patches(model.config, train.name, train.grid, train.patch_dim)
+    check_patches(model, train.name, train.grid, train.patch_dim)
     check_tunable(train, how)
     group, device = group or Group(), next(model.parameters()).device
     tuning = TuningState(model, train, classes, how, device, group)

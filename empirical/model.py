@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.blocks import Block, RelativePositions, sincos_positions
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.graphs.errors import InputError, check_type, unknown
 
 Family = Literal["mae", "simmim"]
 FeatureKind = Literal["cls", "mean", "tokens", "bottleneck"]
@@ -85,18 +85,20 @@ class ModelConfig:
             raise InputError(f"layer_scale {self.layer_scale:g}; expected 0, or a small positive number, such as 0.1")
 
 
-def check_patches(config: ModelConfig, name: str, grid: tuple[int, int], patch_dim: int) -> None:
+def check_patches(model: MaskedModel, name: str, grid: tuple[int, int], patch_dim: int) -> None:
     """See that a network reads images that are cut so: of another grid its positions would be others.
 
     Args:
-        config: the network's.
+        model: the network.
         name: of the images.
         grid: (rows, columns) of their patches.
         patch_dim: values of a patch.
 
     Raises:
-        InputError: another grid, or patches of another size.
+        InputError: no network, another grid, or patches of another size.
     """
+    check_type(model, MaskedModel, "give the network itself, such as trained.model of what train returns")
+    config = model.config
     if (grid, patch_dim) != (config.grid, config.patch_dim):
         here, there = ("x".join(map(str, one)) for one in (grid, config.grid))
         raise InputError(

@@ -70,7 +70,7 @@ def full_features(model: MaskedModel, images: CodedImages, view: View, kind: Fea
         InputError: images without patch values, or that are cut into other patches than the model's.
     """
     values = patch_values(images)
-    check_patches(model.config, images.name, images.grid, values.shape[1])
+    check_patches(model, images.name, images.grid, values.shape[1])
     parameter = next(model.parameters())
     codebook = torch.as_tensor(values, dtype=parameter.dtype, device=parameter.device)
     everywhere, nothing = np.arange(images.patches)[None, :], np.empty((1, 0), dtype=np.int64)

@@ -41,7 +41,7 @@ def whole_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model.config, images.name, images.grid, images.patch_dim)
+    check_patches(model, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         tokens = model.encode(patches, at, at[:, :0])
@@ -64,7 +64,7 @@ def layer_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model.config, images.name, images.grid, images.patch_dim)
+    check_patches(model, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         layers = model.layers(patches, at)
@@ -98,7 +98,7 @@ def view_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model.config, images.name, images.grid, images.patch_dim)
+    check_patches(model, images.name, images.grid, images.patch_dim)
     rng = np.random.default_rng([seed, Use.VIEWS])
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []

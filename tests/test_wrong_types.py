@@ -16,10 +16,13 @@ import torch
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.experiment import run_recipe
+from maskgraph.empirical.finetune import fine_tune
+from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.parts import DataPlan
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.plan import GraphPlan, Plan
 from maskgraph.empirical.published import save_published
+from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.recipe import JudgePlan, Recipe
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.study import run_study
@@ -57,6 +60,7 @@ MASKS = mask_distribution("uniform", (2, 2), 0.5)
 IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
 DIGITS = load_stored("digits")
 NOWHERE = Path("nowhere")
+NETWORK = build_model(model_config("micro", (4, 4), 4), 0)
 NO_AUGMENTATION = "is no AugmentationGraph; make one with augmentation_graph(graph) of a MaskGraph"
 NO_MASK_GRAPH = "is no MaskGraph; make one with mask_graph(images, masks)"
 
@@ -230,6 +234,14 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: trained(diagonal=x), "no", "diagonal 'no'; expected true or false"),
     (lambda x: trained(size=x), ["tiny"], "size ['tiny']; expected a string"),
     (lambda x: trained(method=x), "umae", "unknown method 'umae'; did you mean u-mae?"),
+    (
+        lambda x: fine_tune(x, pixels(), 10, FineTune()),
+        None,
+        "None is no MaskedModel; give the network itself, such as",
+    ),
+    (lambda x: fine_tune(NETWORK, x, 10, FineTune()), DIGITS, "a Stored is no Pixels or Stream; load_parts(data, data"),
+    (lambda x: fine_tune(NETWORK, pixels(), 10, x), {"epochs": 1}, "a dict is no FineTune; give FineTune(epochs=..., "),
+    (lambda x: whole_features(x, pixels(), ["cls"]), torch.nn.Linear(1, 1), "a Linear is no MaskedModel; give the net"),
     (lambda x: Augmentation(crop=x), 0.2, "crop 0.2; expected a list of numbers"),
     (lambda x: Augmentation(flip=x), "yes", "flip 'yes'; expected true or false"),
     (lambda x: Regularise(mixup=x), "0.8", "mixup '0.8'; expected a number"),
