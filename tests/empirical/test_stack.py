@@ -334,6 +334,14 @@ def test_what_makes_no_stack_is_refused(changes: dict[str, object], message: str
             check_stack([with_(config, **{name: value}) for config in MIXED])
 
 
+def test_a_model_took_its_share_of_the_time_of_its_stack() -> None:
+    stack = Stack(training_set(images(), MIXED[0], CPU), MIXED, CPU)
+    stack.advance()
+    assert stack.seconds > 0
+    stack.seconds = 10.0
+    assert [state.seconds for state in stack.unstack()] == [2.5] * 4
+
+
 def test_shapes() -> None:
     stack = Stack(training_set(images(), MIXED[0], CPU), MIXED, CPU)
     assert stack.losses.shape == (4, 18, 3)
