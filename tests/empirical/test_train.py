@@ -196,6 +196,26 @@ def test_methods_keep_the_distance_that_they_were_published_with(method: str, di
     assert with_(SHORT, method=method, distance=distance).error == error
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_losses_are_means_over_the_images_that_a_batch_has(accumulate: int) -> None:
+    """The last batch of an epoch has two in place of four; with a learning rate of 0 the model stays."""
+    config = with_(SHORT, lr=0.0, epochs=1, accumulate=accumulate)
+    trained = train(images(), config)
+    data = training_set(images(), config, torch.device("cpu"))
+    draws = Draws(data, config)
+    for step, count in enumerate((4, 4, 2)):
+        batch = data.batch(*draws.at(step))
+        with torch.no_grad():
+            h, tokens = trained.model(batch.visible, batch.positions, batch.slots)
+        w, z = batch.weights.double(), torch.nn.functional.normalize(tokens[:, 0].double(), dim=1)
+        errors = (h.double() - batch.target.double()).square().mean(dim=(1, 2))
+        reconstruction = sum(float(w[i] * errors[i]) for i in range(count)) / count
+        pairs = itertools.product(range(count), repeat=2)
+        uniformity = sum(float(w[i] * w[j] * (z[i] @ z[j]) ** 2) for i, j in pairs) / count**2
+        # Of float32 sums of some ten terms each.
+        np.testing.assert_allclose(trained.losses[step, :2], (reconstruction, uniformity), rtol=32 * ROUNDING)
+
+
 class Everyones:
     """What the uniformity of each step was told of the whole batch."""
 
