@@ -19,7 +19,9 @@ from maskgraph.theory.solver.certificate import (
     degree_to_separate,
     norm_beside,
 )
+from maskgraph.theory.solver.degrees import column_lengths, row_lengths
 from maskgraph.theory.solver.engine import Engine, Floats
+from maskgraph.theory.solver.entries import entry_rounding, of_rounded_entries
 from maskgraph.theory.solver.frobenius import Factor, row_squares
 from maskgraph.theory.solver.host import HOST
 
@@ -95,13 +97,12 @@ def certify(
     low, high = np.zeros(k - 1), np.full(k - 1, found.nu)
     known = min(k - 1, len(found.lower))
     low[:known], high[:known] = found.lower[:known], found.upper[:known]
-    head = 1 + math.fsum(low**2), 1 + math.fsum(high**2)
-    room = k * vertices * EPS
-    return Certificate(
-        (max(head[0] - room, 0.0), head[1] + room),
-        (max(frobenius - head[1] - error - room, 0.0), max(frobenius - head[0] + error + room, 0.0)),
-        found.nu,
-    )
+    made = entry_rounding(graph, int(row_lengths(graph.B).max() + column_lengths(graph.B).max()))
+    low, high = of_rounded_entries(low, high, made)
+    error += 2 * made * frobenius
+    # The sums of squares are rounded to the nearest, the ends outwards.
+    head = math.nextafter(math.fsum([1, *low**2]), 0), math.nextafter(math.fsum([1, *high**2]), math.inf)
+    return Certificate(head, (max(frobenius - head[1] - error, 0.0), max(frobenius - head[0], 0.0) + error), found.nu)
 
 
 def _basis(top: Floats, vectors: Floats) -> Floats:

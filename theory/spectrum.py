@@ -20,10 +20,10 @@ from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.dimension import check_dim
-from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.components import Components, components
 from maskgraph.theory.solver.dense import Part
 from maskgraph.theory.solver.engine import Engine, Floats
+from maskgraph.theory.solver.entries import entry_rounding, of_rounded_entries
 from maskgraph.theory.solver.frobenius import Factor, row_squares
 from maskgraph.theory.solver.host import HOST
 from maskgraph.theory.solver.search import Head, Search
@@ -123,13 +123,8 @@ def spectrum(
     bounds = np.minimum(np.maximum(head.upper, head.rest), 1)
     high[count : count + len(bounds)] = bounds
     head_sq = math.fsum(values**2)
-    # Masses are sums along a row, of M whatever the hop, or a column, of entries that are sums of their own; those of B
-    # are rounded, as are the sums of squares.
-    longest = int(split.longest.max())
-    if graph.hop == "image":
-        longest += int(np.diff(graph.graph.M.indptr).max())
-    made = EPS * (longest + 144)
-    low[count:], high[count:] = _of_rounded_entries(low[count:], high[count:], made)
+    made = entry_rounding(graph, int(split.longest.max()))
+    low[count:], high[count:] = of_rounded_entries(low[count:], high[count:], made)
     frobenius_error += 2 * made * frobenius
     tail_sq = frobenius - head_sq
     head_interval = (min(math.fsum(low**2), head_sq), max(math.fsum(high**2), head_sq))
@@ -151,14 +146,6 @@ def spectrum(
         ),
         value_error=float(np.maximum(high - values, 0).max()),
     )
-
-
-def _of_rounded_entries(low: Floats, high: Floats, made: float) -> tuple[Floats, Floats]:
-    """Bounds of the eigenvalues of BBᵀ from those of a B >= 0 of norm 1 whose entries are off by half of `made`.
-
-    That is a share of each entry and so of ‖B‖, not of each singular value.
-    """
-    return np.maximum(np.sqrt(low) - made / 2, 0) ** 2, np.minimum((np.sqrt(high) + made / 2) ** 2, 1)
 
 
 def told(split: Components, k: int) -> str:

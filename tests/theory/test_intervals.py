@@ -7,10 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.augmentation import AugmentationGraph, Hop, augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.certify import certify
 from maskgraph.theory.spectrum import spectrum
+from tests.strategies import HOPS
 from tests.theory.toys import Array, dense, disjoint, hypercube, joint_augmentation, random_joint
 
 SEEDS = 14
@@ -104,6 +108,18 @@ def test_a_solver_that_lost_copies_is_told_from_one_that_did_not() -> None:
     width = [high - low for low, high in (good.head_sq_interval, bad.head_sq_interval)]
     assert width[0] < 0.05 * width[1]
     assert bad.nu >= 1 - 1e-9
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_the_rounding_of_the_graph_is_in_it_as_in_that_of_the_spectrum(hop: Hop) -> None:
+    """What is known without a solve is known as well: a graph whose masses are sums of thousands, on either hop."""
+    images = class_mixture(60, 0.45, images=4)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.95), 4_000), "sequence")
+    found = augmentation_graph(graph, hop)
+    ours, own = certify(found, np.eye(len(graph.p1)), 1), spectrum(found, 1)
+    assert ours.tail_sq_interval == pytest.approx(own.tail_sq_interval, rel=0, abs=1e-14)
+    low, high = ours.tail_sq_interval
+    assert high - low > 1e-13
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])

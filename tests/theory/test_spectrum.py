@@ -23,6 +23,7 @@ from maskgraph.theory import spectrum
 from maskgraph.theory.solver import dense as dense_solver
 from maskgraph.theory.solver import krylov, lanczos, search
 from maskgraph.theory.solver.eigenpairs import ConvergenceError
+from maskgraph.theory.solver.entries import of_rounded_entries
 from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from tests.strategies import HOPS, searched
 from tests.theory.toys import (
@@ -610,13 +611,13 @@ def test_a_small_eigenvalue_moves_by_more_than_its_share(size: float) -> None:
     B = np.array([[1, 1], [1, 1 + 4 * size]])
     B /= np.linalg.norm(B, 2)
     moved = B * (1 + share * np.array([[1, -1], [-1, 1]]))
-    before, after = (np.linalg.svd(factor, compute_uv=False)[1:] ** 2 for factor in (B, moved))
+    before, after = (np.asarray(np.linalg.svd(factor, compute_uv=False)[1:] ** 2, np.float64) for factor in (B, moved))
     assert abs(after / before - 1) > 50 * share
-    low, high = vars(spectrum)["_of_rounded_entries"](after, after, 2 * share)
+    low, high = of_rounded_entries(after, after, 2 * share)
     assert (low <= before).all()
     assert (before <= high).all()
     # And what is 0 stays as good as that.
-    assert vars(spectrum)["_of_rounded_entries"](np.zeros(1), np.zeros(1), 2 * share)[1] <= share**2
+    assert of_rounded_entries(np.zeros(1), np.zeros(1), 2 * share)[1] <= share**2
 
 
 def test_beyond_the_rank_the_tail_is_0() -> None:

@@ -12,6 +12,7 @@ basis            its orthonormal basis
 goal             what is asked of it
 eigenpairs       what it answers, or that it did not converge
 certificate      upper bounds on eigenvalues that a solver may have missed
+entries          what the rounding of B adds to them
 frobenius        ‖A‖_F², exactly and in bounded memory
 squares          its row sums, by multiplying out
 
