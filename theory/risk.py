@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -57,7 +58,10 @@ class Floors:
         mask = np.broadcast_to(np.arange(masks), graph.ids2.shape).ravel()
         mass = np.repeat(graph.images.weights, masks)
         given = sp.csr_array((mass, (mask, graph.ids2.ravel())), shape=(masks, len(graph.p2)))
-        means = np.asarray(given @ (graph.X2 - graph.p2 @ graph.X2))
+        away = graph.X2 - graph.p2 @ graph.X2
+        # Twice, as in `_mean_and_variance`.
+        away -= graph.p2 @ away / graph.p2.sum()
+        means = np.asarray(given @ away)
         return max(self.target_variance - float((means**2).sum()) / masks, 0.0)
 
     @property
@@ -81,20 +85,22 @@ class Floors:
     @cached_property
     def _bayes_and_squares(self) -> tuple[float, NDArray[np.float64]]:
         """The Bayes risk and all s_i², descending."""
-        # Norms and angles of the targets are all that enters: an isometric codebook of fewer values an entry will do.
         values = self.graph.target_values
-        if values.shape[0] < values.shape[1]:
-            values = np.asarray(np.linalg.qr(values.T, mode="r")).T
+        # About their mean: what follows is rounded as they differ, however far from 0 they are.
+        often = self._slot_mass.sum(axis=0)
+        centre = often @ values / often.sum()
+        values = values - centre
+        if len(values) < len(centre):
+            # Norms and angles are all that enters: an isometric codebook of fewer values an entry will do.
+            both = np.asarray(np.linalg.qr(np.column_stack([values.T, centre]), mode="r")).T
+            values, centre = both[:-1], both[-1]
         mean, variance = _mean_and_variance(self._slot_mass, values)
-        # About the mean, which both terms share: the plain energies cancel where patch values are far from 0.
         moment = np.zeros((len(mean), len(mean)))
         for mass, best in _conditional_means(self.graph, values, mean):
             weighted = best * np.sqrt(mass)[:, None]
             moment += weighted.T @ weighted
         bayes = variance - float(np.trace(moment))
-        squares = np.asarray(np.linalg.eigvalsh(moment + np.outer(mean, mean))[::-1])
-        # Eigenvalues are off by some rounding of the largest: those of 0 come out as that.
-        squares = np.where(squares > len(squares) * EPS * squares[0], squares, 0.0)
+        squares = _of_shifted(moment, (mean.reshape(-1, len(centre)) + centre).ravel())
         return (bayes if bayes > ROUNDED * variance else 0.0), squares
 
     @cached_property
@@ -159,6 +165,26 @@ def conditional_mean(graph: MaskGraph) -> NDArray[np.float64]:
     """
     check_mask_graph(graph)
     return np.asarray(graph.M @ graph.X2) / graph.p1[:, None]
+
+
+def _of_shifted(moment: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Eigenvalues of a second moment about the mean, and that of the mean added, descending.
+
+    The first is good to some ulp of itself, the others to some of the moment about the mean.
+    """
+    own, size = float(np.trace(moment)), float(np.linalg.norm(mean))
+    if size > 0:
+        # The mean along the first axis: solved from there on, the rest is not rounded as something of its size.
+        axis = mean / size
+        axis[0] += math.copysign(1.0, axis[0])
+        axis *= math.sqrt(2) / np.linalg.norm(axis)
+        moment = moment - np.outer(axis, axis @ moment)
+        moment = moment - np.outer(moment @ axis, axis)
+        moment[0, 0] += size**2
+    squares = np.linalg.eigvalsh(moment)[::-1]
+    # Those of 0 come out as rounding; all but the first are at most those about the mean.
+    floor = len(squares) * EPS * np.where(np.arange(len(squares)) > 0, own, squares[0])
+    return np.where(squares > floor, squares, 0.0)
 
 
 def _mean_and_variance(mass: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:

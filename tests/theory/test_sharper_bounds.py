@@ -11,6 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.masks import make_mask_set
 from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.theory import bounds, losses, risk
 from maskgraph.theory.lipschitz import one_sided_lipschitz
@@ -267,3 +270,28 @@ def test_where_views_leave_nothing_open_the_floors_are_0() -> None:
         low = joint_graph(np.diag(rng.random(9)), rng.random((9, 2)) @ rng.random((2, 4)))
         assert risk.rank_floor(low, 1) > 1e-6
         assert risk.rank_floor(low, 2) == 0
+
+
+@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize("offset", [1e3, 1e8])
+def test_floors_far_from_0_are_good_to_what_the_targets_differ_by(offset: float, width: int) -> None:
+    # In eighths, which 1e8 added leaves exact. Of a mean so far away the first squared singular value is
+    # |mean|² + u'Ku, u its direction and K the second moment about it, but for |K|²/|mean|².
+    rng = np.random.default_rng(width)
+    M, X2 = rng.random((6, 3)), rng.integers(-8, 8, size=(3, width)) / 8
+    near, far = joint_graph(M, X2), joint_graph(M, X2 + offset)
+    assert risk.bayes_risk(far) == pytest.approx(risk.bayes_risk(near), rel=1e-13)
+    best = (risk.conditional_mean(near) - near.p2 @ near.X2) * np.sqrt(near.p1)[:, None]
+    direction = near.p2 @ near.X2 + offset
+    along = float(((best @ direction) ** 2).sum() / (direction @ direction))
+    expected = risk.bayes_risk(near) + float((best**2).sum()) - along
+    assert risk.rank_floor(far, 1) == pytest.approx(expected, rel=1e-13 + 4 / offset**2)
+    assert risk.rank_floor(far, width + 1) == risk.bayes_risk(far)
+
+
+def test_a_mask_that_tells_of_an_image_of_hardly_any_mass() -> None:
+    """Var(x2) is of size 1e-36, and all of it within masks: beside a mean rounded as x2 is, nothing was left of it."""
+    codes = [[1] * 5, [0] * 5]
+    images = make_coded_images("rare", codes, [0, 0], [3.0, 1e-36], np.array([[0.7, 0.1], [0.3, 0.9]]))
+    graph = mask_graph(images, make_mask_set([[0], [1], [2], [3], [4]], 5))
+    assert risk.target_variance_given_mask(graph) == pytest.approx(risk.target_variance(graph), rel=1e-12)
