@@ -20,7 +20,7 @@ EDGES = 200_000
 """Edges, or pairs of views, whose differences are taken at a time: a few arrays of EDGES·d doubles."""
 
 ROWS = 2_000
-"""Views whose rows of A are multiplied out at a time."""
+"""Views whose rows of A are multiplied out, or whose moments are added up, at a time."""
 
 
 def on_views(name: str, values: ArrayLike, views: int, finite: bool = False) -> Array:
@@ -47,11 +47,17 @@ def on_views(name: str, values: ArrayLike, views: int, finite: bool = False) -> 
     return array
 
 
+def mean(mass: Array, values: Array) -> float:
+    """Σ mass · value, both (n,)."""
+    # In pairs: BLAS adds in a few lanes, one after the other, and of millions of equal terms each loses the same.
+    return float((mass * values).sum())
+
+
 def energy(graph: MaskGraph, h: Array) -> float:
     """E‖h(x1)‖²."""
     check_mask_graph(graph)
     h = on_views("h", h, len(graph.p1))
-    return float(graph.p1 @ (h**2).sum(axis=1))
+    return mean(graph.p1, (h**2).sum(axis=1))
 
 
 def mae_loss(graph: MaskGraph, h: Array) -> float:
@@ -80,7 +86,7 @@ def align_loss(graph: AugmentationGraph, h: Array) -> float:
     check_augmentation_graph(graph)
     h = on_views("h", h, len(graph.p1))
     summed = np.asarray(graph.joint.T @ h)
-    return -float((summed**2).sum(axis=1) @ (1 / graph.shared_mass))
+    return -mean(1 / graph.shared_mass, (summed**2).sum(axis=1))
 
 
 def pair_distance(graph: AugmentationGraph, h: Array) -> float:
@@ -94,7 +100,11 @@ def unif_loss(graph: MaskGraph, f: Array) -> float:
     """L_unif(f) = E (f(x1)·f(x1⁻))² over independent views = ‖E f fᵀ‖_F²."""
     check_mask_graph(graph)
     f = on_views("f", f, len(graph.p1))
-    return float(((f.T @ (f * graph.p1[:, None])) ** 2).sum())
+    moment = np.zeros((f.shape[1],) * 2)
+    for start in range(0, len(f), ROWS):
+        part = slice(start, start + ROWS)
+        moment += f[part].T @ (f[part] * graph.p1[part, None])
+    return float((moment**2).sum())
 
 
 def spectral_contrastive_loss(graph: AugmentationGraph, f: Array) -> float:
@@ -130,15 +140,15 @@ def target_gap(graph: MaskGraph, h: Array) -> float:
     check_mask_graph(graph)
     h = on_views("h", h, len(graph.p1))
     _check_width(h, graph.X2.shape[1])
-    mean = np.asarray(graph.M.T @ h) / graph.p2[:, None]
-    return float(graph.p2 @ ((mean - graph.X2) ** 2).sum(axis=1))
+    given = np.asarray(graph.M.T @ h) / graph.p2[:, None]
+    return mean(graph.p2, ((given - graph.X2) ** 2).sum(axis=1))
 
 
 def variance(graph: MaskGraph, h: Array) -> float:
     """E‖h − E h‖² over visible views: 0 is complete collapse."""
     check_mask_graph(graph)
     h = on_views("h", h, len(graph.p1))
-    return float(graph.p1 @ ((h - graph.p1 @ h) ** 2).sum(axis=1))
+    return mean(graph.p1, ((h - graph.p1 @ h) ** 2).sum(axis=1))
 
 
 def normalise(f: Array) -> Array:
@@ -173,5 +183,5 @@ def _edge_mean(joint: sp.csr_array, left: Array, right: Array) -> float:
     # Squared differences edge by edge: the expanded square would lose what is small beside the energies.
     for start in range(0, joint.nnz, EDGES):
         part = slice(start, start + EDGES)
-        total += float(joint.data[part] @ ((left[row[part]] - right[joint.indices[part]]) ** 2).sum(axis=1))
+        total += mean(joint.data[part], ((left[row[part]] - right[joint.indices[part]]) ** 2).sum(axis=1))
     return total

@@ -72,7 +72,7 @@ class OutputTerms(GraphTerms):
     @cached_property
     def epsilon_found(self) -> float:
         """E‖h_g(x2) − x2‖², the ε that h_g certifies."""
-        return float(self.graph.p2 @ ((self.pseudo - self.X2) ** 2).sum(axis=1))
+        return losses.mean(self.graph.p2, ((self.pseudo - self.X2) ** 2).sum(axis=1))
 
     @cached_property
     def epsilon(self) -> float:
@@ -85,7 +85,7 @@ class OutputTerms(GraphTerms):
     @cached_property
     def energy_pseudo(self) -> float:
         """E‖h_g(x2)‖²."""
-        return float(self.graph.p2 @ (self.pseudo**2).sum(axis=1))
+        return losses.mean(self.graph.p2, (self.pseudo**2).sum(axis=1))
 
     @cached_property
     def asym(self) -> float:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -586,6 +587,21 @@ def test_a_wrong_millionth_is_seen_beside_a_large_lipschitz_constant() -> None:
         L = float(((f[0] - f[1]) ** 2).sum() / ((h[0] - h[1]) ** 2).sum())
         check = held("S2", joint_graph(M, X2), Outputs(f, h, lam=(1 - 0.25) / (2 * c * L)))
         assert check.tolerance < 1e-6 * check.rhs
+
+
+def test_equal_terms_of_very_many_views_are_no_violation() -> None:
+    """300,000 views that answer the same, each in a pair of its own; in BLAS's few lanes each loses the same."""
+    views = np.arange(300_000)
+    first, second = np.divmod(views, 600)
+    codes = np.stack([first, second, first, second], axis=1)
+    images = make_coded_images("many", codes, views % 2, codebook=np.full((600, 1), -1e-3))
+    graph = mask_graph(images, make_mask_set([[0, 1]], 4))
+    assert graph.M.shape == (300_000, 300_000)
+    for size in (0.17, 0.85, 1.65, 2.6):
+        terms = Terms(graph, Outputs(np.ones((300_000, 1)), np.full((300_000, 2), size)))
+        for number, room in (("I1", 0.3), ("I2", 0.3), ("U", 0.1)):
+            check = statement(number).measure(terms)
+            assert max(abs(a.value - b.value) for a, b in pairwise(check.steps[:2])) < room * check.tolerance, number
 
 
 @pytest.mark.parametrize("flip", [1e-2, 1e-4, 1e-6])
