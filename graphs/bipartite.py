@@ -271,15 +271,11 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
     ids = view_ids(images.codes, masks, view)
     vertices = (int(ids[0].max()) + 1, int(ids[1].max()) + 1)
     M = _joint(*ids, images, vertices)
-    onehot = sp.csr_array(
-        (np.ones(len(images.labels)), images.labels, np.arange(len(images.labels) + 1)),
-        shape=(len(images.labels), len(images.classes)),
-    )
     sides = []
     for own, count in zip(ids, vertices, strict=True):
         R = _joint_with_images(own, count, images)
-        class_mass = sp.csr_array(R @ onehot)
-        class_mass.sort_indices()
+        of_image = np.broadcast_to(images.labels[:, None], own.shape)
+        class_mass = _joint(own, of_image, images, (count, len(images.classes)))
         place = np.empty(count, dtype=np.int64)
         # Written back to front, so that the first occurrence is the one that stays.
         place[own.ravel()[::-1]] = np.arange(own.size)[::-1]
@@ -295,7 +291,10 @@ def _by_ids(images: CodedImages, masks: MaskSet, view: View) -> MaskGraph:
 def _joint(
     ids1: NDArray[np.int64], ids2: NDArray[np.int64], images: CodedImages, vertices: tuple[int, int]
 ) -> sp.csr_array:
-    """M of the vertices (N, S) of all edges, every entry good to a few ulp however many edges are behind it."""
+    """The joint distribution of two things of all edges, numbers (N, S): M of both vertices.
+
+    Every entry is good to a few ulp however many edges are behind it.
+    """
     masks = ids1.shape[1]
     pairs = (ids1 * vertices[1] + ids2).ravel()
     order = np.argsort(pairs, kind="stable")

@@ -101,17 +101,20 @@ def describe(
         # Images stand in the order of their labels.
         if labels[last] != own:
             label[at] = classes
-            total = 0.0
+            total = lost = 0.0
             for e in range(low, high):
                 pos = words[e] & position
                 image = pos >> down
                 if labels[image] != own:
                     indices[entry], masses[entry] = own, total
                     entry += 1
-                    own, total = labels[image], 0.0
+                    own, total, lost = labels[image], 0.0, 0.0
                     # Within a class rows ascend, so only its first edge can be the first of all.
                     first[at] = min(first[at], place.dtype.type(place[image] + (pos & within)))
-                total += levels[level[image]]
+                # Compensated (Kahan), as millions may fall to one class.
+                added = levels[level[image]] - lost
+                so_far, total = total, total + added
+                lost = (total - so_far) - added
             indices[entry], masses[entry] = own, total
             entry += 1
             ends[row] = entry

@@ -181,19 +181,36 @@ def test_a_mass_of_very_many_edges_is_good_to_a_few_ulp(weighted: bool) -> None:
     """Two hundred thousand edges of nine pairs; added up one after the other they would be off by hundreds of ulp."""
     rng = np.random.default_rng(0)
     weights = 1 + 1e-3 * rng.random(20_000) if weighted else None
-    images = make_coded_images("few", rng.integers(2, size=(20_000, 5)), np.zeros(20_000, dtype=int), weights)
+    images = make_coded_images("few", rng.integers(2, size=(20_000, 5)), rng.integers(2, size=20_000), weights)
     masks = mask_set(mask_distribution("uniform", (1, 5), 0.4))
     graph = mask_graph(images, masks, "bag")
     assert graph.images.codes.shape[0] * len(masks.kept) <= bipartite.SMALL
     mass = np.repeat(images.weights / 10, 10)
     pairs = graph.ids1.ravel() * graph.M.shape[1] + graph.ids2.ravel()
     exact = [math.fsum(mass[pairs == pair]) for pair in np.unique(pairs)]
+    classes = graph.ids1.ravel() * 2 + np.repeat(images.labels, 10)
+    of_class = [math.fsum(mass[classes == one]) for one in np.unique(classes)]
     for one in (graph, counted(images, masks, "bag"), counted(images, masks, "bag", 30_000)):
         np.testing.assert_allclose(one.M.data, exact, rtol=8 * np.finfo(np.float64).eps)
+        np.testing.assert_allclose(one.class_mass1.data, of_class, rtol=8 * np.finfo(np.float64).eps)
     with_image = [math.fsum(mass[pairs // graph.M.shape[1] == view]) for view in range(graph.M.shape[0])]
     np.testing.assert_allclose(graph.R1.sum(axis=1), with_image, rtol=1e-13)
     if not weighted:
         assert bits(counted(images, masks, "bag"))[2] == bits(graph)[2]
+
+
+def test_class_masses_of_very_many_edges_are_good_to_a_few_ulp() -> None:
+    """Half a million edges of images that all differ, so that the loops add up every one of them."""
+    rng = np.random.default_rng(0)
+    codes = (np.arange(20_000)[:, None] >> np.arange(15)) % 2
+    weights = np.where(np.arange(20_000) % 3, 1.0, 1.1)
+    images = make_coded_images("all", codes, rng.integers(2, size=20_000), weights)
+    masks = mask_set(mask_distribution("uniform", (1, 15), 0.8), 25)
+    graph = mask_graph(images, masks, "bag")
+    mass, label = np.repeat(images.weights / 25, 25), np.repeat(images.labels, 25)
+    exact = [math.fsum(mass[(graph.ids1.ravel() == x) & (label == c)]) for x in range(len(graph.p1)) for c in range(2)]
+    for one in (graph, counted(images, masks, "bag")):
+        np.testing.assert_allclose(one.class_mass1.data, exact, rtol=16 * np.finfo(np.float64).eps)
 
 
 def unique_views() -> Edges:
