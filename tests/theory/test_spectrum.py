@@ -22,9 +22,13 @@ from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory import spectrum
 from maskgraph.theory.solver import dense as dense_solver
 from maskgraph.theory.solver import krylov, lanczos, search
-from maskgraph.theory.solver.eigenpairs import ConvergenceError
+from maskgraph.theory.solver.certificate import FAILURE
+from maskgraph.theory.solver.eigenpairs import ConvergenceError, Eigenpairs
+from maskgraph.theory.solver.engine import Engine
 from maskgraph.theory.solver.entries import of_rounded_entries
 from maskgraph.theory.solver.frobenius import frobenius_norm_sq
+from maskgraph.theory.solver.goal import Goal
+from maskgraph.theory.solver.pair import Pair
 from tests.strategies import HOPS, searched
 from tests.theory.toys import (
     Array,
@@ -387,6 +391,28 @@ def test_what_the_solver_misses_is_found(dropped: int, monkeypatch: pytest.Monke
             patched.setattr(krylov, "lanczos", forgetful(dropped, calls, every=False))
             check_iterative(joint_augmentation(M), 5)
         assert len(calls) > 1
+
+
+@pytest.mark.usefixtures("iterative")
+def test_all_that_large_components_may_be_asked_shares_one_failure_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    goals: list[Goal] = []
+    solve = krylov.top_eigenpairs
+
+    def noted(pair: Pair, known: Array, goal: Goal, engine: Engine) -> Eigenpairs:
+        goals.append(goal)
+        return solve(pair, known, goal, engine)
+
+    monkeypatch.setattr(krylov, "top_eigenpairs", noted)
+    rng, size, wanted = np.random.default_rng(0), 240, 30
+    M = disjoint(random_joint(rng, size, size), 3)
+    # One of three has all the eigenvalues wanted, and is asked for more than its share.
+    M[:size, :size] += np.diag(np.full(size, 1e3))
+    found = spectrum.spectrum(joint_augmentation(M), 3 + wanted)
+    assert found.components == 3
+    asked = [goal.want for goal in goals]
+    assert asked[:2] == [20, 30], "one component, twice"
+    assert len({goal.failure for goal in goals}) == 1
+    assert 3 * 2 * goals[0].failure <= FAILURE
 
 
 @pytest.mark.usefixtures("iterative")
