@@ -117,8 +117,8 @@ def spectrum(
     for j, (value, part, i) in enumerate(found, start=count):
         values[j], residuals[j] = min(max(value, 0.0), 1.0), part.residuals[i]
     values[count:] = np.sort(values[count:])[::-1]
+    # Where fewer are found than wanted all are, and the others are 0, as they stand here.
     low, high = values.copy(), values.copy()
-    low[count:], high[count:] = 0, head.rest
     low[count : count + len(head.lower)] = np.minimum(head.lower, 1)
     bounds = np.minimum(np.maximum(head.upper, head.rest), 1)
     high[count : count + len(bounds)] = bounds
