@@ -90,14 +90,11 @@ def typed(
     for key, value in values.items():
         if key not in fields:
             raise unknown("key", key, sorted((set(fields) - set(hidden)) | set(beside)), f"[{name}]")
-        wanted, given = str(fields[key].type), value
-        if isinstance(value, list):
-            value = tuple(value)
-        if wanted.startswith("float") and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if not _fits(wanted, value):
-            raise InputError(f"[{name}] sets {key} to {given!r}; expected {_words(wanted)}")
-        result[key] = value
+        wanted = str(fields[key].type)
+        plain = _settled(wanted, value)
+        if plain is None:
+            raise InputError(f"[{name}] sets {key} to {value!r}; expected {_words(wanted)}")
+        result[key] = plain
     return result
 
 
@@ -130,7 +127,8 @@ def _settled(wanted: str, value: object) -> object | None:
         return float(value)
     if wanted.startswith("tuple") and isinstance(value, list | tuple):
         items = tuple(item.item() if isinstance(item, np.generic) else item for item in value)
-        return items if "float" not in wanted or _fits(wanted, items) else None
+        # What is expected of methods is made, and looked at, in its own place.
+        return items if "Expected" in wanted or _fits(wanted, items) else None
     return value if _fits(wanted, value) else None
 
 

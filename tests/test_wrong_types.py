@@ -250,6 +250,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: DataPlan(x, 2), None, "dataset None; expected a string"),
     (lambda x: DataPlan("digits", x), "2", "patch '2'; expected an integer"),
     (lambda x: JudgePlan(x), "ridge", "probes 'ridge'; expected a list of strings"),
+    (lambda x: JudgePlan((x,)), 5, "probes (5,); expected a list of strings"),
     (lambda x: JudgePlan(fine_tune_crop=x), [0.2, "1"], "fine_tune_crop [0.2, '1']; expected a list of numbers"),
     (lambda x: recipe_of(seeds=x), True, "seeds True; expected an integer"),
     (lambda x: recipe_of(expected=x), 0.9, "expected 0.9; expected a list of Expected"),
