@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from maskgraph.theory.rounding import EPS
-from maskgraph.theory.solver.basis import BLOCK, Basis, orthonormal, random_block
+from maskgraph.theory.solver.basis import BLOCK, LOST, Basis, orthonormal, random_block, remove
 from maskgraph.theory.solver.certificate import (
     LOW_DEGREE,
     TESTED,
@@ -69,9 +69,10 @@ def lanczos(
 ) -> Array:
     """Ritz vectors of A on the complement of what is locked.
 
-    Block Lanczos with full reorthogonalisation. It ends where the residuals put the sum of the `need` largest squares
-    within the width. Where the basis costs more than the products it starts again with a polynomial of A, which needs
-    fewer vectors for more products.
+    Block Lanczos with partial reorthogonalisation (Simon 1984): a pass over the basis is made where a new block is seen
+    to have something of it. It ends where the residuals put the sum of the `need` largest squares within the width.
+    Where the basis costs more than the products it starts again with a polynomial of A, which needs fewer vectors for
+    more products.
 
     Args:
         gram: A.
@@ -94,26 +95,28 @@ def lanczos(
     projected = np.zeros((most + BLOCK, most + BLOCK))
     coupling = np.zeros((BLOCK, BLOCK))
     looks = _Looks(need, gram)
+    again = False
     while True:
         at = basis.count
         basis.append(block)
         image = step.apply(gram, block, engine)
-        # First the two blocks that exact arithmetic would need: what the full pass then takes from is small, and so is
-        # what rounding does to it.
+        # The two blocks that exact arithmetic would need.
         own = tall_product(basis.columns(at), image, engine)
         engine.subtract(image, basis.columns(at), own)
+        projected[at : basis.count, at : basis.count] = (own + own.T) / 2
         if at:
             engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
-        overlap = basis.transposed_times(image)
-        basis.subtract(image, overlap)
-        # Last, as what the basis has of the fixed ones comes back with it, and grows as what is left is scaled up.
+            projected[at - BLOCK : at, at : basis.count] = coupling.T
+            projected[at : basis.count, at - BLOCK : at] = coupling
         project_out(image, fixed, engine)
-        overlap[at:] += own
-        if at:
-            overlap[at - BLOCK : at] += coupling.T
-        projected[: basis.count, at : basis.count] = overlap
-        projected[at : basis.count, : basis.count] = overlap.T
         block, coupling = orthonormal(image, basis, rng)
+        lost = basis.overlap(block) > LOST * float(np.finfo(dtype).eps)
+        if lost or again:
+            # What rounding leaves of earlier blocks grows by a factor a step, and comes from the last two: both are
+            # made clean.
+            remove(block, basis)
+            block, back = orthonormal(block, basis, rng)
+            coupling, again = back @ coupling, not again
         full = basis.count + BLOCK > most
         if not full and basis.count < looks.due:
             continue

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import ortho_group
 
 from maskgraph.theory.solver import lanczos
-from maskgraph.theory.solver.basis import BLOCK, SHORT, Basis, orthonormal
+from maskgraph.theory.solver.basis import BLOCK, CHUNK, SHORT, Basis, orthonormal, remove
 from maskgraph.theory.solver.goal import Goal
 from maskgraph.theory.solver.host import HOST
 from maskgraph.theory.solver.pair import Pair
@@ -130,6 +130,53 @@ def test_a_block_near_to_fewer_directions_is_made_orthonormal(dtype: type, least
     assert np.abs(both.T @ both - np.eye(20 + BLOCK)).max() <= ROUNDINGS * eps
     # What gave way to random directions is as short as the rounding of an image of a unit block; and three turns.
     assert np.linalg.norm(both[:, 20:] @ coupling - block, 2) <= (16 + 3 * BLOCK) * eps
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_a_block_has_of_any_block_of_the_basis_is_seen(dtype: type) -> None:
+    """Of one direction of one block, the hardest to see, from a few roundings on: between half and twice of it."""
+    rng, blocks, rows = np.random.default_rng(0), CHUNK // BLOCK + 2, 2000
+    Q, _ = np.linalg.qr(rng.standard_normal((rows, (blocks + 1) * BLOCK)))
+    basis = Basis(HOST, np.zeros((rows, 0), dtype), rows, dtype)
+    few = 20 * float(np.finfo(dtype).eps)
+    for _ in range(2):
+        for b in range(blocks):
+            basis.append(Q[:, b * BLOCK : (b + 1) * BLOCK].astype(dtype))
+        fresh = Q[:, -BLOCK:]
+        assert basis.overlap(fresh.astype(dtype)) <= few
+        for b in range(blocks):
+            for size in (1e-1, 10 * few):
+                direction = Q[:, b * BLOCK : (b + 1) * BLOCK] @ rng.standard_normal(BLOCK)
+                leaning = fresh + np.outer(size * direction / np.linalg.norm(direction), np.eye(BLOCK)[b])
+                # χ²/16 of 16 degrees of freedom, and the few roundings of the block itself.
+                assert size / 2 - few <= basis.overlap(leaning.astype(dtype)) <= 2 * size + few
+        # A basis that begins again has none of what it had.
+        basis.clear()
+        assert basis.overlap(Q[:, :BLOCK].astype(dtype)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_eigenvalues_decay_slowly_a_third_of_the_steps_make_no_pass_over_the_basis(
+    dtype: type, bases: list[Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding grows by a factor of about four a step there, so that one in three goes by before it is 100-fold."""
+    S, known = noise()
+    values = np.linalg.eigvalsh((S @ S.T).toarray())
+    passes: list[int] = []
+
+    def counted(x: Array, basis: Basis) -> None:
+        passes.append(basis.count)
+        remove(x, basis)
+
+    monkeypatch.setattr(lanczos, "remove", counted)
+    goal = Goal(32, float((values**2).sum()), 2e-9, 1e-10, 0)
+    gram, rng = HOST.gram(Pair(S), dtype), np.random.default_rng(0)
+    lanczos.lanczos(gram, known[:, None], 32, goal, rng, HOST, dtype)
+    steps = bases[0].shape[1] // BLOCK
+    assert 3 * len(passes) <= 2 * steps
+    # Always two in a row: what a step takes over comes from the last two blocks.
+    runs = np.split(passes, np.flatnonzero(np.diff(passes) > BLOCK) + 1)
+    assert {len(run) for run in runs[:-1]} == {2}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
