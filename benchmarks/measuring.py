@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import platform
 import resource
@@ -18,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "networkx", "torch", "numba")
 """Packages whose versions are always recorded; what is optional is named by the benchmark."""
 
@@ -30,23 +33,31 @@ THREAD_LIMITS = (
 )
 """What libraries read when they are first imported; `threadpool_limits` reaches only those that have a pool by then."""
 
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+"""What glibc reads when a process starts: memory that is freed stays with it."""
+
 
 class WorkerError(RuntimeError):
     """A worker that ended without an answer; the message says how."""
 
 
-def worker(arguments: Sequence[str], threads: int = 1, limit: float | None = None) -> dict[str, Any]:
+def worker(
+    arguments: Sequence[str], threads: int = 1, limit: float | None = None, keep_memory: bool = False
+) -> dict[str, Any]:
     """Run the calling program again, in a process of its own, and return the JSON that it prints last.
 
     Args:
         arguments: its command line.
         threads: what every library is told.
         limit: CPU seconds that it allows itself by `limit_cpu`; None for no limit.
+        keep_memory: whether what it frees stays with it, as `touch_memory` wants.
 
     Raises:
         WorkerError: it ran past its limit or failed.
     """
     environment = {**os.environ, **dict.fromkeys(THREAD_LIMITS, str(threads))}
+    if keep_memory:
+        environment |= KEEP_MEMORY
     command = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]
     # One that hangs, or starves beside other work, uses no CPU: it is ended by the clock.
     clock = None if limit is None else 3 * limit + 120
@@ -63,6 +74,11 @@ def worker(arguments: Sequence[str], threads: int = 1, limit: float | None = Non
         raise WorkerError(said[-1] if said else f"ended by signal {-done.returncode}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def touch_memory(size: int) -> None:
+    """Have so many bytes from the machine, and free them: a worker keeps them for what it allocates next."""
+    np.empty(size, np.uint8)[:: mmap.PAGESIZE] = 1
 
 
 def limit_cpu(seconds: float) -> None:
