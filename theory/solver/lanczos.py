@@ -95,28 +95,33 @@ def lanczos(
     projected = np.zeros((most + BLOCK, most + BLOCK))
     coupling = np.zeros((BLOCK, BLOCK))
     looks = _Looks(need, gram)
-    again = False
+    previous, again = block, False
     while True:
         at = basis.count
         basis.append(block)
         image = step.apply(gram, block, engine)
-        # The two blocks that exact arithmetic would need.
-        own = tall_product(basis.columns(at), image, engine)
-        engine.subtract(image, basis.columns(at), own)
+        # The two blocks that exact arithmetic would need: after a step alone they still stand in memory without gaps.
+        last, before = (block, previous) if step.degree == 1 else (basis.columns(at), basis.columns(max(at - BLOCK, 0)))
+        own = tall_product(last, image, engine)
+        engine.subtract(image, last, own)
         projected[at : basis.count, at : basis.count] = (own + own.T) / 2
         if at:
-            engine.subtract(image, basis.columns(at - BLOCK), coupling.T)
+            engine.subtract(image, before, coupling.T)
             projected[at - BLOCK : at, at : basis.count] = coupling.T
             projected[at : basis.count, at - BLOCK : at] = coupling
         project_out(image, fixed, engine)
+        previous = block
         block, coupling = orthonormal(image, basis, rng)
-        lost = basis.overlap(block) > LOST * float(np.finfo(dtype).eps)
-        if lost or again:
+        eps, overlap = float(np.finfo(dtype).eps), basis.overlap(block)
+        if overlap > LOST * eps or again:
             # What rounding leaves of earlier blocks grows by a factor a step, and comes from the last two: both are
             # made clean.
             remove(block, basis)
-            block, back = orthonormal(block, basis, rng)
-            coupling, again = back @ coupling, not again
+            again = not again
+            if overlap > math.sqrt(eps) / 4:
+                # Its lengths have changed by the square.
+                block, back = orthonormal(block, basis, rng)
+                coupling = back @ coupling
         full = basis.count + BLOCK > most
         if not full and basis.count < looks.due:
             continue
