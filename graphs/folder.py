@@ -138,7 +138,8 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
     """Read an image as it is, if it has the size, or else as it is usually shown to a model evaluated on ImageNet.
 
     In RGB (transparency is dropped, the orientation that a camera noted is not applied). What is not of size x size
-    pixels has its shorter side resized to size·256/224 by an antialiased bicubic filter, and the middle cut out.
+    pixels has its shorter side resized to size·256/224 by an antialiased bicubic filter, and the middle cut out; beyond
+    224 pixels to size itself, as facebookresearch/mae has it.
 
     Returns:
         (size, size, 3) uint8.
@@ -261,8 +262,9 @@ def _middle(image: Image, size: int) -> Image:
 
     if image.size == (size, size):
         return image
-    shorter = round(size * 256 / 224)
-    scale = shorter / min(image.size)
-    width, height = (round(side * scale) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
+    # As facebookresearch/mae has torchvision do it, roundings included.
+    shorter = size * 256 // 224 if size <= 224 else size
+    least = min(image.size)
+    width, height = (shorter * side // least for side in image.size)
+    left, top = (round((side - size) / 2) for side in (width, height))
     return image.resize((width, height), Resampling.BICUBIC).crop((left, top, left + size, top + size))

@@ -97,9 +97,9 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 A .npz holds labels (N,), integers from 0, optional weights (N,), and either pixels (N, H, W[, C]), numbers from 0 to 1
 or bytes, the largest of which stands for 1, or codes (N, n), integers, with an optional codebook (V, s) of patch values
 and an optional grid (2,), their rows and columns, which block and grid masks need.
-Images of a folder that are S x S pixels are read as they are; of others the shorter side is resized to S*256/224 and
-the middle cut out. Where no image has colour one channel is left; transparency is dropped. What is read how:
-docs/data.md.""",
+Images of a folder that are S x S pixels are read as they are; of others the shorter side is resized to S*256/224
+(S beyond 224) and the middle cut out. Where no image has colour one channel is left; transparency is dropped. What is
+read how: docs/data.md.""",
     )
     group.add_argument(
         "--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7, cifar 4)"

@@ -141,8 +141,8 @@ what pixels, random networks and features of nothing score. Interrupted, it goes
   torchrun --nproc-per-node 8 -m maskgraph recipe imagenet1k-base --data-dir /data/imagenet
 
 A folder of images holds train/CLASS/ and val/CLASS/; its recipe says dataset = "folder" and image_size = S. Images of
-S x S pixels are judged as they are; of others the shorter side is resized to S*256/224 and the middle cut out. All have
-three channels; transparency is dropped.""",
+S x S pixels are judged as they are; of others the shorter side is resized to S*256/224 (S beyond 224) and the middle
+cut out. All have three channels; transparency is dropped.""",
     )
     parser.add_argument("recipe", nargs="?", metavar="NAME|FILE.toml", help="the recipe; none: list them")
     parser.add_argument(

@@ -237,6 +237,27 @@ def test_the_middle_of_a_wide_and_of_a_high_image(tmp_path: Path, lying: bool) -
     assert np.array_equal(read_image(tmp_path / "a.png", 28), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "resized", "left", "top"),
+    [
+        ((32, 35), 28, (32, 35), 4, 2),
+        ((32, 37), 28, (32, 37), 4, 2),
+        ((22, 22), 20, (22, 22), 1, 1),
+        ((66, 101), 20, (22, 33), 6, 1),
+        ((101, 66), 20, (33, 22), 1, 6),
+        ((232, 239), 232, (232, 239), 4, 0),
+    ],
+)
+def test_the_middle_is_that_of_torchvision_to_the_pixel(
+    tmp_path: Path, shape: tuple[int, int], size: int, resized: tuple[int, int], left: int, top: int
+) -> None:
+    """Resize truncates both sides, to int(S/0.875) and up to 224 pixels only; CenterCrop rounds half to even."""
+    image = Image.fromarray(np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8))
+    image.save(tmp_path / "a.png")
+    whole = np.asarray(image.resize(resized[::-1], Image.Resampling.BICUBIC))
+    assert np.array_equal(read_image(tmp_path / "a.png", size), whole[top : top + size, left : left + size])
+
+
 @pytest.mark.parametrize("factor", [2, 5])
 def test_the_middle_of_an_image_that_shrinks(tmp_path: Path, factor: int) -> None:
     pixels = np.zeros((64 * factor, 96 * factor, 3), dtype=np.uint8)
