@@ -319,7 +319,8 @@ def test_theorems_are_held_to_the_feature_of_the_configuration(kind: FeatureKind
     found = judge(untrained(world.images, TrainConfig(mask_ratio=0.5, view="sequence", feature=kind)), world)
     terms = next(check["terms"] for check in found["checks"] if check["statement"] == "Thm 4.2")
     assert terms["unif"] == pytest.approx(found[f"{kind}.L_unif"], rel=1e-12)
-    assert terms["epsilon"] == found["epsilon"]
+    # Summed by the ledger and by the search for the inverse, each in its own order.
+    assert terms["epsilon"] == pytest.approx(found["epsilon"], rel=1e-12)
     assert found["cls.L_unif"] != pytest.approx(found["mean.L_unif"], rel=1e-6)
 
 
