@@ -115,15 +115,25 @@ def orthonormal(x: Array, basis: Basis, rng: np.random.Generator) -> tuple[Array
     if shortest < SHORT:
         # What was left of the image is so little that rounding, now scaled up with it, shows against the basis. A block
         # that begins a basis may be as near to fewer directions, and what it has of the fixed ones shows.
-        remove(x, basis)
+        _remove(x, basis)
         coupling, shortest = _unit(x, coupling, math.sqrt(_rounded(basis)), basis, rng)
         if shortest < KEPT:
             # And where that was most of it, so does what the removal itself left: what loses as much again is rounding.
-            remove(x, basis)
+            _remove(x, basis)
             coupling, _ = _unit(x, coupling, KEPT, basis, rng)
     back = inverse_root(tall_product(x, x, engine), engine)
     # x is now orthonormal but for rounding, which a symmetric correction takes away.
     return turn(x, back, engine), np.linalg.inv(back) @ coupling
+
+
+def cleaned(x: Array, coupling: Floats, overlap: float, basis: Basis, rng: np.random.Generator) -> tuple[Array, Floats]:
+    """An orthonormal block without what it has of the basis, of norm about `overlap`, and its coefficients anew."""
+    _remove(x, basis)
+    if overlap <= math.sqrt(float(np.finfo(basis.dtype).eps)) / 4:
+        # Its lengths have changed by the square.
+        return x, coupling
+    x, back = orthonormal(x, basis, rng)
+    return x, back @ coupling
 
 
 def _unit(x: Array, coupling: Floats, least: float, basis: Basis, rng: np.random.Generator) -> tuple[Floats, float]:
@@ -166,7 +176,7 @@ def _rounded(basis: Basis) -> float:
     return 16 * float(np.finfo(basis.dtype).eps)
 
 
-def remove(x: Array, basis: Basis) -> None:
+def _remove(x: Array, basis: Basis) -> None:
     """Take from x what the basis and what is fixed have of it."""
     if basis.count:
         basis.subtract(x, basis.transposed_times(x))
@@ -177,7 +187,7 @@ def _beside(good: Array, count: int, basis: Basis, rng: np.random.Generator) -> 
     """Random columns, orthonormal and orthogonal to good ones, to the basis and to what is fixed."""
     fresh = random_block(count, basis, rng)
     for _ in range(2):
-        remove(fresh, basis)
+        _remove(fresh, basis)
         if good.shape[1]:
             project_out(fresh, good, basis.engine)
         turn(fresh, inverse_root(tall_product(fresh, fresh, basis.engine), basis.engine), basis.engine)

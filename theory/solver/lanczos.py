@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from maskgraph.theory.rounding import EPS
-from maskgraph.theory.solver.basis import BLOCK, LOST, Basis, orthonormal, random_block, remove
+from maskgraph.theory.solver.basis import BLOCK, LOST, Basis, cleaned, orthonormal, random_block
 from maskgraph.theory.solver.certificate import (
     LOW_DEGREE,
     TESTED,
@@ -112,16 +112,12 @@ def lanczos(
         project_out(image, fixed, engine)
         previous = block
         block, coupling = orthonormal(image, basis, rng)
-        eps, overlap = float(np.finfo(dtype).eps), basis.overlap(block)
-        if overlap > LOST * eps or again:
+        overlap = basis.overlap(block)
+        if overlap > LOST * float(np.finfo(dtype).eps) or again:
             # What rounding leaves of earlier blocks grows by a factor a step, and comes from the last two: both are
             # made clean.
-            remove(block, basis)
+            block, coupling = cleaned(block, coupling, overlap, basis, rng)
             again = not again
-            if overlap > math.sqrt(eps) / 4:
-                # Its lengths have changed by the square.
-                block, back = orthonormal(block, basis, rng)
-                coupling = back @ coupling
         full = basis.count + BLOCK > most
         if not full and basis.count < looks.due:
             continue
