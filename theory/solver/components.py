@@ -68,16 +68,22 @@ class Components:
         return np.concatenate([[0], np.cumsum(self.sides[:, 0])])
 
     def blocks(self, order: NDArray[np.int64]) -> Iterator[Component]:
-        """The components in the given order, cut out one at a time."""
-        for c in order:
-            rows = self._row_order[self._starts[c] : self._starts[c + 1]]
-            if self.count == 1:
-                yield Component(rows, self._B)
-                continue
-            block = self._B[rows]
-            local = self._local_column[block.indices]
-            shape = (len(rows), int(self.sides[c, 1]))
-            yield Component(rows, sp.csr_array((block.data, local.astype(np.int32), block.indptr), shape=shape))
+        """The components in the given order; all of them are cut out at once, as one selection of rows."""
+        if self.count == 1:
+            yield from (Component(self._row_order, self._B) for _ in order)
+            return
+        rows = [self._row_order[self._starts[c] : self._starts[c + 1]] for c in order]
+        if not rows:
+            return
+        part = self._B[np.concatenate(rows)]
+        local = self._local_column[part.indices].astype(np.int32)
+        low = 0
+        for own, columns in zip(rows, self.sides[order, 1].tolist(), strict=True):
+            indptr = part.indptr[low : low + len(own) + 1]
+            mine = slice(indptr[0], indptr[-1])
+            low += len(own)
+            shape = (len(own), columns)
+            yield Component(own, sp.csr_array((part.data[mine], local[mine], indptr - indptr[0]), shape=shape))
 
 
 def components(B: sp.csr_array) -> Components:

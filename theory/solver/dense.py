@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from maskgraph.theory.solver.certificate import rounding
 from maskgraph.theory.solver.components import Components
 from maskgraph.theory.solver.engine import Floats
 from maskgraph.theory.solver.ranks import ALONE, Ranks
+
+LITTLE = 2**13
+"""Entries of a full block up to which dense products are done before sparse ones are set up."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,11 @@ def eigenpairs(
     found = []
     for (one, count), block in zip(kept, blocks, strict=True):
         values, vectors = one.values[:count], one.vectors[:, :count]
+        B = block.B.toarray() if math.prod(block.B.shape) <= LITTLE else block.B
         if not one.rows_are_small:
             top = np.sqrt(graph.p1[block.rows])
-            vectors = _from_columns(block.B, top / np.linalg.norm(top), values, vectors, one.error)
-        off = block.B @ (block.B.T @ vectors) - vectors * values
+            vectors = _from_columns(B, top / np.linalg.norm(top), values, vectors, one.error)
+        off = B @ (B.T @ vectors) - vectors * values
         found.append(Part(block.rows, values, vectors, np.linalg.norm(off, axis=0)))
     return found
 
@@ -133,7 +138,7 @@ def _solve_side(
     ]
 
 
-def _from_columns(B: sp.csr_array, top: Floats, values: Floats, vectors: Floats, error: float) -> Floats:
+def _from_columns(B: sp.csr_array | Floats, top: Floats, values: Floats, vectors: Floats, error: float) -> Floats:
     """Orthonormal eigenvectors of BBᵀ from those of BᵀB; zero columns where the eigenvalue is 0 up to rounding.
 
     B v/σ alone loses orthogonality as rounding over σ²: hence the QR, `top` (r,) and the largest values first.
