@@ -25,10 +25,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that at every moment it is either absent, the old one or the whole new one.
 
     Raises:
-        InputError: the directory cannot be made or written, or there is one where the file is to be.
+        InputError: the directory cannot be made or written, or what is there is no file.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; expected the path of a file to write")
+    _check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -64,16 +63,23 @@ def check_writable(path: Path) -> None:
     """See before long work that its result can be written.
 
     Raises:
-        InputError: the directory cannot be made or written, or there is one where the file is to be.
+        InputError: the directory cannot be made or written, or what is there is no file.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; expected the path of a file to write")
+    _check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _check_place(path: Path) -> None:
+    """Raise InputError for what a file is not put in the place of: to whoever may, a device gives way like any file."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected the path of a file to write")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe; expected the path of a file to write")
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

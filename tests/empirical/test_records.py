@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from maskgraph.empirical.records import (
+    check_writable,
     read_bounds,
     read_json,
     read_records,
@@ -151,3 +153,12 @@ def test_a_run_is_named_by_a_string_as_well(tmp_path: Path) -> None:
     write_json(tmp_path / "records" / "x.json", {"method": "mae", "mask_ratio": 0.5, "seed": 0, "checks": []})
     assert read_bounds(str(tmp_path)).equals(read_bounds(tmp_path))
     assert read_records(str(tmp_path)).equals(read_records(tmp_path))
+
+
+@pytest.mark.parametrize("write", [check_writable, lambda path: write_atomically(path, b"x")])
+def test_no_device_and_no_pipe_gives_way_to_a_file(write: Callable[[Path], None], tmp_path: Path) -> None:
+    """Root has the right to replace /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is a device or a pipe; expected the path of a file to write"):
+        write(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
