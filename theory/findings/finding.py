@@ -105,7 +105,13 @@ def trends(found: Mapping[str, Sequence[float]]) -> str:
         ways.setdefault(trend(values), []).append(world)
     if len(ways) == 1:
         return f"{next(iter(ways))} on every world"
-    return ", ".join(f"{way} on {' and '.join(names)}" for way, names in ways.items())
+    return ", ".join(f"{way} on {listed(names)}" for way, names in ways.items())
+
+
+def listed(worlds: Sequence[str]) -> str:
+    """The names of worlds in a sentence: some hold a comma, or an and."""
+    *first, last = (f"“{world}”" for world in worlds)
+    return " and ".join(filter(None, (", ".join(first), last)))
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:

@@ -19,6 +19,7 @@ from maskgraph.theory.findings.finding import (
     Line,
     Panel,
     digits,
+    listed,
     rank_correlation,
     trend,
     trends,
@@ -97,9 +98,7 @@ TARGET_PROVED = (
 
 def _where_not(worlds: Sequence[Errors]) -> str:
     never = [w.world for w in worlds if not w.broken]
-    return (
-        f"it is seen at no ρ on {' and '.join(never)}." if never else "each world here has a ρ, others may have none."
-    )
+    return f"it is seen at no ρ on {listed(never)}." if never else "each world here has a ρ, others may have none."
 
 
 def _errors_told(w: Errors) -> list[str]:

@@ -389,7 +389,9 @@ def test_trends(values: tuple[float, ...], words: str) -> None:
 
 def test_worlds_that_agree_are_told_together() -> None:
     assert trends({"a": [1.0, 2.0], "b": [0.0, 3.0]}) == "up on every world"
-    assert trends({"a": [1.0, 2.0], "b": [3.0, 0.0], "c": [0.0, 1.0]}) == "up on a and c, down on b"
+    assert trends({"a": [1.0, 2.0], "b": [3.0, 0.0], "c": [0.0, 1.0]}) == "up on “a” and “c”, down on “b”"
+    assert trends({"a": [1.0], "b": [1.0], "c": [1.0], "d": [3.0, 0.0]}) == "nowhere on “a”, “b” and “c”, down on “d”"
+    assert trends({"a, b": [1.0, 2.0], "c and d": [3.0, 0.0]}) == "up on “a, b”, down on “c and d”"
 
 
 def test_a_name_that_is_no_finding() -> None:
