@@ -13,11 +13,12 @@ from maskgraph.bound_text import DIM, graph_text, print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, unknown
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import check_mask, check_max_masks, check_ratios, mask_distribution, mask_set
 from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
+from maskgraph.graphs.stored import STORED
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text
 from maskgraph.progress import Progress
@@ -248,8 +249,12 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
     from maskgraph.empirical.explain import judge
     from maskgraph.empirical.train import untrained
 
-    if not Path(options.target).exists() and "/" in options.target and not options.target.endswith(".npz"):
-        raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")
+    name = options.target.partition(":")[0]
+    if not Path(options.target).exists() and not options.target.endswith(".npz") and name not in (*STORED, "mixture"):
+        if "/" in options.target:
+            raise InputError(f"{options.target} does not exist; expected the directory of a run, or a dataset")
+        also = ", or the path of a run's directory, of a .npz file or of a folder of images"
+        raise unknown("run or dataset", options.target, (*STORED, "mixture"), also=also)
     given = {name: value for name, value in vars(options).items() if value is not None}
     options = argparse.Namespace(**{**options.of_a_dataset, **given, "dataset": options.target})
     images = _coded(options, [options.mask_ratio], Progress("verify"))

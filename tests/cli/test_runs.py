@@ -297,8 +297,11 @@ BAD = [
     ),
     (("study", "none.toml"), "none.toml cannot be read"),
     (("study", "--resum", "none.toml", "--worker", "1", "--outt", "x"), "--outt x; did you mean --out"),
-    (("verify", "nothing"), "unknown dataset 'nothing'; expected"),
-    (("verify", "Digits"), "unknown dataset 'Digits'; did you mean digits\\? expected one of digits, fashion-mnist"),
+    (("verify", "nothing"), "unknown run or dataset 'nothing'; expected one of .*, or the path of a run's dir"),
+    (
+        ("verify", "Digits"),
+        "unknown run or dataset 'Digits'; did you mean digits\\? expected one of digits, fashion-mnist",
+    ),
     (("report", "nothing"), "nothing is no directory; expected that of a run"),
 ]
 
