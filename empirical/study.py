@@ -31,7 +31,7 @@ from maskgraph.empirical.train_stack import train_stack
 from maskgraph.graphs.datasets import check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_ratios
-from maskgraph.graphs.source import Split
+from maskgraph.graphs.source import Split, load_split
 
 TRAINED, JUDGED = 12.0, 3.0
 """Roughly what training a model, and judging it, cost beside bounds or a baseline."""
@@ -66,14 +66,14 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     check_plan(plan)
     # Before images are coded, which may take minutes.
     check_free(directory / "study.json", resume)
-    # What this process has read before may be other data by now.
-    explain.study_split.cache_clear()
-    split = explain.study_split(plan.source, plan.held_out)
+    graph = plan.graph
+    split = load_split(
+        plan.source, plan.held_out, lambda grid: check_ratios(graph.mask, grid, graph.mask_ratios, graph.mask_unit)
+    )
     patch_values(split.train)
     check_classes(plan.source.name, split.train.labels)
     check_plane(split.train, plan.graph.mask)
     device = resolve_device(plan.train.device)
-    check_ratios(plan.graph.mask, split.train.grid, plan.graph.mask_ratios, plan.graph.mask_unit)
 
     def check() -> None:
         for config in plan.runs():

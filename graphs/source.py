@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -21,7 +22,7 @@ from maskgraph.graphs.datasets import (
 from maskgraph.graphs.errors import InputError, is_whole
 from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
 from maskgraph.graphs.memory import check_memory
-from maskgraph.graphs.patches import CodebookKind, apply_codebook, encode, fit_codebook, patchify
+from maskgraph.graphs.patches import CodebookKind, apply_codebook, check_patch, encode, fit_codebook, patchify
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 from maskgraph.graphs.synthetic import load_mixture
@@ -81,23 +82,33 @@ class Split:
     test_pixels: NDArray[np.float64] | None
 
 
-def load_coded(source: Source) -> CodedImages:
+Look = Callable[[tuple[int, int]], None]
+"""Called with the rows and columns of the patches before images are coded, which may take minutes."""
+
+
+def load_coded(source: Source, look: Look | None = None) -> CodedImages:
     """All the images of a source, coded by a codebook of their own.
 
         >>> images = load_coded(Source("mixture:n=4,eta=0.2"))
         >>> images.codes.shape, images.classes
         ((32, 4), ('0', '1'))
 
+    Args:
+        source: what to load.
+        look: what looks at the grid of the patches; None: nothing does.
+
     Raises:
-        InputError: whatever is wrong with the name, the files or the options.
+        InputError: whatever is wrong with the name, the files or the options, or `look` raises.
     """
     data = _load(source)
+    if look is not None:
+        look(_grid(source, data))
     if isinstance(data, CodedImages):
         return data
     return encode(data, _patch(source), source.codebook or "kmeans", _codes(source), source.seed)
 
 
-def load_split(source: Source, held_out: float) -> Split:
+def load_split(source: Source, held_out: float, look: Look | None = None) -> Split:
     """Training and held-out images: the dataset's own test part (val/ of a folder) or else a stratified draw.
 
     The codebook is fitted on the training images alone; an exact one, which learns nothing, on all.
@@ -105,13 +116,16 @@ def load_split(source: Source, held_out: float) -> Split:
     Args:
         source: what to load.
         held_out: share of each class to hold out, in (0, 1).
+        look: as for `load_coded`.
 
     Raises:
-        InputError: whatever is wrong with the name, the files or the options.
+        InputError: whatever is wrong with the name, the files or the options, or `look` raises.
     """
     if not isinstance(held_out, Real) or not 0 < held_out < 1:
         raise InputError(f"held_out {held_out!r}; expected a share of the images in (0, 1), such as 0.3")
     data = _load(source)
+    if look is not None:
+        look(_grid(source, data))
     if isinstance(data, CodedImages):
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed, data.classes)
         return Split(take(data, train_rows), take(data, test_rows), None, None)
@@ -234,6 +248,15 @@ def _patch(source: Source) -> int:
             f"{source.name} holds pixels; give the side of a patch with --patch, in a study with patch under [data]"
         )
     return DEFAULT_PATCH[source.name]
+
+
+def _grid(source: Source, data: Images | CodedImages) -> tuple[int, int]:
+    """Rows and columns of the patches."""
+    if isinstance(data, CodedImages):
+        return data.grid
+    patch, (height, width) = _patch(source), data.pixels.shape[1:3]
+    check_patch(patch, height, width)
+    return height // patch, width // patch
 
 
 def _codes(source: Source) -> int:

@@ -65,7 +65,6 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
 
         check_address(options.scheduler)
     images = _coded(options, options.mask_ratio, progress)
-    check_ratios(options.mask, images.grid, options.mask_ratio, options.mask_unit)
     if options.bootstrap is not None:
         check_drawn(images)
     resamples = options.bootstrap or 0
@@ -196,7 +195,7 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progr
     source = source_of(options)
     if left := what_is_passed_over(source, "train"):
         progress.say(source.name, left)
-    images = load_coded(source)
+    images = load_coded(source, lambda grid: check_ratios(options.mask, grid, ratios, options.mask_unit))
     check_plane(images, options.mask)
     return images
 

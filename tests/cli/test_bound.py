@@ -344,6 +344,13 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     ("option", "value", "message"),
     [
         ("--dim", "-1", "dimension -1; expected at least 1"),
+def test_two_ratios_that_keep_as_many_patches_are_refused_before_images_are_coded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("maskgraph.graphs.source.encode")
+    assert_refused(capsys, "both keep 8 of 16 patches; drop one", "bound", "digits", "--mask-ratio", "0.5", "0.51")
+
+
         ("--masks", "0", "max_masks 0; expected an integer of at least 1"),
         ("--bootstrap", "3", "bootstrap 3; expected at least 39 resamples"),
     ],

@@ -239,8 +239,7 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
 def test_a_study_is_not_begun_twice(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is refused before images are coded."""
     before = contents(run)
-    monkeypatch.delattr(explain, "load_split")
-    explain.study_split.cache_clear()
+    monkeypatch.delattr(study, "load_split")
     with pytest.raises(InputError, match=r"run holds a study already; add --resume to finish it, or choose another"):
         run_study(plan(), run, resume=False, workers=1, report=Told())
     assert contents(run) == before
@@ -361,7 +360,9 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
         run_study(plan(), tmp_path / "file" / "run", resume=resume, workers=1, report=Told())
 
 
-def test_two_ratios_that_keep_as_many_patches_are_refused(tmp_path: Path) -> None:
+def test_two_ratios_that_keep_as_many_patches_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before images are coded."""
+    monkeypatch.delattr("maskgraph.graphs.source.fit_codebook")
     with pytest.raises(InputError, match=r"mask ratios 0\.75 and 0\.76 both keep 4 of 16 patches; drop one"):
         run_study(plan(graph={"mask_ratios": [0.5, 0.75, 0.76]}), tmp_path / "run", False, 1, Told())
     assert not (tmp_path / "run").exists()
