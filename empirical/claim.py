@@ -105,7 +105,7 @@ def claim(
 
 
 def check_free(path: Path, resume: bool) -> None:
-    """Raise InputError for a directory of another kind of run, or of one that is not to be resumed.
+    """Raise InputError for a directory of another kind of run, of one that is not to be resumed, or of other files.
 
     Args:
         path: study.json or recipe.json of the directory.
@@ -116,6 +116,12 @@ def check_free(path: Path, resume: bool) -> None:
         raise InputError(f"{directory} holds a {OTHER[what]}, not a {what}; choose another --out")
     if path.exists() and not resume:
         raise InputError(f"{directory} holds a {what} already; add --resume to finish it, or choose another --out")
+    # A run whose own was deleted, as one that cannot be read has to be, goes on by --resume.
+    if not resume and directory.is_dir() and (others := sorted(one.name for one in directory.glob("[!.]*"))):
+        raise InputError(
+            f"{directory} holds {others[0]} and no {what}, whose files would be mixed with others; choose another "
+            "--out, or empty that directory"
+        )
 
 
 def _together(act: Callable[[], None], group: Group | None) -> None:

@@ -197,7 +197,7 @@ def test_fine_tuning_that_diverges_is_named_and_is_no_record(finished: Path, tmp
     shutil.copytree(finished / "models", tmp_path / "models")
     judge = {**TABLE["judge"], "probes": ["fine-tune"], "fine_tune_lr": 1e30, "fine_tune_epochs": 1}
     with pytest.raises(TrainingDivergedError, match=r"^(u-)?mae-s0: the classifier's scores of 60 images"):
-        run(recipe_from({**TABLE, "judge": judge}), tmp_path)
+        run(recipe_from({**TABLE, "judge": judge}), tmp_path, resume=True)
     assert not [name for name in ("mae-s0", "u-mae-s0") if (tmp_path / "records" / f"{name}.json").exists()]
 
 

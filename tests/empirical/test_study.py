@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from maskgraph.empirical import explain, schedule, study
+from maskgraph.empirical.claim import check_free
 from maskgraph.empirical.explain import judge, study_graph
 from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
@@ -243,6 +244,17 @@ def test_a_study_is_not_begun_twice(run: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(InputError, match=r"run holds a study already; add --resume to finish it, or choose another"):
         run_study(plan(), run, resume=False, workers=1, report=Told())
     assert contents(run) == before
+
+
+def test_a_study_is_not_begun_among_other_files(tmp_path: Path) -> None:
+    """Nor is what cannot be seen in its way: a study that is killed before its first file leaves that alone."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / ".study.json.abcdefgh").write_text("{")
+    with pytest.raises(InputError, match=r"holds thesis and no study, whose files would be mixed with others; choose"):
+        run_study(plan(), tmp_path, resume=False, workers=1, report=Told())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".study.json.abcdefgh", "thesis"]
+    (tmp_path / "thesis").rmdir()
+    check_free(tmp_path / "study.json", resume=False)
 
 
 def test_a_finished_study_resumes_to_nothing(run: Path) -> None:
