@@ -16,19 +16,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maskgraph.empirical import explain
 from maskgraph.empirical.claim import check_free, claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.data import coded_digest, patch_values
 from maskgraph.empirical.fingerprint import fingerprint
+from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.plan import Plan, check_plan, plan_from, plan_table
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.records import write_json
 from maskgraph.empirical.schedule import Piece, Report, side_by_side, undone
 from maskgraph.empirical.stack import stacks
-from maskgraph.empirical.train import check_checkpoint
+from maskgraph.empirical.train import architecture, check_checkpoint
 from maskgraph.empirical.train_stack import train_stack
-from maskgraph.graphs.datasets import check_plane
+from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import check_ratios
 from maskgraph.graphs.source import Split, load_split
@@ -72,13 +75,14 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     )
     patch_values(split.train)
     check_classes(plan.source.name, split.train.labels)
-    check_plane(split.train, plan.graph.mask)
+    check_plane(split.train, graph.mask)
     device = resolve_device(plan.train.device)
 
     def check() -> None:
         for config in plan.runs():
             check_checkpoint(_checkpoint(directory, config), split.train, config)
         _check_architectures(plan, directory / "study.json")
+        _check_room(plan, directory, split.train, device, workers)
 
     # Of a stack every model's bits hang on the others.
     grows = GROWS if plan.stack == 1 else ()
@@ -86,6 +90,15 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         directory / "study.json", plan_table(plan), _digests(split), _canonical, resume, device, check, grows=grows
     ):
         side_by_side(_rounds(plan, directory), 1 if device.type == "cuda" else workers, report)
+
+
+def _check_room(plan: Plan, directory: Path, images: CodedImages, device: torch.device, workers: int) -> None:
+    """Raise InputError where a model cannot be trained in the memory that there is."""
+    left = stacks([config for config in plan.runs() if not _checkpoint(directory, config).exists()], plan.stack)
+    beside = max(min(workers, len(left)), 1) if device.type == "cpu" else 1
+    for configs in left:
+        shape, count = architecture(images, configs[0]), len(images.labels)
+        check_footprint(shape, configs[0], count, device, models=len(configs), beside=beside)
 
 
 def _digests(split: Split) -> dict[str, str]:

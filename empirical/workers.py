@@ -29,7 +29,7 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
 
     Args:
         jobs: of functions of modules.
-        workers: processes.
+        workers: most processes; as many as there are jobs are enough.
         every: seconds after which None is yielded where no job has ended; None: never.
 
     Raises:
@@ -43,7 +43,9 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
     # What they are forked from has the environment of the first call.
     own = dict(os.environ)
     heard, told = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(own, heard))
+    pool = ProcessPoolExecutor(
+        max(min(workers, len(jobs)), 1), mp_context=context, initializer=_start_worker, initargs=(own, heard)
+    )
     try:
         with _interrupted_later():
             pending: dict[Future[None], int] = {pool.submit(_do, job): index for index, job in enumerate(jobs)}

@@ -257,6 +257,20 @@ def test_a_study_is_not_begun_among_other_files(tmp_path: Path) -> None:
     check_free(tmp_path / "study.json", resume=False)
 
 
+def test_what_does_not_fit_is_refused_before_anything_is_bounded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller size"):
+        run_study(plan(train={"decoder_depth": 10**9}), tmp_path / "run", resume=False, workers=1, report=Told())
+    assert not (tmp_path / "run" / "bounds").exists()
+
+
+def test_more_workers_than_there_is_work_for_are_taken(run: Path) -> None:
+    path = run / "records" / "raw-pixels.json"
+    before = path.read_bytes()
+    path.unlink()
+    run_study(plan(), run, resume=True, workers=2**40, report=Told())
+    assert path.read_bytes() == before
+
+
 def test_a_finished_study_resumes_to_nothing(run: Path) -> None:
     before, told = contents(run), Told()
     run_study(plan(), run, resume=True, workers=2, report=told)
