@@ -25,6 +25,9 @@ DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 """What training and fine-tuning may run in; auto is bf16 on CUDA and fp32 on a CPU."""
 
+MOST_EPOCHS = 1_000_000
+"""Of a training, which keeps the loss of every step in memory."""
+
 UNIFORMITY = {"lam": "--lambda", "final_norm": "--final-norm", "diagonal": "--no-diagonal", "queue": "--queue"}
 """Fields of a TrainConfig that the uniformity loss alone reads, and their options."""
 
@@ -181,6 +184,8 @@ def check_config(config: TrainConfig) -> None:
     for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0)):
         if getattr(config, name) < least:
             raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")
+    if config.epochs > MOST_EPOCHS:
+        raise InputError(f"epochs {config.epochs}; expected at most {MOST_EPOCHS}")
     check_seed(config.seed)
     if config.accumulate > config.batch:
         raise InputError(f"accumulate {config.accumulate} parts of {config.batch} images; expected at most batch")

@@ -13,6 +13,7 @@ from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, 
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.masks import MaskKind, check_mask, check_max_masks
+from maskgraph.graphs.seeds import check_seeds
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
 
@@ -102,8 +103,7 @@ def check_plan(plan: Plan) -> Plan:
     for values in (plan.graph.mask_ratios, plan.graph.views, plan.graph.hops, plan.methods):
         if len(set(values)) < len(values):
             raise InputError(f"{list(values)} names a value twice; name each once")
-    if plan.seeds < 1:
-        raise InputError(f"seeds {plan.seeds}; expected at least 1")
+    check_seeds(plan.seeds)
     if plan.stack < 1:
         raise InputError(f"stack {plan.stack}; expected at least 1 model")
     check_max_masks(plan.graph.max_masks)

@@ -15,6 +15,7 @@ from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, typed
 from maskgraph.graphs.errors import InputError, check_type, unknown
+from maskgraph.graphs.seeds import check_seeds
 
 Probe = Literal["ridge", "sgd", "knn", "few-shot", "fine-tune"]
 
@@ -278,8 +279,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
             raise InputError(f"{name}s {list(values)}; name at least one, and each once")
         if others := [value for value in values if value not in get_args(known)]:
             raise unknown(name, others[0], get_args(known))
+    check_seeds(recipe.seeds)
     for name, value, least in (
-        ("seeds", recipe.seeds, 1),
         ("every", judge.every, 1),
         ("views", judge.views, 2),
         ("images", judge.images, 2),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.graphs.errors import LARGEST, InputError, is_huge, unknown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -93,7 +93,7 @@ def typed(
         wanted = str(fields[key].type)
         plain = _settled(wanted, value)
         if plain is None:
-            raise InputError(f"[{name}] sets {key} to {value!r}; expected {_words(wanted)}")
+            raise InputError(f"[{name}] sets {key} to {value!r}; expected {_words(wanted, value)}")
         result[key] = plain
     return result
 
@@ -113,7 +113,7 @@ def settle(values: DataclassInstance) -> None:
             continue
         plain = _settled(wanted, value)
         if plain is None:
-            raise InputError(f"{item.name} {value!r}; expected {_words(wanted)}")
+            raise InputError(f"{item.name} {value!r}; expected {_words(wanted, value)}")
         object.__setattr__(values, item.name, plain)
 
 
@@ -121,6 +121,8 @@ def _settled(wanted: str, value: object) -> object | None:
     """A value in the type that is wanted; None where it is of another."""
     if isinstance(value, np.generic):
         value = value.item()
+    if is_huge(value):
+        return None
     if isinstance(value, bool) or wanted == "bool":
         return value if isinstance(value, bool) and wanted == "bool" else None
     if wanted.startswith("float") and isinstance(value, Real):
@@ -132,18 +134,21 @@ def _settled(wanted: str, value: object) -> object | None:
     return value if _fits(wanted, value) else None
 
 
-def _words(wanted: str) -> str:
+def _words(wanted: str, value: object) -> str:
+    if is_huge(value):
+        return f"a number of at most {LARGEST}"
     other = "a list of strings" if wanted.startswith("tuple") else "a string"
     return next((words for start, words in WANTED.items() if wanted.startswith(start)), other)
+
+
+def _is_number(item: object) -> bool:
+    return isinstance(item, int | float) and not isinstance(item, bool) and not is_huge(item)
 
 
 def _fits(wanted: str, value: object) -> bool:
     if wanted.startswith("tuple"):
         number = "float" in wanted
-        return isinstance(value, tuple) and all(
-            isinstance(item, int | float) and not isinstance(item, bool) if number else isinstance(item, str)
-            for item in value
-        )
+        return isinstance(value, tuple) and all(_is_number(item) if number else isinstance(item, str) for item in value)
     if wanted.startswith("float"):
         return isinstance(value, float) or ("Literal" in wanted and isinstance(value, str))
     if wanted == "bool":

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from numbers import Integral, Real
+from pathlib import Path
 
 SHORT = 3
 """Letters of a name of which no one may be another."""
+
+LARGEST = 2**63 - 1
+"""The largest integer that arrays have."""
 
 ROUNDED = 1e-9
 """How far below 0 rounding may bring what is not: a probability that is one less the sum of others."""
@@ -43,6 +47,31 @@ def check_type(value: object, kind: type | tuple[type, ...], mend: str) -> None:
         raise InputError(f"{kind_of(value)} is no {' or '.join(kinds)}; {mend}")
 
 
+def as_path(value: object, what: str) -> Path:
+    """A path that was given as one or as its text.
+
+    Args:
+        value: what was given.
+        what: what the path is of, for the message.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not isinstance(value, str | Path):
+        raise InputError(f"{kind_of(value)} in the place of the path of {what}; expected a string or a Path")
+    return Path(value)
+
+
+def is_huge(value: object) -> bool:
+    """Whether a value is an integer beyond those of arrays."""
+    return isinstance(value, Integral) and abs(int(value)) > LARGEST
+
+
+def is_real(value: object) -> bool:
+    """Whether a value is a real number, and no huge integer: some of those are beyond every double."""
+    return isinstance(value, Real) and not is_huge(value)
+
+
 def is_whole(value: object) -> bool:
     """Whether a value is an integer, of Python or numpy; true and false are none."""
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -61,7 +90,7 @@ def check_reals(**values: object) -> None:
         values: by the name that the message gives them.
     """
     for name, value in values.items():
-        if not (isinstance(value, Real) or hasattr(value, "dtype")):
+        if not (is_real(value) or hasattr(value, "dtype")):
             raise InputError(f"{name} is {value!r}; expected a real number")
 
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskgraph.graphs.errors import InputError, check_type, is_whole, kind_of, unknown
+from maskgraph.graphs.errors import InputError, check_type, is_real, is_whole, kind_of, unknown
 from maskgraph.graphs.seeds import check_seed
 
 MaskKind = Literal["uniform", "block", "grid"]
@@ -115,7 +114,7 @@ def kept_patches(patches: int, mask_ratio: float) -> int:
     Raises:
         InputError: a ratio outside (0, 1), or no number.
     """
-    if not isinstance(mask_ratio, Real):
+    if not is_real(mask_ratio):
         raise InputError(
             f"mask ratio {mask_ratio!r}; expected a number, the share of patches that is masked, such as 0.75"
         )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from maskgraph.graphs.errors import did_you_mean, unknown
+from maskgraph.graphs.errors import LARGEST, did_you_mean, unknown
 
 BAD_INPUT = 2
 """Exit code of bad input."""
@@ -67,6 +67,17 @@ def ratio(text: str) -> float:
         ) from None
 
 
+def whole(text: str) -> int:
+    """A type of options: an integer, of no more digits than arrays have."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no integer; expected such as 64") from None
+    if abs(value) > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text} is beyond the 64-bit integers; expected at most {LARGEST}")
+    return value
+
+
 def path(text: str) -> str:
     """A type of options: a path, which is not empty."""
     if not text:
@@ -102,22 +113,22 @@ Images of a folder that are S x S pixels are read as they are; of others the sho
 read how: docs/data.md.""",
     )
     group.add_argument(
-        "--patch", type=int, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7, cifar 4)"
+        "--patch", type=whole, metavar="P", help="side of a patch in pixels (digits 2, fashion-mnist 7, cifar 4)"
     )
     group.add_argument(
         "--codebook", metavar="KIND", help="how patches become codes: kmeans (default), threshold, exact"
     )
     group.add_argument(
-        "--codes", type=int, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
+        "--codes", type=whole, metavar="V", help="number of codes (4); few codes: views repeat; many: images stay sharp"
     )
-    group.add_argument("--images", type=int, metavar="N", help="draw N of the images (all)")
+    group.add_argument("--images", type=whole, metavar="N", help="draw N of the images (all)")
     group.add_argument(
-        "--image-size", type=int, metavar="S", help="side in pixels that the images of a folder are read at"
+        "--image-size", type=whole, metavar="S", help="side in pixels that the images of a folder are read at"
     )
     group.add_argument(
         "--data-dir", type=path, metavar="DIR", help="where Fashion-MNIST's IDX files or CIFAR's binary version lie"
     )
-    group.add_argument("--seed", type=int, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
+    group.add_argument("--seed", type=whole, default=0, metavar="S", help="of every draw: images, k-means, masks (0)")
 
 
 def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
@@ -134,7 +145,7 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
     )
     group.add_argument(
         "--mask-unit",
-        type=int,
+        type=whole,
         default=1,
         metavar="U",
         help="squares of U x U patches are kept or dropped as one (1)",
@@ -142,7 +153,7 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
     group.add_argument(
         "--max-masks",
         "--masks",
-        type=int,
+        type=whole,
         default=max_masks,
         metavar="N",
         help=f"all masks if there are at most N, else N drawn ({max_masks})",
@@ -157,7 +168,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=int,
+        type=whole,
         metavar="N",
         help="processes of one thread each (one a core)",
     )

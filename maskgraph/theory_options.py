@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command, path, ratio
+from maskgraph.options import DATASETS, Parser, add_data, add_data_options, add_graph, command, path, ratio, whole
 
 MODULE = "maskgraph.commands"
 
@@ -48,7 +48,7 @@ component, so that the first eigenvalues are all 1 and the head is dim: try --vi
     )
     parser.add_argument(
         "--dim",
-        type=int,
+        type=whole,
         metavar="K",
         help="dimension of the encoder's feature (at each ratio 64, or its number of visible views if less)",
     )
@@ -84,7 +84,7 @@ component, so that the first eigenvalues are all 1 and the head is dim: try --vi
     )
     parser.add_argument(
         "--bootstrap",
-        type=int,
+        type=whole,
         metavar="B",
         help="95%% basic bootstrap intervals over images, from B >= 39 resamples: B times the work (none)",
     )
@@ -144,9 +144,9 @@ How near it comes is the statement's achieved tightness; a model that breaks one
   maskgraph falsify --counterexamples found.json   drop each assumption in turn, and write what then breaks""",
     )
     parser.add_argument("statement", nargs="*", metavar="STATEMENT", help="such as 'Thm 4.2' or S2 (every inequality)")
-    parser.add_argument("--dim", type=int, metavar="K", help="dimension of the feature, at most 3 (2)")
+    parser.add_argument("--dim", type=whole, metavar="K", help="dimension of the feature, at most 3 (2)")
     parser.add_argument("--lipschitz", type=float, metavar="L", help="the models' least L, on squared distances (1)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the starts (0)")
+    parser.add_argument("--seed", type=whole, default=0, metavar="S", help="of the starts (0)")
     parser.add_argument(
         "--counterexamples", type=path, metavar="FILE", help="write a counterexample for each dropped assumption"
     )

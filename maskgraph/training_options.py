@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from maskgraph.options import Parser, add_data, add_graph, add_run, command, path, ratio
+from maskgraph.options import Parser, add_data, add_graph, add_run, command, path, ratio, whole
 
 MODULE = "maskgraph.training_commands"
 
@@ -46,22 +46,22 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         metavar="R",
         help="share of patches masked; one model for each",
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
+    parser.add_argument("--seeds", type=whole, default=1, metavar="N", help="models for each ratio, seeds 0 to N-1 (1)")
     parser.add_argument(
-        "--stack", type=int, metavar="N", help="most models of a ratio to train at once, for small ones (1)"
+        "--stack", type=whole, metavar="N", help="most models of a ratio to train at once, for small ones (1)"
     )
     parser.add_argument("--size", metavar="SIZE", help="micro (default), tiny, base or large")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training images (50)")
-    parser.add_argument("--batch", type=int, metavar="N", help="images a step (32)")
+    parser.add_argument("--epochs", type=whole, metavar="N", help="passes over the training images (50)")
+    parser.add_argument("--batch", type=whole, metavar="N", help="images a step (32)")
     parser.add_argument("--lr", type=float, metavar="LR", help="peak learning rate of AdamW (1e-3)")
     parser.add_argument(
-        "--accumulate", type=int, metavar="N", help="parts that a step's images are run in, for memory (1)"
+        "--accumulate", type=whole, metavar="N", help="parts that a step's images are run in, for memory (1)"
     )
-    parser.add_argument("--decoder-dim", type=int, metavar="D", help="width of MAE's decoder (the size's own)")
-    parser.add_argument("--decoder-depth", type=int, metavar="N", help="blocks of MAE's decoder (the size's own)")
+    parser.add_argument("--decoder-dim", type=whole, metavar="D", help="width of MAE's decoder (the size's own)")
+    parser.add_argument("--decoder-depth", type=whole, metavar="N", help="blocks of MAE's decoder (the size's own)")
     parser.add_argument(
         "--bottleneck",
-        type=int,
+        type=whole,
         metavar="K",
         help="let the decoder see one unit vector of dimension K and no token, as the theorems have it (none)",
     )
@@ -90,7 +90,7 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         default=None,
         help="do not pair an image with itself in the uniformity loss; the reference code of U-MAE does",
     )
-    parser.add_argument("--queue", type=int, metavar="N", help="features of earlier batches as further negatives (0)")
+    parser.add_argument("--queue", type=whole, metavar="N", help="features of earlier batches as further negatives (0)")
     parser.add_argument("--device", metavar="D", help="auto (default), cpu or cuda")
     parser.add_argument("--precision", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
     add_run(parser)
@@ -151,11 +151,11 @@ cut out. All have three channels; transparency is dropped.""",
     parser.add_argument(
         "--methods", nargs="+", metavar="M", help="some of mae, u-mae, simmim, u-simmim (the recipe's own)"
     )
-    parser.add_argument("--seeds", type=int, metavar="N", help="networks of each method (the recipe's own)")
+    parser.add_argument("--seeds", type=whole, metavar="N", help="networks of each method (the recipe's own)")
     parser.add_argument("--device", metavar="D", help="auto, cpu or cuda (the recipe's own, auto)")
     parser.add_argument("--precision", metavar="P", help="auto, fp32 or bf16 (the recipe's own, auto)")
     parser.add_argument(
-        "--accumulate", type=int, metavar="N", help="parts that a step's images are run in, for memory (1)"
+        "--accumulate", type=whole, metavar="N", help="parts that a step's images are run in, for memory (1)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     add_run(parser)

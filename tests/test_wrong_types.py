@@ -261,6 +261,17 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: study_of(stack=x), "2", "stack '2'; expected an integer"),
     (lambda x: study_of(train=x), "mae", "a str is no TrainConfig; give TrainConfig(...) in its place in the Plan"),
     (lambda x: GraphPlan(x), 0.5, "mask_ratios 0.5; expected a list of numbers"),
+    (lambda x: study_of(seeds=x), 10**18, "seeds 1000000000000000000; expected at most 10000"),
+    (lambda x: recipe_of(seeds=x), 10**18, "seeds 1000000000000000000; expected at most 10000"),
+    (lambda x: trained(epochs=x), 10**18, "epochs 1000000000000000000; expected at most 1000000"),
+    (lambda x: trained(epochs=x), 10**400, "expected a number of at most 9223372036854775807"),
+    (lambda x: trained(lr=x), 10**400, "expected a number of at most 9223372036854775807"),
+    (lambda x: answer(M, x, 2), 10**400, "expected a number, the share of patches that is masked, such as 0.75"),
+    (lambda x: Outputs(lam=x), 10**400, "expected a number"),
+    (lambda x: Constants(x), 10**400, "expected a number"),
+    (lambda x: Constants(epsilon=x), 10**400, "expected a number"),
+    (lambda x: bounds.thm_4_2(1, x, 0), 10**400, "expected a real number"),
+    (lambda x: GraphPlan((x,)), 10**400, "expected a list of numbers"),
 ]
 
 

@@ -7,12 +7,11 @@ docs/theory.md. Losses are sums over the d target values; L is on squared distan
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.errors import InputError, check_above_zero, check_non_negative, check_reals
+from maskgraph.graphs.errors import InputError, check_above_zero, check_non_negative, check_reals, is_real
 from maskgraph.theory.dimension import check_positive
 
 ROUNDING = 1e-12
@@ -22,7 +21,7 @@ ROUNDING = 1e-12
 def check_constants(lipschitz: float, lam: float | None = None, epsilon: float | None = None) -> None:
     """Raise InputError unless L > 0, λ > 0 and ε >= 0 are finite numbers; a λ or ε that is None is none to check."""
     for name, value in (("Lipschitz constant", lipschitz), ("lambda", lam), ("epsilon", epsilon)):
-        if not (isinstance(value, Real) or (value is None and name != "Lipschitz constant")):
+        if not (is_real(value) or (value is None and name != "Lipschitz constant")):
             raise InputError(f"{name} {value!r}; expected a number")
     if not 0 < lipschitz < math.inf:
         raise InputError(f"Lipschitz constant {lipschitz:g}; expected a positive number (see --lipschitz)")

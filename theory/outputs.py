@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
-from maskgraph.graphs.errors import InputError, kind_of
+from maskgraph.graphs.errors import InputError, is_real, kind_of
 from maskgraph.theory.bounds import check_constants
 from maskgraph.theory.losses import EDGES, on_views
 
@@ -59,7 +58,7 @@ class Outputs:
         for name in ("epsilon", "lipschitz", "lam"):
             value = getattr(self, name)
             if value is not None:
-                if not isinstance(value, Real):
+                if not is_real(value):
                     raise InputError(f"{name} is {value!r}; expected a number")
                 # A number of numpy in single precision would have sides in single precision.
                 object.__setattr__(self, name, float(value))

@@ -309,7 +309,11 @@ BAD = [
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "38"), r"bootstrap 38; .*none is as far out as the ends"),
     (("digits", "--mask-ratio", "0.5", "--figure", "bound.pdf"), r"--figure bound\.pdf; expected a file .* \.png"),
     (("digits", "--mask-ratio", "0.5", "--figure", "/dev/null/b.png"), r"/dev/null/b\.png cannot be written"),
-    (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"invalid int value: '2.5'"),
+    (("digits", "--mask-ratio", "0.5", "--bootstrap", "2.5"), r"'2.5' is no integer; expected such as 64"),
+    (
+        ("digits", "--mask-ratio", "0.5", "--bootstrap", "9" * 400),
+        r"9 is beyond the 64-bit integers; expected at most 9",
+    ),
     (("digits", "--images", "1", "--codes", "2", "--mask-ratio", "0.5", "--bootstrap", "99"), r"1 image: every"),
     (("mixture", "--mask-ratio", "0.5", "--bootstrap", "99"), r"is a distribution, not a sample: .*--images"),
     (("cifar", "--mask-ratio", "0.5"), r"unknown dataset 'cifar'; did you mean cifar10\? expected one of digits"),
@@ -340,10 +344,6 @@ def test_bad_input_is_one_sentence_and_exit_code_2(
     assert_refused(capsys, message, "bound", *arguments)
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--dim", "-1", "dimension -1; expected at least 1"),
 def test_two_ratios_that_keep_as_many_patches_are_refused_before_images_are_coded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -351,6 +351,10 @@ def test_two_ratios_that_keep_as_many_patches_are_refused_before_images_are_code
     assert_refused(capsys, "both keep 8 of 16 patches; drop one", "bound", "digits", "--mask-ratio", "0.5", "0.51")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--dim", "-1", "dimension -1; expected at least 1"),
         ("--masks", "0", "max_masks 0; expected an integer of at least 1"),
         ("--bootstrap", "3", "bootstrap 3; expected at least 39 resamples"),
     ],
