@@ -30,11 +30,12 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.parts import DataPlan, Parts, load_parts
 from maskgraph.empirical.recipe import Recipe, check_recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
-from maskgraph.empirical.schedule import Piece, Report, one_by_one, side_by_side, undone
+from maskgraph.empirical.schedule import Piece, Report, check_workers, one_by_one, side_by_side, undone
 from maskgraph.empirical.stream import check_readable
 from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import architecture, check_checkpoint, check_fits
 from maskgraph.empirical.trial import Files, network, null
+from maskgraph.graphs.errors import as_path
 from maskgraph.theory.solver.ranks import local_processes
 
 JUDGED, TUNED = 2.0, 2.5
@@ -80,6 +81,8 @@ def run_recipe(
         KeyboardInterrupt: passed on once networks in training have saved their checkpoints.
     """
     check_recipe(recipe)
+    check_workers(workers)
+    directory = as_path(directory, "a run")
     device = resolve_device(recipe.train.device)
     if group is None:
         # Before images are fetched or read.

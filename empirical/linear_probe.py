@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from maskgraph.empirical.placed import placed
 from maskgraph.empirical.probes import Labelled, standardised
 from maskgraph.empirical.state import schedule
 from maskgraph.empirical.streams import Use
-from maskgraph.graphs.errors import InputError
+from maskgraph.empirical.typed import settle
+from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.seeds import check_seed
 
 REGULARISERS = tuple(float(10.0**power) for power in np.arange(-6, 2.5, 0.5))
 """Ridge regularisers that are tried, relative to the mean variance of a feature; the objective is the mean error."""
@@ -69,6 +72,17 @@ class SgdProbe:
     momentum: float = 0.9
     trust: float = 0.001
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """See that it can be run."""
+        settle(self)
+        for name, least in (("epochs", 1), ("batch", 1), ("steps", 1), ("least", 1), ("warmup", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} {getattr(self, name)} of a probe; expected at least {least}")
+        for name in ("lr", "momentum", "trust"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(f"{name} {getattr(self, name):g} of a probe; expected a number of at least 0")
+        check_seed(self.seed)
 
 
 def ridge_probe(train: Labelled, validation: Labelled, test: NDArray[np.float64]) -> Ridge:
@@ -124,6 +138,7 @@ def sgd_probe(
     Raises:
         InputError: one feature in all, which batch-norm makes 0.
     """
+    check_type(how, SgdProbe, "give SgdProbe(epochs=..., batch=...)")
     count = len(train.x)
     if count < 2:
         raise InputError(f"{count} feature under batch-norm, which makes 0 of it; expected at least 2")

@@ -17,8 +17,9 @@ from maskgraph.empirical.stream import FolderReader, Stream, take
 from maskgraph.empirical.typed import settle
 from maskgraph.graphs.arrays import as_pixels, white
 from maskgraph.graphs.datasets import make_images, read_images, split_rows
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.graphs.errors import InputError, as_path, check_type, unknown
 from maskgraph.graphs.folder import Folder, list_folder
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 
 FOLDER = "folder"
@@ -114,6 +115,10 @@ def load_parts(data: DataPlan, data_dir: Path | None, seed: int = 0) -> Parts:
     Raises:
         InputError: data that cannot be loaded, too few images, or images that cannot be cut into such patches.
     """
+    check_type(data, DataPlan, "give DataPlan(dataset, patch) of maskgraph.empirical.parts")
+    check_data(data)
+    check_seed(seed)
+    data_dir = None if data_dir is None else as_path(data_dir, "the folder of the data")
     parts = _folder(data, data_dir, seed) if data.dataset == FOLDER else _stored(data, data_dir, seed)
     check_classes(parts.train.name, parts.train.labels)
     if (judged := len(parts.test.labels)) < 2:

@@ -11,7 +11,7 @@ from maskgraph.empirical.config import Method, TrainConfig, check_config, check_
 from maskgraph.empirical.stack import check_stack, stacks
 from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, typed
 from maskgraph.graphs.augmentation import Hop, check_hop
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import InputError, as_path, check_type
 from maskgraph.graphs.masks import MaskKind, check_mask, check_max_masks
 from maskgraph.graphs.seeds import check_seeds
 from maskgraph.graphs.source import Source
@@ -96,6 +96,7 @@ def check_plan(plan: Plan) -> Plan:
     Raises:
         InputError: naming the first value that cannot.
     """
+    check_type(plan, Plan, "give Plan(Source(dataset)) of maskgraph.empirical.plan")
     for part, kind in ((plan.source, Source), (plan.graph, GraphPlan), (plan.train, TrainConfig)):
         check_type(part, kind, f"give {kind.__name__}(...) in its place in the Plan")
     if not plan.graph.mask_ratios or not plan.graph.views or not plan.graph.hops or not plan.methods:
@@ -136,7 +137,7 @@ def read_plan(path: Path, resume: bool = False) -> Plan:
         InputError: no such file, not TOML, an unknown table or key, or a value that cannot be run, or that nothing
             reads.
     """
-    table = read_toml(path, "study")
+    table = read_toml(as_path(path, "a study"), "study")
     if other := {"judge", "expect"} & set(table):
         raise InputError(f"{path} is a recipe, as [{min(other)}] says; run it by maskgraph recipe {path}")
     plan = plan_from(table)

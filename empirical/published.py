@@ -22,7 +22,7 @@ from torch import Tensor
 from maskgraph.empirical.blocks import sincos_positions
 from maskgraph.empirical.model import SIZES, MaskedAutoencoder, ModelConfig, build_model
 from maskgraph.empirical.records import write_atomically
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import InputError, as_path, check_type
 
 POSITION = 4 * 2.0**-23
 """Of a sine per column or row: published angles, at most as large, are float32 powers times float32 places."""
@@ -132,7 +132,7 @@ def save_published(model: MaskedAutoencoder, path: str | Path, patch: int) -> No
     Raises:
         InputError: see `published_tensors`; a place that cannot be written.
     """
-    write_atomically(Path(path), save(published_tensors(model, patch)))
+    write_atomically(as_path(path, "a checkpoint"), save(published_tensors(model, patch)))
 
 
 def load_published(path: str | Path, heads: int | None = None, decoder_heads: int | None = None) -> Published:
@@ -141,7 +141,7 @@ def load_published(path: str | Path, heads: int | None = None, decoder_heads: in
     Raises:
         InputError: no such file, a pickled one, a truncated one, or tensors of something else.
     """
-    path = Path(path)
+    path = as_path(path, "a checkpoint")
     try:
         with path.open("rb") as file:
             first = file.read(HEADER + 1)

@@ -152,7 +152,7 @@ def read_recipe(name: str, resume: bool = False) -> Recipe:
         InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run or that nothing
             reads.
     """
-    own = name.endswith(".toml")
+    own = isinstance(name, str) and name.endswith(".toml")
     if not own and name not in recipe_names():
         raise unknown("recipe", name, recipe_names(), also=", or the path of a .toml file")
     table = read_toml(Path(name) if own else Path(str(RECIPES / f"{name}.toml")), "recipe")
@@ -270,6 +270,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
     Raises:
         InputError: naming the first value that cannot.
     """
+    check_type(recipe, Recipe, "give Recipe(DataPlan(dataset, patch)) of maskgraph.empirical.recipe")
     judge = recipe.judge
     for part, kind in ((recipe.data, DataPlan), (recipe.train, TrainConfig), (judge, JudgePlan)):
         check_type(part, kind, f"give {kind.__name__}(...) in its place in the Recipe")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, as_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
-    run = Path(run)
+    run = as_path(run, "a run")
     files = sorted((run / "bounds").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
@@ -164,7 +164,7 @@ def read_records(run: str | Path) -> pd.DataFrame:
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
-    run = Path(run)
+    run = as_path(run, "a run")
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(

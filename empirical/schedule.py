@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.workers import in_processes
+from maskgraph.graphs.errors import InputError, is_whole
 
 Report = Callable[[int, int, str, float], None]
 """Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
@@ -41,6 +42,12 @@ class Piece:
     def done(self) -> bool:
         """Whether it has left all that it should."""
         return all(path.exists() for path in self.outputs)
+
+
+def check_workers(workers: int) -> None:
+    """Raise InputError for what is no number of processes."""
+    if not is_whole(workers) or workers < 1:
+        raise InputError(f"workers {workers!r}; expected at least 1, an integer")
 
 
 def undone(pieces: Iterable[Piece]) -> list[Piece]:

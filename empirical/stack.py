@@ -47,6 +47,8 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Batch))
 
 def check_stack(configs: Sequence[TrainConfig]) -> None:
     """Raise InputError naming what keeps configurations from being trained as one stack."""
+    if not configs:
+        raise InputError("a stack of no models; expected the TrainConfig of at least one")
     first = configs[0]
     for config in configs:
         if config.family != first.family:

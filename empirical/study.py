@@ -27,12 +27,12 @@ from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.plan import Plan, check_plan, plan_from, plan_table
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.records import write_json
-from maskgraph.empirical.schedule import Piece, Report, side_by_side, undone
+from maskgraph.empirical.schedule import Piece, Report, check_workers, side_by_side, undone
 from maskgraph.empirical.stack import stacks
 from maskgraph.empirical.train import architecture, check_checkpoint
 from maskgraph.empirical.train_stack import train_stack
 from maskgraph.graphs.datasets import CodedImages, check_plane
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, as_path
 from maskgraph.graphs.masks import check_ratios
 from maskgraph.graphs.source import Split, load_split
 
@@ -67,6 +67,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         KeyboardInterrupt: passed on once running models have saved their checkpoints.
     """
     check_plan(plan)
+    check_workers(workers)
+    directory = as_path(directory, "a run")
     # Before images are coded, which may take minutes.
     check_free(directory / "study.json", resume)
     graph = plan.graph

@@ -37,7 +37,7 @@ from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole
 
 Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
@@ -96,13 +96,10 @@ def train(
             an update, or several processes train, the checkpoint before stays.
     """
     check_config(config)
-    kinds = (CodedImages, Pixels, Stream)
-    check_type(images, kinds, "load_coded(Source(name)) of maskgraph.graphs.source gives CodedImages")
-    if not (count := len(images.labels)):
-        raise InputError(f"{images.name} holds no images to train on; expected at least 1")
-    if checkpoint_every < 1:
-        raise InputError(f"checkpoint_every {checkpoint_every}; expected at least 1 step")
-    path, group = None if path is None else Path(path), group or Group()
+    check_images(images)
+    check_every(checkpoint_every)
+    path, group = None if path is None else as_path(path, "a checkpoint"), group or Group()
+    count = len(images.labels)
     device = resolve_device(config.device)
     meta = identity(images, config)
     check_footprint(architecture(images, config), config, count, device, group.count)
@@ -137,6 +134,20 @@ def train(
             store(state, path, meta)
         raise
     return _trained(state)
+
+
+def check_images(images: Images) -> None:
+    """Raise InputError for what is no images, or none."""
+    kinds = (CodedImages, Pixels, Stream)
+    check_type(images, kinds, "load_coded(Source(name)) of maskgraph.graphs.source gives CodedImages")
+    if not len(images.labels):
+        raise InputError(f"{images.name} holds no images to train on; expected at least 1")
+
+
+def check_every(steps: int) -> None:
+    """Raise InputError for what is no number of steps between two checkpoints."""
+    if not is_whole(steps) or steps < 1:
+        raise InputError(f"checkpoint_every {steps!r}; expected at least 1 step, an integer")
 
 
 def training_set(images: Images, config: TrainConfig, device: torch.device) -> TrainingSet:
@@ -199,7 +210,7 @@ def load_model(path: str | Path) -> TrainedModel:
     Raises:
         InputError: see `read_checkpoint`; one that another version has written.
     """
-    path = Path(path)
+    path = as_path(path, "a checkpoint")
     tensors, meta = read_checkpoint(path)
     _check_keys(path, meta)
     shape = meta["model"]

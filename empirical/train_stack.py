@@ -16,13 +16,15 @@ from maskgraph.empirical.stack import Stack, check_stack
 from maskgraph.empirical.train import (
     Images,
     architecture,
+    check_every,
+    check_images,
     completed,
     identity,
     shared_identity,
     store,
     training_set,
 )
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, as_path, check_type
 
 
 def train_stack(
@@ -52,9 +54,15 @@ def train_stack(
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, the checkpoint before stays.
     """
+    check_type(configs, (list, tuple), "give the TrainConfig of each model in a list")
     for config in configs:
         check_config(config)
     check_stack(configs)
+    check_images(images)
+    check_every(checkpoint_every)
+    checkpoint, paths = as_path(checkpoint, "a checkpoint"), [as_path(path, "a checkpoint") for path in paths]
+    if len(paths) != len(configs):
+        raise InputError(f"{len(paths)} paths for {len(configs)} models; expected one for the checkpoint of each")
     device = resolve_device(configs[0].device)
     shape, count = architecture(images, configs[0]), len(images.labels)
     check_footprint(shape, configs[0], count, device, models=len(configs))

@@ -193,7 +193,7 @@ def load(name: str, data_dir: Path | None = None, held_out: bool = False) -> Ima
     """
     if name in STORED:
         return images_of(load_stored(name, data_dir, held_out))
-    if name.endswith(".npz"):
+    if isinstance(name, str) and name.endswith(".npz"):
         return _npz(Path(name))
     also = " (as it is, or mixture:key=value,...), or the path of a .npz file or of a folder of images"
     raise unknown("dataset", name, (*STORED, "mixture"), also=also)

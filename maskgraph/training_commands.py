@@ -19,7 +19,7 @@ from maskgraph.empirical.parts import FOLDER
 from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
 from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
 from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
-from maskgraph.empirical.schedule import Report
+from maskgraph.empirical.schedule import Report, check_workers
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.graphs.errors import InputError
@@ -156,8 +156,7 @@ def _workers(options: argparse.Namespace) -> int:
 
 
 def _directory(options: argparse.Namespace, name: str) -> Path:
-    if options.workers is not None and options.workers < 1:
-        raise InputError(f"workers {options.workers}; expected at least 1")
+    check_workers(_workers(options))
     return Path("runs") / name if options.out is None else Path(options.out)
 
 

@@ -17,20 +17,24 @@ from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.finetune import fine_tune
+from maskgraph.empirical.linear_probe import SgdProbe, sgd_probe
 from maskgraph.empirical.model import build_model, model_config
-from maskgraph.empirical.parts import DataPlan
+from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels, channel_statistics
-from maskgraph.empirical.plan import GraphPlan, Plan
-from maskgraph.empirical.published import save_published
+from maskgraph.empirical.plan import GraphPlan, Plan, read_plan
+from maskgraph.empirical.probes import Labelled
+from maskgraph.empirical.published import load_published, save_published
 from maskgraph.empirical.readout import whole_features
-from maskgraph.empirical.recipe import JudgePlan, Recipe
+from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe
+from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.train import load_model, train
+from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
-from maskgraph.graphs.datasets import make_images
+from maskgraph.graphs.datasets import load, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import kept_patches, make_mask_set, mask_distribution, mask_set
 from maskgraph.graphs.patches import assign_codes, encode, fit_codebook, patchify
@@ -74,6 +78,11 @@ def pixels(**changes: Any) -> Pixels:
 def trained(**changes: Any) -> object:
     """A training that should not begin."""
     return train(pixels(), TrainConfig(**changes))
+
+
+def stack_of(configs: Any, paths: Any = (NOWHERE,), checkpoint: Any = NOWHERE, every: Any = 500) -> None:
+    """A stack that should not begin."""
+    train_stack(pixels(), configs, paths, checkpoint, every)
 
 
 def recipe_of(**changes: Any) -> None:
@@ -260,17 +269,71 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: study_of(seeds=x), 0, "seeds 0; expected at least 1"),
     (lambda x: study_of(stack=x), "2", "stack '2'; expected an integer"),
     (lambda x: study_of(train=x), "mae", "a str is no TrainConfig; give TrainConfig(...) in its place in the Plan"),
-    (lambda x: GraphPlan(x), 0.5, "mask_ratios 0.5; expected a list of numbers"),
     (lambda x: study_of(seeds=x), 10**18, "seeds 1000000000000000000; expected at most 10000"),
+    (lambda x: run_study(x, NOWHERE, False, 1, lambda *_: None), "x", "a str is no Plan; give Plan(Source(dataset))"),
+    (
+        lambda x: run_study(Plan(Source("digits")), x, False, 1, lambda *_: None),
+        3,
+        "an int in the place of the path of",
+    ),
+    (
+        lambda x: run_study(Plan(Source("digits")), NOWHERE, False, x, lambda *_: None),
+        "2",
+        "workers '2'; expected at l",
+    ),
+    (
+        lambda x: run_recipe(x, NOWHERE, None, False, 1, lambda *_: None),
+        "digits",
+        "a str is no Recipe; give Recipe(Dat",
+    ),
     (lambda x: recipe_of(seeds=x), 10**18, "seeds 1000000000000000000; expected at most 10000"),
+    (lambda x: read_plan(x), 3, "an int in the place of the path of a study; expected a string or a Path"),
+    (lambda x: read_recipe(x), 3, "unknown recipe 3; expected one of"),
+    (lambda x: read_records(x), 3, "an int in the place of the path of a run; expected a string or a Path"),
+    (lambda x: read_bounds(x), None, "None in the place of the path of a run; expected a string or a Path"),
+    (lambda x: load(x), 3, "unknown dataset 3; expected one of digits"),
+    (lambda x: train(pixels(), TrainConfig(), x), 3, "an int in the place of the path of a checkpoint; expected a str"),
+    (
+        lambda x: train(pixels(), TrainConfig(), checkpoint_every=x),
+        "5",
+        "checkpoint_every '5'; expected at least 1 step",
+    ),
+    (
+        lambda x: train(pixels(), TrainConfig(), checkpoint_every=x),
+        2.5,
+        "checkpoint_every 2.5; expected at least 1 step",
+    ),
     (lambda x: trained(epochs=x), 10**18, "epochs 1000000000000000000; expected at most 1000000"),
     (lambda x: trained(epochs=x), 10**400, "expected a number of at most 9223372036854775807"),
     (lambda x: trained(lr=x), 10**400, "expected a number of at most 9223372036854775807"),
+    (lambda x: load_model(x), 3, "an int in the place of the path of a checkpoint; expected a string or a Path"),
+    (lambda x: load_published(x), None, "None in the place of the path of a checkpoint; expected a string or a Path"),
+    (lambda x: save_published(NETWORK, x, 2), 3, "an int in the place of the path of a checkpoint; expected a string"),  # type: ignore[arg-type]
+    (lambda x: stack_of(x), [], "a stack of no models; expected the TrainConfig of at least one"),
+    (lambda x: stack_of(x), TrainConfig(), "a TrainConfig is no list or tuple; give the TrainConfig of each model"),
+    (lambda x: stack_of([TrainConfig()], x), [], "0 paths for 1 models; expected one for the checkpoint of each"),
+    (lambda x: stack_of([TrainConfig()], x), [3], "an int in the place of the path of a checkpoint"),
+    (lambda x: stack_of([TrainConfig()], checkpoint=x), 3, "an int in the place of the path of a checkpoint"),
+    (lambda x: stack_of([TrainConfig()], every=x), "5", "checkpoint_every '5'; expected at least 1 step, an integer"),
+    (lambda x: load_parts(x, None), "digits", "a str is no DataPlan; give DataPlan(dataset, patch)"),
+    (lambda x: load_parts(DataPlan("digits", 2, validation=x), None), 3.0, "validation 3; expected a share of the ima"),
+    (lambda x: load_parts(DataPlan("digits", 2), x), 3, "an int in the place of the path of the folder of the data"),
+    (lambda x: load_parts(DataPlan("digits", 2), None, x), "0", "seed 0; expected an integer from 0 to"),
+    (lambda x: SgdProbe(epochs=x), "90", "epochs '90'; expected an integer"),
+    (lambda x: SgdProbe(batch=x), 0, "batch 0 of a probe; expected at least 1"),
+    (lambda x: SgdProbe(lr=x), np.nan, "lr nan of a probe; expected a number of at least 0"),
+    (lambda x: SgdProbe(seed=x), -1, "seed -1; expected an integer from 0 to"),
+    (
+        lambda x: sgd_probe(Labelled(np.eye(2), np.arange(2), np.ones(2)), np.eye(2), x),
+        {"epochs": 1},
+        "a dict is no SgdProbe; give SgdProbe(epochs=..., batch=...)",
+    ),
     (lambda x: answer(M, x, 2), 10**400, "expected a number, the share of patches that is masked, such as 0.75"),
     (lambda x: Outputs(lam=x), 10**400, "expected a number"),
     (lambda x: Constants(x), 10**400, "expected a number"),
     (lambda x: Constants(epsilon=x), 10**400, "expected a number"),
     (lambda x: bounds.thm_4_2(1, x, 0), 10**400, "expected a real number"),
+    (lambda x: GraphPlan(x), 0.5, "mask_ratios 0.5; expected a list of numbers"),
     (lambda x: GraphPlan((x,)), 10**400, "expected a list of numbers"),
 ]
 
