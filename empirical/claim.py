@@ -164,7 +164,7 @@ def _stored(
     check_free(path, resume)
     if not path.exists():
         return None
-    stored = read_object(path, ("plan", "machine"))
+    stored = read_object(path, {"plan": object, "machine": object})
     if wrong := [name for name in ("plan", "machine", "digests") if not isinstance(stored.get(name, {}), dict)]:
         raise InputError(f"{path} holds {wrong[0]} {stored[wrong[0]]!r}, no table; {OTHER_VERSION}")
     try:

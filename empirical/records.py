@@ -7,8 +7,9 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from maskgraph.graphs.errors import InputError, as_path
@@ -118,7 +119,7 @@ def read_study(run: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or one of something else.
     """
-    return read_object(run / "study.json", ("plan", "machine"))
+    return read_object(run / "study.json", {"plan": dict, "machine": dict})
 
 
 def probed_feature(study: Mapping[str, Any]) -> str:
@@ -140,7 +141,8 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
     graph = read_study(run)["plan"]["graph"]
-    table = pd.DataFrame([read_object(file, ("view", "hop", "mask_ratio", "bounds", "unseen")) for file in files])
+    kinds = {"view": str, "hop": str, "mask_ratio": int | float, "bounds": dict, "unseen": dict}
+    table = pd.DataFrame([read_object(file, kinds) for file in files])
     missing = [
         f"{view} {hop} {ratio}"
         for view in graph["views"]
@@ -170,18 +172,27 @@ def read_records(run: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{run} holds no records; expected the directory of a finished or interrupted recipe, study or train"
         )
-    return pd.DataFrame([read_object(file, ("method", "mask_ratio", "seed", "checks")) for file in files])
+    kinds = {"method": str, "mask_ratio": int | float | None, "seed": int, "checks": list}
+    return pd.DataFrame([read_object(file, kinds) for file in files])
 
 
-def read_object(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+def read_object(path: Path, kinds: Mapping[str, type | UnionType]) -> dict[str, Any]:
     """Read a JSON object that holds certain keys.
+
+    Args:
+        path: the file.
+        kinds: of what each key holds.
 
     Raises:
         InputError: no such file, or one of something else.
     """
     value = read_json(path)
-    if not isinstance(value, dict) or not set(keys) <= set(value):
-        raise InputError(f"{path} does not hold {', '.join(keys)}; delete it and run again with --resume")
+    if not isinstance(value, dict) or not set(kinds) <= set(value):
+        raise InputError(f"{path} does not hold {', '.join(kinds)}; delete it and run again with --resume")
+    if wrong := [key for key, kind in kinds.items() if not isinstance(value[key], kind)]:
+        raise InputError(
+            f"{path} holds {wrong[0]} {value[wrong[0]]!r}, which no run writes; delete it and run again with --resume"
+        )
     return value
 
 

@@ -83,8 +83,9 @@ def read_judged(run: Path) -> list[Record]:
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted recipe")
-    methods = read_object(run / "recipe.json", ("plan",))["plan"]["train"]["methods"]
-    records = [read_object(file, ("method", "seed", "scores", "layers", "collapse")) for file in files]
+    methods = read_object(run / "recipe.json", {"plan": dict})["plan"]["train"]["methods"]
+    kinds = {"method": str, "seed": int, "scores": dict, "layers": dict, "collapse": dict}
+    records = [read_object(file, kinds) for file in files]
     order = {method: place for place, method in enumerate(methods)}
     return sorted(records, key=lambda record: order.get(record["method"], len(order)))
 

@@ -55,6 +55,7 @@ def _page(
     run: Path, records: Sequence[Record], found: Sequence[Score], changes: Sequence[Difference], figures: Sequence[Path]
 ) -> str:
     about = f"networks on {records[0]['dataset']}"
+    made = html.escape(flat(read_object(run / "recipe.json", {"plan": dict})))
     return (
         f"{opening(about, figures, CAPTIONS)}"
         f"<h2>Scores</h2>{_scores(found)}"
@@ -70,7 +71,7 @@ def _page(
         "<p class=note>Of masked views of test images, at unit norm; beside each measure what the number of images and "
         "the dimension alone leave it. rankme and shares are of a sample of views: a study's are others "
         "(docs/recipes.md).</p>"
-        f"<h2>How it was made</h2><pre>{html.escape(flat(read_object(run / 'recipe.json', ('plan',))))}</pre></html>\n"
+        f"<h2>How it was made</h2><pre>{made}</pre></html>\n"
     )
 
 

@@ -133,6 +133,10 @@ def test_an_empty_directory_is_no_run(reader: Any, message: str, tmp_path: Path)
         ('{"method": "mae"', r"mae\.json is not JSON \(.*delete it and run again with --resume"),
         ('{"method": "mae"}', r"mae\.json does not hold method, mask_ratio, seed, checks; delete it and run again"),
         ("[]", r"mae\.json does not hold method"),
+        (
+            '{"method": "mae", "mask_ratio": "0.5", "seed": 0, "checks": []}',
+            r"mae\.json holds mask_ratio '0\.5', which no run",
+        ),
     ],
 )
 def test_a_damaged_record_is_named(text: str, message: str, tmp_path: Path) -> None:
