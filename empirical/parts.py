@@ -99,6 +99,9 @@ def check_data(data: DataPlan) -> None:
         raise InputError("images of a folder have sizes of their own; add image_size = 224 under [data]")
     if data.dataset != FOLDER and data.image_size is not None:
         raise InputError(f"image_size {data.image_size} for {data.dataset}, whose images have their own; leave it out")
+    for key, number in (("image_size", data.image_size), ("readers", data.readers)):
+        if number is not None and number < 1:
+            raise InputError(f"{key} {number}; expected at least 1")
     crop_shares(data.crop, "crop")
 
 

@@ -330,6 +330,11 @@ def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() 
             {"data": {"dataset": "folder", "patch": 16}},
             r"images of a folder have sizes of their own; add image_size = 224",
         ),
+        ({"data": {"dataset": "folder", "patch": 4, "image_size": -8}}, r"image_size -8; expected at least 1"),
+        (
+            {"data": {"dataset": "folder", "patch": 4, "image_size": 8, "readers": 0}},
+            r"readers 0; expected at least 1",
+        ),
         (
             {**DIGITS, "judge": {"fine_tune_epochs": 0}},
             r"0 epochs of fine-tuning in batches of 128; expected at least 1",
