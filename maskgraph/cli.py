@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _hush(sys.stdout)
         return OK
     except OSError as failure:
-        _say(f"maskgraph: error: {failure}; free some space or write elsewhere, then repeat")
+        mend = "give a shorter one" if failure.errno == errno.ENAMETOOLONG else "free some space or write elsewhere"
+        _say(f"maskgraph: error: {failure}; {mend}, then repeat")
         _hush(sys.stdout)
         return BAD_INPUT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -435,6 +436,13 @@ def test_a_letter_that_the_output_does_not_know_costs_that_letter_alone(tmp_path
     done = subprocess.run(command, cwd=ROOT, capture_output=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert b"gr?n.npz: 2 images" in done.stdout
+
+
+def test_a_name_that_is_too_long_is_not_for_want_of_space() -> None:
+    command = [sys.executable, "-m", "maskgraph", "bound", "x" * 300, "--mask-ratio", "0.5"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert re.search(r"^maskgraph: error: .*File name too long: 'x*'; give a shorter one, then repeat$", done.stderr)
 
 
 def test_a_log_that_cannot_be_written_has_the_same_exit_code() -> None:
