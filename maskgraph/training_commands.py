@@ -173,6 +173,8 @@ def _resumable(directory: Path) -> Iterator[None]:
         with _terminable():
             yield
     except KeyboardInterrupt:
+        if not directory.is_dir():
+            raise
         raise KeyboardInterrupt(
             f"What was finished is in {directory}; repeat the command with --resume to go on."
         ) from None

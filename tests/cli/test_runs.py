@@ -359,3 +359,13 @@ def test_what_is_not_met_is_counted_alike_above_and_beneath(run: Path, capsys: p
     for statement, more in notes:
         row = next(line for line in lines if line[:names].strip() == statement)
         assert int(row[:unmet].split()[-1]) == 1 + int(more or 0)
+
+
+def test_what_was_interrupted_before_it_began_is_not_said_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt, match=r"^$"), training_commands._resumable(tmp_path / "run"):
+        raise KeyboardInterrupt
+    with (
+        pytest.raises(KeyboardInterrupt, match="repeat the command with --resume"),
+        training_commands._resumable(tmp_path),
+    ):
+        raise KeyboardInterrupt
