@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.dimension import check_dim
 from maskgraph.theory.outputs import real_array
 from maskgraph.theory.rounding import EPS
@@ -61,15 +63,19 @@ def certify(
         graph: the augmentation graph.
         vectors: (N1, p) float64, any columns; dependent ones count once.
         k: 1 <= k <= N1.
-        failure: δ, the probability allowed to the upper bounds to fail.
+        failure: δ, the probability allowed to the upper bounds to fail, between 0 and 1.
         seed: of the random test.
         engine: where to compute.
 
     Raises:
-        InputError: no augmentation graph, k out of range, or vectors that are no array of real numbers, of another
-            length or not finite.
+        InputError: no augmentation graph, k, δ or a seed out of range, or vectors that are no array of real numbers,
+            of another length or not finite.
     """
     check_augmentation_graph(graph)
+    check_seed(seed)
+    # NaN is no probability either, and would make an interval of it.
+    if not (isinstance(failure, Real) and 0 < failure < 1):
+        raise InputError(f"failure {failure!r}; expected a probability above 0 and below 1, such as {FAILURE:g}")
     vectors = real_array("the vectors are", vectors, f"expected one array ({graph.B.shape[0]}, p)")
     vertices = graph.B.shape[0]
     if vectors.ndim != 2 or len(vectors) != vertices:

@@ -135,3 +135,16 @@ def test_bad_input(k: int, rows: int, message: str) -> None:
     graph: AugmentationGraph = joint_augmentation(random_joint(np.random.default_rng(1), 5, 7))
     with pytest.raises(InputError, match=message):
         certify(graph, np.ones((rows, 2)), k)
+
+
+@pytest.mark.parametrize("failure", [0.0, 1.0, -1e-10, 2.0, np.nan, "never"])
+def test_a_probability_that_is_none(failure: float) -> None:
+    """Of -1, 2 and NaN the quantile is NaN, which would be an end of the interval."""
+    graph = joint_augmentation(random_joint(np.random.default_rng(1), 5, 7))
+    with pytest.raises(InputError, match=r"failure .*; expected a probability above 0 and below 1"):
+        certify(graph, np.ones((5, 2)), 2, failure)
+
+
+def test_a_seed_that_is_none() -> None:
+    with pytest.raises(InputError, match="seed -1"):
+        certify(joint_augmentation(random_joint(np.random.default_rng(1), 5, 7)), np.ones((5, 2)), 2, seed=-1)
