@@ -21,8 +21,9 @@ PART = 256
 
 EPS = float(np.finfo(np.float64).eps)
 
-ROUNDED = 1e-14
-"""The share of Var(x2) up to which what no view leaves open is not told from rounding, and is 0."""
+ROUNDED = 64 * EPS
+"""The share of Var(x2), and EPS of it for each visible view, whose terms BLAS adds one after the other, up to which
+what no view leaves open is not told from rounding, and is 0."""
 
 
 class Floors:
@@ -101,7 +102,8 @@ class Floors:
             moment += weighted.T @ weighted
         bayes = variance - float(np.trace(moment))
         squares = _of_shifted(moment, (mean.reshape(-1, len(centre)) + centre).ravel())
-        return (bayes if bayes > ROUNDED * variance else 0.0), squares
+        rounded = ROUNDED + EPS * self.graph.M.shape[0]
+        return (bayes if bayes > rounded * variance else 0.0), squares
 
     @cached_property
     def _mean_and_variance(self) -> tuple[NDArray[np.float64], float]:

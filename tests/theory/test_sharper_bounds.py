@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -270,6 +271,18 @@ def test_where_views_leave_nothing_open_the_floors_are_0() -> None:
         low = joint_graph(np.diag(rng.random(9)), rng.random((9, 2)) @ rng.random((2, 4)))
         assert risk.rank_floor(low, 1) > 1e-6
         assert risk.rank_floor(low, 2) == 0
+
+
+@pytest.mark.parametrize("targets", [2, 3, 10])
+def test_where_very_many_views_leave_nothing_open_the_floors_are_0(targets: int) -> None:
+    """A sum of a hundred thousand equal terms is off by more than one of nine: here by 1e-12."""
+    views, rng = 100_000, np.random.default_rng(targets)
+    column = np.arange(views) % targets
+    M = sp.csr_array((np.ones(views), (np.arange(views), column)), shape=(views, targets))
+    for _ in range(3):
+        graph = joint_graph(M, rng.standard_normal((targets, 2)))
+        assert risk.bayes_risk(graph) == 0
+        assert risk.rank_floor(graph, 2) == 0
 
 
 @pytest.mark.parametrize("width", [1, 4])
