@@ -51,8 +51,8 @@ def mixture_eigenvalues(
     codes (the order of independent patches carries nothing).
 
     Args:
-        prior: (C,) π, positive, sums to 1.
-        likelihood: (C, V) probability of each code given the class.
+        prior: (C,) π, positive, sums to 1 up to 1e-5, as which it is taken.
+        likelihood: (C, V) probability of each code given the class, likewise.
         visible: n1.
         target: n2.
 
@@ -73,6 +73,8 @@ def mixture_eigenvalues(
     for name, count in (("visible", visible), ("target", target)):
         if not is_whole(count) or count < 1:
             raise InputError(f"{name} is {count!r}; expected a number of patches, an integer of at least 1")
+    # Decimals that sum to 1 but for their last digit pass as probabilities, and would have an eigenvalue above 1.
+    prior, likelihood = prior / prior.sum(), likelihood / likelihood.sum(axis=1, keepdims=True)
     G1, G2 = (_overlap(prior, likelihood, count) for count in (visible, target))
     # G1·G2 has the eigenvalues of the symmetric √G1·G2·√G1.
     values, vectors = np.linalg.eigh(G1)

@@ -167,3 +167,11 @@ def test_out_of_range(patches: int, flip: float) -> None:
         binary_overlap(patches, flip)
     with pytest.raises(InputError, match="expected at least 1 patch and 0 < flip < 1"):
         binary_alpha(patches, flip)
+
+
+def test_probabilities_that_were_rounded_are_taken_as_what_they_were() -> None:
+    """To six digits thirds sum to 0.999999, and λ_1 of 12 such patches a side would miss 1 by 2e-5."""
+    exact = mixture_eigenvalues(np.array([1, 2]) / 3, np.array([[1, 1, 1], [1, 1, 1]]) / 3, 12, 12)
+    rounded = mixture_eigenvalues(np.array([0.333333, 0.666666]), np.full((2, 3), 0.333333), 12, 12)
+    assert exact == pytest.approx([1, 0], abs=1e-12)
+    assert rounded == pytest.approx([1, 0], abs=1e-12)
