@@ -340,7 +340,7 @@ STATEMENTS = (
         lambda t: 8 * (1 + t.phi / t.gap) / t.gap,
         (EIGENVECTORS,),
         trivial=lambda t: 1.0,
-        leeway=lambda t: (t.dropped_energy + t.value_error) / t.gap,
+        leeway=lambda t: (t.dropped_energy + t.value_error + t.mixed_energy) / t.gap,
         reported=("phi", "next_value", "k"),
     ),
     Statement(

@@ -251,6 +251,10 @@ class Terms(OutputTerms):
         return np.asarray(self._Y - Q @ (Q.T @ self._Y))
 
     @cached_property
+    def _AR(self) -> Array:
+        return np.asarray(self.A.B @ (self.A.B.T @ self._residual))
+
+    @cached_property
     def readout_error(self) -> float:
         """E‖onehot(y(x1)) − best linear readout of the top k eigenvectors‖²."""
         return float((self._residual**2).sum())
@@ -259,7 +263,15 @@ class Terms(OutputTerms):
     def readout_energy(self) -> float:
         """Tr RᵀR − tr RᵀAR of the readout's residual R."""
         R = self._residual
-        return float((R * (R - self.A.B @ (self.A.B.T @ R))).sum())
+        return float((R * (R - self._AR)).sum())
+
+    @cached_property
+    def mixed_energy(self) -> float:
+        """2|tr (ΠY)ᵀAR|: 0 where Π projects on exact eigenvectors, else by what R's energy may exceed φ."""
+        if self.embedding is not None:
+            return 0.0
+        R = self._residual
+        return 2 * abs(float((R * (self._AY - self._AR)).sum()))
 
     @cached_property
     def dropped_energy(self) -> float:

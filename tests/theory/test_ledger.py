@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 
+from maskgraph.graphs.augmentation import augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
@@ -28,7 +29,7 @@ from maskgraph.theory.statements import STATEMENTS, statement
 from maskgraph.theory.terms import Terms
 from tests.strategies import FIXED_WORLDS, VIEWS, searched
 from tests.theory.both_sides import Model, sides
-from tests.theory.toys import VALUED_WORLDS, Array, Case, all_alike, cases, dense, features, two_states
+from tests.theory.toys import VALUED_WORLDS, Array, Case, all_alike, cases, dense, features, together, two_states
 
 NUMBERS = [known.number for known in STATEMENTS]
 LOSS = {"I1", "I2", "I3", "Thm 3.2", "Thm 3.4", "Thm 3.4 unit", "S1", "Thm 3.6", "S4", "S3"}
@@ -540,6 +541,23 @@ def nearly_flat(s: float) -> MaskGraph:
 def test_eigenvalues_that_are_nearly_zero_violate_no_readout(square: float) -> None:
     check = held("Embedding", nearly_flat(square**0.5), Outputs(f=np.eye(2)))
     assert check.verdict in ("holds", "tight"), check
+
+
+def test_eigenvectors_that_have_not_quite_converged_violate_no_readout() -> None:
+    """Two halves and a hair: λ_2 is 1 but for it, and a Ritz vector off by 1e-6 has that value to 1e-12."""
+    M = together(np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[2.0, 1.0], [1.0, 4.0]])) + 1e-13
+    graph = joint_graph(M, labels=[[0], [1], [1], [0]])
+    values, U = np.linalg.eigh(dense(augmentation_graph(graph)))
+    Y = np.eye(2)[[0, 1, 1, 0]] * np.sqrt(graph.p1)[:, None]
+    phi = float((Y * (Y - dense(augmentation_graph(graph)) @ Y)).sum())
+    for off in (-1e-6, 1e-6):
+        terms = Terms(graph, Outputs(f=np.eye(4)[:, :2]))
+        turned = np.column_stack([U[:, 3], U[:, 2] + off * U[:, 1], U[:, 1] - off * U[:, 2]])
+        terms._spectrum = replace(terms._spectrum, vectors=sp.csc_array(turned / np.linalg.norm(turned, axis=0)))
+        check = statement("Embedding").measure(terms)
+        assert check.rhs == pytest.approx(phi / (1 - values[1]), abs=1e-12)
+        assert check.verdict in ("holds", "tight", "vacuous"), check
+        assert check.tolerance < 1e-5
 
 
 def test_labels_that_are_nearly_tied_violate_nothing() -> None:
