@@ -294,6 +294,9 @@ def _values(image: Any) -> Any:
 Reading = list[Future[NDArray[np.uint8]]]
 """Images on their way."""
 
+Asked = tuple[NDArray[Any], ...]
+"""What is read: rows, and as they are trained on what chance says of each; few images come in the same rows again."""
+
 
 class StreamSet:
     """Images that are read by threads, those of the next batch while this one is trained on."""
@@ -303,8 +306,8 @@ class StreamSet:
         self.grid, self.patch_dim = images.grid, images.patch_dim
         self._scale = normaliser(images.mean, images.std, 255, device)
         self._pool = ThreadPoolExecutor(images.workers)
-        self._coming: list[tuple[Rows, Reading]] = []
-        self._coming_whole: list[tuple[Rows, Reading]] = []
+        self._coming: list[tuple[Asked, Reading]] = []
+        self._coming_whole: list[tuple[Asked, Reading]] = []
 
     def __len__(self) -> int:
         """How many images there are."""
@@ -316,11 +319,11 @@ class StreamSet:
 
     def prepare(self, rows: Rows, draws: Draws) -> None:
         """Begin to read a batch that will be asked for."""
-        self._coming.append((rows, self._read(rows, draws)))
+        self._coming.append(((rows, draws), self._read(rows, draws)))
 
     def prepare_whole(self, rows: Rows) -> None:
         """Begin to read images that will be asked for as they are judged."""
-        self._coming_whole.append((rows, self._read_whole(rows)))
+        self._coming_whole.append(((rows,), self._read_whole(rows)))
 
     def batch(self, rows: Rows, kept: Rows, dropped: Rows, draws: Draws) -> Batch:
         """Images under masks (see `TrainingSet.batch`)."""
@@ -328,12 +331,12 @@ class StreamSet:
 
     def augmented(self, rows: Rows, draws: Draws) -> Tensor:
         """(B, C, H, W) images as they are trained on, of mean 0 and deviation 1."""
-        reading = _taken(self._coming, rows) or self._read(rows, draws)
+        reading = _taken(self._coming, (rows, draws)) or self._read(rows, draws)
         return self._arrived([future.result() for future in reading])
 
     def whole(self, rows: Rows) -> Tensor:
         """(B, n, s) all patches of images as they are judged."""
-        reading = _taken(self._coming_whole, rows) or self._read_whole(rows)
+        reading = _taken(self._coming_whole, (rows,)) or self._read_whole(rows)
         return patchified(self._arrived([future.result() for future in reading]), self.images.patch)
 
     def _read_whole(self, rows: Rows) -> Reading:
@@ -360,12 +363,14 @@ class StreamSet:
         return stacked.to(self.device, non_blocking=True).permute(0, 3, 1, 2) * factor + shift
 
 
-def _taken(coming: list[tuple[Rows, Reading]], rows: Rows) -> Reading | None:
+def _taken(coming: list[tuple[Asked, Reading]], asked: Asked) -> Reading | None:
     """The next batch that is on its way, if it is this one.
 
     Else what was prepared is of another step: a run that was resumed, or a measurement between two steps.
     """
-    return coming.pop(0)[1] if coming and np.array_equal(coming[0][0], rows) else None
+    if not coming or not all(np.array_equal(*pair) for pair in zip(coming[0][0], asked, strict=True)):
+        return None
+    return coming.pop(0)[1]
 
 
 def image_set(images: Pixels | Stream, device: torch.device) -> PixelSet | StreamSet:

@@ -26,6 +26,7 @@ from tests.empirical.toys import assert_same_bits, pixels
 
 CPU = torch.device("cpu")
 CONFIG = TrainConfig(method="u-mae", mask_ratio=0.5, epochs=4, batch=5, device="cpu")
+SEEN = (("often", 1), ("never", 1000))
 
 
 def stream_of(images: Pixels, **changes: Any) -> Stream:
@@ -51,6 +52,20 @@ def test_an_interrupted_run_goes_on_in_the_same_bits(tmp_path: Path, monkeypatch
     assert_same_bits(train(images, CONFIG, path), train(images, CONFIG))
     with pytest.raises(InputError, match="is a checkpoint of another model"):
         train(stream_of(pixels()), CONFIG, path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_images_come_as_often_as_they_are_drawn(count: int, tmp_path: Path) -> None:
+    """Their rows tell no step from the next, whose crops are others; a look at the model in between takes none."""
+    images = dataclasses.replace(pixels(count=count), labels=np.arange(count))
+    stream = stream_of(images, augmentation=Augmentation((0.3, 1.0), flip=True))
+    data, rows = StreamSet(stream, CPU), np.arange(count)
+    first, second = (data.draw(np.random.default_rng(seed), count) for seed in (0, 1))
+    data.prepare(rows, second)
+    for draws in (first, second):
+        assert torch.equal(data.augmented(rows, draws), StreamSet(stream, CPU).augmented(rows, draws))
+    often, never = (train(stream, CONFIG, tmp_path / name, checkpoint_every=every) for name, every in SEEN)
+    assert_same_bits(often, never)
 
 
 def test_names_in_any_encoding(tmp_path: Path) -> None:
