@@ -31,6 +31,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 CHECKED = 32
 """Side in pixels that is enough to see that an image can be read: every byte of a JPEG has been decoded then."""
 
+LONGEST = 1000
+"""Most times that an image's longer side may be its shorter one: to be cut at a shorter side of 256 pixels it takes
+all of 256,000 by 256 then, a quarter of a gigabyte, and a strip of a few kilobytes could ask for any memory."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -145,7 +149,8 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
         (size, size, 3) uint8.
 
     Raises:
-        InputError: a size below 1, or a file that is missing, truncated, no image, or of more than 8 bits a channel.
+        InputError: a size below 1, or a file that is missing, truncated, no image, of more than 8 bits a channel, or a
+            strip (see `LONGEST`).
     """
     return np.asarray(_middle(_opened(path, size), size))
 
@@ -197,6 +202,7 @@ def _decoded(path: Path, least: int | None = None) -> Image:
         with Image.open(path, formats=FORMATS) as image:
             # Of 16 bits in colour Pillow keeps 8 without a word: what is packed in the file alone tells.
             packed = [str(tile[3]) for tile in image.tile if image.format == "PNG"]
+            width, height = image.size
             if least is not None:
                 image.draft(None, (least, least))
             mode, pixels = image.mode, _rgb(image)
@@ -205,6 +211,11 @@ def _decoded(path: Path, least: int | None = None) -> Image:
         raise InputError(f"{path} cannot be read as an image ({error}); replace or remove it") from error
     if deep := [kind for kind in (mode, *packed) if kind.startswith("I") or ";16" in kind]:
         raise InputError(f"{path} has pixels of kind {deep[0]}; expected 8 bits a channel: convert it")
+    if max(width, height) > LONGEST * min(width, height):
+        raise InputError(
+            f"{path} has {width}x{height} pixels; expected a longer side of at most {LONGEST} shorter ones: cut or "
+            "remove it"
+        )
     return pixels
 
 

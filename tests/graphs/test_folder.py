@@ -468,3 +468,17 @@ def test_a_path_is_its_text(tmp_path: Path) -> None:
             load_coded(wrong)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=message):
             load_split(wrong, 0.3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1001), (2003, 2)])
+def test_strips_are_refused(tmp_path: Path, width: int, height: int) -> None:
+    """At 224 pixels a strip of 1x20,000 would be made 256x5,120,000 to have its middle cut out."""
+    path, long = tmp_path / "a.png", tmp_path / "long.png"
+    Image.new("RGB", (width, height)).save(path)
+    message = rf"a.png has {width}x{height} pixels; expected a longer side of at most 1000 shorter ones"
+    for read in (check_image, lambda path: read_image(path, 224)):
+        with pytest.raises(InputError, match=message):
+            read(path)
+    Image.new("RGB", (1, 1000), RED).save(long)
+    check_image(long)
+    assert (read_image(long, 8) == RED).all()
