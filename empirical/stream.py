@@ -162,7 +162,8 @@ class DatasetReader:
     """Any torch dataset whose items are (image, label), or images.
 
     An image is an array or a tensor of bytes, (H, W, C) or as a tensor (C, H, W), or of floats in [0, 1]; or a Pillow
-    image of a mode in `MODES`. All are of one size. A dataset that augments by itself needs no `Augmentation`.
+    image of a mode in `MODES`. All are of one size. Whenever the dataset is asked for an item it gives the same image,
+    by which a checkpoint knows it again: what is random belongs into an `Augmentation`.
 
     Attributes:
         dataset: what is indexed; from several threads at once.
