@@ -1,5 +1,7 @@
 """Checkpoints in the layout of facebookresearch/mae: its parameter names and shapes, in safetensors.
 
+Those of U-MAE's code, which is made of it, are read too.
+
 He et al. 2022 (arXiv 2111.06377) published pickled files, which may run code when they are read. This says how to turn
 one into safetensors, and reads only that.
 """
@@ -36,6 +38,10 @@ NAMES = (
     (r"head\.(weight|bias)", r"decoder_pred.\1"),
 )
 """What a parameter is called here and there, where the two differ."""
+
+MONITOR = ("fc_norm.weight", "fc_norm.bias", "fc.weight", "fc.bias")
+"""What the code of U-MAE (zhangq327/U-MAE) keeps beside encoder and decoder: a linear layer that reads the classes off
+CLS while it trains and hands no gradient back, and the norm of a mean token that its training does not take."""
 
 ARCHIVE, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
 """How the files begin that `torch.save` writes, now and long ago."""
@@ -112,8 +118,9 @@ def from_published(
     wanted = published_tensors(model, tensors["patch_embed.proj.weight"].shape[2])
     if not decoder:
         wanted = {name: value for name, value in wanted.items() if not _of_decoder(name)}
-        # Of no use without the rest of the decoder.
-        tensors = {name: value for name, value in tensors.items() if name != "mask_token"}
+    # The mask token is of no use without the rest of the decoder.
+    unread = MONITOR if decoder else ("mask_token",)
+    tensors = {name: value for name, value in tensors.items() if name not in unread}
     _check(tensors, wanted)
     state = model.state_dict()
     for name, value in state.items():

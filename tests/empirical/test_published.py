@@ -262,6 +262,17 @@ def test_a_pickle_of_old_is_refused(tmp_path: Path) -> None:
         load_published(tmp_path / "old")
 
 
+def test_what_u_mae_reads_classes_by_while_it_trains_is_passed_over() -> None:
+    """Its code saves four tensors more than that of MAE, of which no loss of the network hangs."""
+    model = network("grey")
+    monitor = {"fc_norm.weight": torch.ones(64), "fc_norm.bias": torch.zeros(64)}
+    monitor |= {"fc.weight": torch.ones(100, 64), "fc.bias": torch.zeros(100)}
+    found = from_published({**published_tensors(model, 2), **monitor})
+    assert found.decoder
+    for name, value in found.model.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
 def changed(**changes: Tensor | None) -> dict[str, Tensor]:
     """The published tensors of a network, some of them replaced or left out; `__` stands for a dot."""
     tensors = published_tensors(network("grey"), 2)
@@ -271,6 +282,13 @@ def changed(**changes: Tensor | None) -> dict[str, Tensor]:
         else:
             tensors[name.replace("__", ".")] = value
     return tensors
+
+
+CLASSIFIER = {
+    name: value
+    for name, value in changed(fc_norm__weight=torch.ones(64), norm__bias=None).items()
+    if not name.startswith("decoder_")
+}
 
 
 LEARNED = torch.linspace(0, 1, 17 * 64).view(1, 17, 64)
@@ -285,7 +303,7 @@ LEARNED = torch.linspace(0, 1, 17 * 64).view(1, 17, 64)
         ),
         (changed(pos_embed=None), r"pos_embed is missing"),
         (changed(other__bias=torch.zeros(64)), r"other.bias is no part of MAE in the layout .*; remove it"),
-        (changed(fc_norm__weight=torch.ones(64), norm__bias=None), r"fc_norm.weight is of a fine-tuned classifier"),
+        (CLASSIFIER, r"fc_norm.weight is of a fine-tuned classifier"),
         (changed(norm__bias=torch.zeros(65)), r"norm.bias has shape \(65,\); expected \(64,\)"),
         (
             changed(pos_embed=LEARNED),
