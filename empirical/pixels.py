@@ -104,6 +104,8 @@ def check_labels(labels: object, name: str) -> None:
     expected = "expected an array (N,) of integers from 0"
     if not isinstance(labels, np.ndarray):
         raise InputError(f"labels of {name} are {kind_of(labels)}; {expected}")
+    if labels.ndim != 1:
+        raise InputError(f"labels of {name} have shape {labels.shape}; {expected}")
     if labels.dtype.kind not in "iu":
         raise InputError(f"labels of {name} have dtype {labels.dtype}; {expected}")
     if labels.min(initial=0) < 0:

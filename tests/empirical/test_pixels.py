@@ -132,6 +132,10 @@ def test_digits_are_learnt_from_their_pixels() -> None:
         ({"full": 256}, r"^full 256 of noise; expected the byte that stands for 1, 255 to 255"),
         ({"labels": np.arange(12) - 1}, r"^labels of noise contain -1; expected an array \(N,\) of integers from 0"),
         ({"labels": np.ones(12)}, r"^labels of noise have dtype float64; expected an array \(N,\) of integers from 0"),
+        (
+            {"labels": np.ones((12, 1), int)},
+            r"^labels of noise have shape \(12, 1\); expected an array \(N,\) of integ",
+        ),
         ({"labels": [0] * 12}, r"^labels of noise are a list; expected an array \(N,\) of integers from 0"),
     ],
 )
