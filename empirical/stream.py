@@ -182,7 +182,8 @@ class DatasetReader:
 
     def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
         """A crop of it, enlarged to the size it was."""
-        image = torch.as_tensor(self.whole(row)).permute(2, 0, 1)[None].float()
+        # A copy: no tensor stands on an array that is read backwards, as a mirrored image, or read-only, as Pillow's.
+        image = torch.as_tensor(np.array(self.whole(row), order="C")).permute(2, 0, 1)[None].float()
         changed = augmentation.apply(image, draws)[0].permute(1, 2, 0)
         return np.asarray(changed.round().clamp(0, 255).to(torch.uint8).numpy())
 

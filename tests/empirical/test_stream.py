@@ -166,6 +166,18 @@ def test_images_come_in_many_forms(image: Any) -> None:
     np.testing.assert_array_equal(found, np.full((2, 2, 3), 51))
 
 
+def test_images_that_no_tensor_can_stand_on_are_cut_as_others() -> None:
+    """Those of Pillow are read-only; an array that is read backwards is a mirrored image, or one of blue before red."""
+    array = np.random.default_rng(0).integers(256, size=(8, 8, 3), dtype=np.uint8)
+    backwards = np.ascontiguousarray(array[:, ::-1, ::-1])[:, ::-1, ::-1]
+    augmentation = Augmentation((0.3, 1.0), flip=True)
+    draws = augmentation.draw(np.random.default_rng(1), 1)
+    plain, given, mirrored = (DatasetReader([image]) for image in (array, Image.fromarray(array), backwards))
+    for reader in (given, mirrored):
+        np.testing.assert_array_equal(reader.cut(0, Augmentation(), np.empty((1, 0))), array)
+        np.testing.assert_array_equal(reader.cut(0, augmentation, draws), plain.cut(0, augmentation, draws))
+
+
 def test_a_grey_image_has_one_channel() -> None:
     assert as_bytes(np.zeros((2, 3), dtype=np.uint8)).shape == (2, 3, 1)
 
