@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.pixels import Pixels, PixelSet, check_labels, filling, masked, normaliser, patchified
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
 
@@ -170,6 +171,15 @@ class DatasetReader:
     """
 
     dataset: Any
+
+    def __post_init__(self) -> None:
+        """See that it can be indexed."""
+        # One that is iterated over may have a length.
+        if isinstance(self.dataset, IterableDataset) or not hasattr(self.dataset, "__len__"):
+            raise InputError(
+                f"the dataset is {kind_of(self.dataset)}, which is not indexed; expected one with a length whose items "
+                "are asked for by their number, no IterableDataset"
+            )
 
     def __len__(self) -> int:
         """How many images there are."""

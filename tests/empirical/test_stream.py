@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.utils.data import TensorDataset
+from torch.utils.data import ChainDataset, TensorDataset
 
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
@@ -225,6 +225,10 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         dataclasses.replace(images, labels=images.labels[:10])
     with pytest.raises(InputError, match=r"^labels of noise contain -1; expected an array \(N,\) of integers from 0"):
         dataclasses.replace(images, labels=images.labels - 1)
+    iterated: tuple[Any, ...] = (ChainDataset([]), iter([]))
+    for dataset in iterated:
+        with pytest.raises(InputError, match=r"^the dataset is a.*, which is not indexed; expected one with a length"):
+            DatasetReader(dataset)
     assert len(take(images, np.arange(10)).labels) == 10
     other = dataclasses.replace(images, size=12)
     with pytest.raises(InputError, match=r"an image of noise has shape \(8, 8, 3\); expected \(12, 12, 3\) for all"):
