@@ -144,7 +144,8 @@ def sgd_probe(
         raise InputError(f"{count} feature under batch-norm, which makes 0 of it; expected at least 2")
     steps = max(-(-count // how.batch), how.steps)
     batches = min(steps, max(count // how.least, 1))
-    x, y = torch.as_tensor(train.x, dtype=torch.float32, device=device), torch.as_tensor(train.y, device=device)
+    x = torch.as_tensor(train.x, dtype=torch.float32, device=device)
+    y = torch.as_tensor(train.y.astype(np.int64), device=device)
     linear = _linear(x.shape[1], int(train.y.max()) + 1, how.seed).to(x.device)
     optimiser = Lars(linear.parameters(), how.momentum, how.trust)
     steps, rising = steps * how.epochs, how.warmup / how.epochs if how.epochs > how.warmup else 0.0

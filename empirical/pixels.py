@@ -136,7 +136,9 @@ class PixelSet:
     def __init__(self, images: Pixels, device: torch.device) -> None:
         self.images, self.device = images, device
         self.grid, self.patch_dim = images.grid, images.patch_dim
-        self._pixels = torch.as_tensor(images.pixels, device=device).permute(0, 3, 1, 2).contiguous()
+        # A copy where no tensor stands on the array: it is read backwards, or read-only, or mapped from a file.
+        pixels = np.require(images.pixels, requirements=("C", "W"))
+        self._pixels = torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2).contiguous()
         factor, shift = self._scale = normaliser(images.mean, images.std, images.full, device)
         self._ends = (shift, images.full * factor + shift)
 

@@ -58,7 +58,7 @@ class TuningState:
         crop = crop_shares(how.crop, "crop") or train.augmentation.crop
         augmentation = dataclasses.replace(train.augmentation, crop=crop, randaugment=how.regularise.randaugment)
         self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
-        self._labels = torch.as_tensor(train.labels, device=device)
+        self._labels = torch.as_tensor(train.labels.astype(np.int64), device=device)
         self._optimiser = torch.optim.AdamW(_groups(self.classifier, how), lr=how.lr, betas=(0.9, 0.999))
         # Which parameters are trained is known now.
         with group.working():

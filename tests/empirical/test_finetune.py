@@ -275,6 +275,16 @@ def test_parts_of_a_batch_tune_as_the_whole_does(accumulate: int, tmp_path: Path
     fine_tune(network(), pixels(), 3, dataclasses.replace(often, accumulate=1), path)
 
 
+@pytest.mark.parametrize("dtype", ["<i4", "<u2", ">i8"])
+def test_labels_are_integers_of_any_kind(dtype: str) -> None:
+    how = FineTune(epochs=1, batch=12)
+    plain, other = (
+        fine_tune(network(), dataclasses.replace(pixels(), labels=labels), 3, how)
+        for labels in (pixels().labels, pixels().labels.astype(dtype))
+    )
+    assert torch.equal(plain.classify.weight, other.classify.weight)
+
+
 def test_bfloat16_tunes_too() -> None:
     """Its steps are others, and it learns the same by heart."""
     images = dataclasses.replace(pixels(count=40), labels=np.random.default_rng(1).integers(4, size=40))

@@ -215,6 +215,12 @@ def test_the_published_probe_of_few_features_is_as_good_as_ridge() -> None:
     assert (found == y[100:]).mean() > (wanted == y[100:]).mean() - 0.02
 
 
+def test_the_published_probe_takes_classes_of_any_integers() -> None:
+    train, how = labelled(40, 4, 3, 0, weighted=False), SgdProbe(epochs=1)
+    found = sgd_probe(replace(train, y=train.y.astype(np.int32)), train.x, how)
+    np.testing.assert_array_equal(found, sgd_probe(train, train.x, how))
+
+
 def test_the_published_probe_is_a_literal_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch-norm by its formula, softmax, LARS, warm-up and cosine; answers from statistics of all features."""
     train, asked = labelled(40, 4, 3, 0, weighted=False), labelled(20_000, 4, 3, 1, weighted=False).x

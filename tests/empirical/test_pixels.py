@@ -62,6 +62,16 @@ def test_a_batch_shows_kept_patches_and_asks_for_the_others(channels: int) -> No
     np.testing.assert_allclose(data.whole(rows), wanted[rows], rtol=0, atol=1e-6)
 
 
+def test_pixels_may_be_read_backwards_or_read_only() -> None:
+    """As a numpy flip is, and what is mapped from a file: PyTorch makes no tensor of the one and warns of the other."""
+    images = pixels()
+    backwards, fixed = images.pixels[:, :, ::-1].copy()[:, :, ::-1], images.pixels.copy()
+    fixed.setflags(write=False)
+    wanted = PixelSet(images, CPU).whole(np.arange(12))
+    for values in (backwards, fixed):
+        assert torch.equal(PixelSet(dataclasses.replace(images, pixels=values), CPU).whole(np.arange(12)), wanted)
+
+
 def test_every_step_crops_anew_and_a_seed_is_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     batches: list[Batch] = []
     batch = PixelSet.batch
