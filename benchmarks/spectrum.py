@@ -52,6 +52,7 @@ from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.memory import available_bytes
+from maskgraph.theory.solver.components import components
 from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from maskgraph.theory.spectrum import spectrum
 
@@ -421,20 +422,23 @@ def measure(world: World, names: list[str], rounds: int, limit: float) -> dict[s
         path = Path(directory) / "graph.npz"
         B = store(world, path)
         shape, side = B.shape, min(B.shape)
-        names = [name for name in names if name == OURS or SOLVERS[name].side >= side]
+        k = world.k + (components(B).count if world.beyond else 0)
+        names = [name for name in names if name == OURS or (SOLVERS[name].side >= side and not world.beyond)]
         work = min(
             float(np.square(np.bincount(half.indices, minlength=1).astype(float)).sum()) for half in (B, B.tocsc())
         )
         entries = min(work, float(side) ** 2)
         others = [name for name in FROBENIUS if name != "B @ B.T" or 12 * entries <= PRODUCT_BYTES]
         skipped = {} if len(others) == len(FROBENIUS) else {"B @ B.T": f"A could need {12 * entries / 1e9:.0f} GB"}
+        if world.beyond:
+            others, skipped = [], {}
         edges = int(B.nnz)
         del B
         every = [*names, *(["frobenius", *others] if OURS in names else [])]
         runs: dict[str, Any] = {}
 
         def ask(group: list[str], times: int, cap: float) -> None:
-            arguments = ["--worker", str(path), str(world.k), str(times), str(cap), "--tasks", *group]
+            arguments = ["--worker", str(path), str(k), str(times), str(cap), "--tasks", *group]
             try:
                 answers = worker(arguments, limit=cap or None, keep_memory=True)
             except WorkerError as error:
@@ -447,8 +451,9 @@ def measure(world: World, names: list[str], rounds: int, limit: float) -> dict[s
                 for key, values in new.items():
                     held[key].extend(values)
 
-        print("  reference", file=sys.stderr)
-        ask(["reference"], 1, 0)
+        if not world.beyond:
+            print("  reference", file=sys.stderr)
+            ask(["reference"], 1, 0)
         if world.large:
             for turn in range(rounds):
                 for name in every:
@@ -464,7 +469,7 @@ def measure(world: World, names: list[str], rounds: int, limit: float) -> dict[s
         "N1": int(shape[0]),
         "N2": int(shape[1]),
         "edges": edges,
-        "k": world.k,
+        "k": k,
         "reference": basis,
         "no_answer": skipped,
         "runs": runs,

@@ -39,6 +39,7 @@ class World:
         view: when two views are the same vertex.
         k: how many eigenvalues are asked of it.
         large: whether solvers run under a time limit, each in a process of its own.
+        beyond: whether k counts from the last eigenvalue 1 on, of which there are too many for a general solver.
     """
 
     about: str
@@ -46,6 +47,7 @@ class World:
     view: View
     k: int
     large: bool = False
+    beyond: bool = False
 
     def graph(self) -> MaskGraph:
         """Its mask graph at ρ = ½."""
@@ -109,6 +111,11 @@ def clustered(images: int = 100_000) -> CodedImages:
         codes, labels = codes[kept], labels[kept]
 
 
+def many_components(images: int = 200_000) -> CodedImages:
+    """Sixteen million views that carry their positions, so that each mask has components of its own, one giant."""
+    return make_coded_images("many-components", *prototypes(images, 20, 4, 32, 0.3))
+
+
 def disjoint_classes(classes: int = 10) -> CodedImages:
     """Classes that share no code: at least one component each."""
     parts = [prototypes(1500, 12, 4, 1, 0.2, seed) for seed in range(classes)]
@@ -136,6 +143,9 @@ WORLDS: dict[str, World] = {
     "disjoint-classes": World("ten classes that share no code", disjoint_classes, "sequence", 64),
     "few-keys": World("1e7 edges, one component", few_keys, "sequence", 64, large=True),
     "clustered": World("1e7 edges, a million views, one component", clustered, "sequence", 64, large=True),
+    "many-components": World(
+        "1.6e7 views in 1.9e6 components, a hundred of them giant", many_components, "positional", 64, True, beyond=True
+    ),
 }
 """The graphs of the spectrum benchmark, by name."""
 
