@@ -154,9 +154,9 @@ def sparse_squares(
 
 @compiled_fast
 def sum_of_squares(acc: Array) -> float:
-    """Σ acc_j², in the partial sums of a vector register; the entries are set to 0."""
+    """Σ acc_j², in the partial sums of a vector register; the entries are set to 0 while they are in the first cache."""
     total = 0.0
     for j in range(len(acc)):
         total += acc[j] * acc[j]
-    acc[:] = 0.0
+        acc[j] = 0.0
     return total
