@@ -78,13 +78,14 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
     f, h = (on_views(name, values, len(mass), finite=True) for name, values in (("f", f), ("h", h)))
     views = np.argsort(-mass, kind="stable")[:HEAVIEST]
     f, h = f[views], h[views]
-    size = np.einsum("ij,ij->i", f, f)
+    size, output_size = np.einsum("ij,ij->i", f, f), np.einsum("ij,ij->i", h, h)
     largest = 0.0
     for start in range(0, len(views), TOGETHER):
         part = slice(start, start + TOGETHER)
         feature = _apart(cdist(f[part], f, "sqeuclidean"), size[part, None] + size)
         output = cdist(h[part], h, "sqeuclidean")
-        differs = (feature > 0) | (output > 0)
+        # Equal features have outputs that are equal but for rounding as well: there nothing differs.
+        differs = (feature > 0) | (_apart(output, output_size[part, None] + output_size) > 0)
         if differs.any():
             with np.errstate(divide="ignore"):
                 ratio = feature[differs] / output[differs]
@@ -93,7 +94,7 @@ def two_sided_lipschitz(f: NDArray[np.float64], h: NDArray[np.float64], mass: ND
 
 
 def _apart(square: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distances of features, 0 where rounding may have made them; `size` is the sum of both squared norms."""
+    """Squared distances, 0 where rounding may have made them; `size` is the sum of both squared norms."""
     return np.where(square > SAME**2 * size, square, 0.0)
 
 

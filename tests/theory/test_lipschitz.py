@@ -157,6 +157,21 @@ def test_parallel_features_are_equal_ones() -> None:
     assert one_sided_lipschitz(A, f + np.array([[1e-13], [0], [0]]), h) == math.inf
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_outputs_of_parallel_features_are_equal_ones(seed: int) -> None:
+    """Whatever reads features passes their last bits on: outputs that are a power of two times them, bit for bit."""
+    rng = np.random.default_rng(seed)
+    rays = rng.standard_normal((3, 5))
+    f = (rng.uniform(0.1, 10, (4, 1, 1)) * rays).reshape(12, 5)
+    f /= np.linalg.norm(f, axis=1, keepdims=True)
+    h = 2 * f[:, ::-1]
+    mass = np.ones(12)
+    assert 0 < np.abs(h[:3] - h[3:6]).max() < 1e-15
+    assert two_sided_lipschitz(f, h, mass) == pytest.approx(4, rel=RELATIVE)
+    # Outputs that more than rounding tells apart are another matter.
+    assert two_sided_lipschitz(f, h + 1e-13 * np.eye(12, 5), mass) == math.inf
+
+
 def test_scaling_is_on_squares() -> None:
     rng = np.random.default_rng(1)
     A = joint_augmentation(random_joint(rng, 9, 7))
