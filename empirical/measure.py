@@ -20,6 +20,8 @@ from maskgraph.theory import losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.outputs import nearest_views
 from maskgraph.theory.risk import Floors
+from maskgraph.theory.rounding import EPS
+from maskgraph.theory.solver.degrees import column_lengths
 
 BATCH = 2048
 """Most views that a network is run on at once."""
@@ -221,14 +223,16 @@ def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = Non
         "target_variance": floors.target_variance,
         "target_variance_given_mask": floors.target_variance_given_mask,
     }
+    # A mean of so many outputs is off by that many ulp, and distances from it by their square.
+    rounding = 2 * ((column_lengths(A.joint).max() + 2) * EPS) ** 2 * losses.energy(graph, h)
+    output = losses.pair_distance(A, h)
     for kind, f in outputs.features.items():
         unit = losses.normalise(f)
-        apart, output = losses.pair_distance(A, unit), losses.pair_distance(A, h)
         found = {
             **_feature_quantities(A, unit),
             "lipschitz": one_sided_lipschitz(A, unit, h),
             "lipschitz_two_sided": two_sided_lipschitz(unit, h, graph.p1),
-            "lipschitz_mean": apart / output if output else float("inf"),
+            "lipschitz_mean": losses.pair_distance(A, unit) / output if output > rounding else float("inf"),
         }
         result |= {f"{kind}.{name}": value for name, value in found.items()}
     return result

@@ -170,6 +170,23 @@ def test_distances_and_moments_are_loops_over_pairs_of_events(view: View) -> Non
         assert found[f"{kind}.rankme"] == pytest.approx(float(np.prod(share**-share)), rel=1e-9)
 
 
+@pytest.mark.parametrize("constant", [False, True])
+def test_outputs_that_differ_in_no_pair_leave_no_mean_ratio(constant: bool) -> None:
+    """Each view is a pair with itself alone, or outputs are all the same: what rounding leaves of 0 is no distance."""
+    rng = np.random.default_rng(0)
+    count = 40 if constant else 50
+    codes = rng.integers(2, size=(count, 4)) if constant else np.arange(4 * count).reshape(count, 4)
+    data = make_coded_images("worlds", codes, np.arange(count) % 2, codebook=rng.normal(size=(4 * count, 2)))
+    world = mask_graph(data, mask_set(mask_distribution("uniform", data.grid, 0.5)), "sequence")
+    h = rng.normal(size=(1 if constant else len(world.p1), 4)) * np.ones((len(world.p1), 1))
+    found = measure(world, GraphOutputs(h, {"cls": rng.normal(size=(len(world.p1), 3))}, h))
+    pairs = found["pair_distance_h"]
+    assert isinstance(pairs, float)
+    assert 0 < pairs < 1e-28
+    assert found["cls.lipschitz"] == (np.inf if constant else 0)
+    assert found["cls.lipschitz_mean"] == np.inf
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_constant_encoder_answers_the_mean_of_its_tokens(view: View) -> None:
     """The mean over the data: over images by their weights, and over masks."""
