@@ -60,7 +60,7 @@ class TrainConfig:
         final_norm: once; or twice, as the reference code of U-MAE does when it normalises its features again. Of cls
             and mean alone: with tokens and a bottleneck it is what the decoder reads that is made uniform.
         diagonal: whether an image is paired with itself in the uniformity loss. The reference code does; without it
-            the loss is an unbiased estimate of L_unif.
+            the loss is an unbiased estimate of L_unif over different images, all but 1/N of the pairs of N.
         queue: features of earlier batches that serve as further negatives, without gradient.
         lam: weight of uniformity beside the reconstruction loss per target value (the paper's 0.01); auto: 1/(4L), the
             λ that Thm 4.2 is printed for, with the L measured as training goes on.

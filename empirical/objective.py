@@ -75,7 +75,8 @@ def uniformity_share(z: Tensor, weights: Tensor, rows: slice, everyone: Everyone
     """What some images bring to Σ_ij w_i w_j (z_i·z_j)² over pairs (i, j), divided by the number of pairs.
 
     i runs over the batch, j over the batch and the queue. With the diagonal, as in the reference code of U-MAE, it
-    does not go below max(1/D, 1/B) for uniform weights; without it, it is an unbiased estimate of L_unif on the graph.
+    does not go below max(1/D, 1/B) for uniform weights; without it, it is an unbiased estimate of L_unif over pairs of
+    different images. On a graph of N images 1/N of the pairs are of one image under two masks, which no batch holds.
     Because the reconstruction loss is a mean over d target values, MAE + lam·uniformity is (L_MAE + d·lam·L_unif)/d:
     the λ of the theory is d·lam.
 

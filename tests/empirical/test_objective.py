@@ -20,6 +20,10 @@ from maskgraph.empirical.objective import (
     uniformity_share,
     unit,
 )
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.masks import make_mask_set
+from maskgraph.theory.losses import unif_loss
 from tests.empirical import literal
 from tests.strategies import searched
 
@@ -115,13 +119,32 @@ def test_uniformity_runs_from_collapse_to_an_orthonormal_batch() -> None:
 
 
 def test_without_the_diagonal_uniformity_is_unbiased() -> None:
-    """Over all batches of two from four equiprobable features: the mean over independent pairs, L_unif of the graph."""
+    """Over all batches of two independent draws from four equiprobable features: L_unif of those."""
     z = np.random.default_rng(0).normal(size=(4, 3))
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     ones = torch.ones(2, dtype=torch.float64)
     pairs = list(itertools.product(range(4), repeat=2))
     batches = [float(uniformity_of(torch.tensor(z[list(pair)]), ones, [], diagonal=False)) for pair in pairs]
     assert np.mean(batches) == pytest.approx(((z @ z.T) ** 2).mean())
+
+
+def test_without_the_diagonal_uniformity_is_that_of_different_images() -> None:
+    """As training draws them, no batch holds an image twice: L_unif of the graph has 1/N of its pairs beside those."""
+    codes = np.array([[0, 1, 2], [0, 2, 2], [1, 1, 0]])
+    images = make_coded_images("three", codes, np.zeros(3, dtype=np.int64))
+    graph = mask_graph(images, make_mask_set([[0], [1], [2]], 3), "positional")
+    f = np.random.default_rng(0).normal(size=(len(graph.p1), 3))
+    z = f / np.linalg.norm(f, axis=1, keepdims=True)
+    views, ones = graph.ids1, torch.ones(2, dtype=torch.float64)
+    batches = [
+        float(uniformity_of(torch.tensor(z[[a, b]]), ones, [], diagonal=False))
+        for i, j in itertools.permutations(range(3), 2)
+        for a, b in itertools.product(views[i], views[j])
+    ]
+    own = np.mean([(z[a] @ z[b]) ** 2 for of_image in views for a, b in itertools.product(of_image, repeat=2)])
+    whole = unif_loss(graph, z)
+    assert (2 * np.mean(batches) + own) / 3 == pytest.approx(whole)
+    assert np.mean(batches) < whole - 0.01
 
 
 def test_uniformity_of_a_zero_feature_is_finite_and_so_is_its_gradient() -> None:
