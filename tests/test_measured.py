@@ -81,6 +81,35 @@ def test_the_study_of_the_readme_is_that_of_the_record() -> None:
     assert_shown(study_text(read_bounds(run), read_records(run), "cls"), "README.md", "digits: theory of the graph")
 
 
+def test_what_uniformity_does_to_shares_is_as_recorded() -> None:
+    """F8 of docs/theory.md, means over seeds of the study and of the recipe; what it says of amounts, seed by seed."""
+    records = read_records(RESULTS / "digits")
+    models = records[records["mask_ratio"].notna()].set_index(["mask_ratio", "seed"])
+    mae, u_mae = (models[models["method"] == method] for method in ("mae", "u-mae"))
+
+    def means(name: str) -> list[tuple[float, float]]:
+        both = (one[f"cls.{name}"].groupby("mask_ratio").mean() for one in (mae, u_mae))
+        return list(zip(*both, strict=True))
+
+    image, mask, interaction = (means(f"share_{name}") for name in ("image", "mask", "interaction"))
+    simmim = []
+    for method in ("simmim", "u-simmim"):
+        run = [one for one in read_judged(RESULTS / "recipes/digits") if one["method"] == method]
+        simmim.append(statistics.mean(one["collapse"]["cls"]["share_image"] for one in run))
+    told = page("docs/theory.md").partition("**F8**")[2].partition("\n\n")[0]
+    shown = re.findall(r"([\d.]+) → ([\d.]+)", told)
+    for pair, values in zip(shown, [*image[:3], *interaction[:3], mask[3], tuple(simmim)], strict=True):
+        for number, value in zip(pair, values, strict=True):
+            assert_is(number, value)
+    assert all(after < before / 10 for before, after in means("L_unif")[:3])
+    assert all(abs(after - before) < 0.02 for before, after in (image[4], mask[4], interaction[4]))
+    assert interaction[3][1] < interaction[3][0]
+    whole = [one["cls.variance"] for one in (mae, u_mae)]
+    assert all(after > 3.5 * before for before, after in means("variance"))
+    parts = [one["cls.share_image"] * variance for one, variance in zip((mae, u_mae), whole, strict=True)]
+    assert (parts[1] > parts[0]).all()
+
+
 def test_the_ledger_of_the_readme_is_that_of_the_record(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(RESULTS / "digits")]) == 0
     printed = capsys.readouterr().out
