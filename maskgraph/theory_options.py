@@ -36,10 +36,11 @@ The columns:
   inter             probability that the images behind a positive pair have different classes
   unseen1, unseen2  Good-Turing estimate: the share of what a fresh image shows that is no visible, no target view
                     here. Above 0.1 the graph tells of the sample; a dash where weights state a distribution, no sample
-  bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below
+  bayes, Var(x2)    what no model goes below in L_MAE; what a constant encoder cannot go below, unless its decoder knows
+                    the mask, as with positional views
   floor             the least L_MAE of a linear decoder from dim dimensions
 Patches kept: n(1 - rho) rounded half up, at least 1 and at most n - 1. With positional views every mask is at least one
-component, so that the first eigenvalues are all 1 and the head is dim: try --view sequence or --view bag beside it.""",
+component, so that as many eigenvalues are 1, and with dim masks the head is dim: try --view sequence or --view bag.""",
     )
     add_data(parser)
     add_graph(parser)

@@ -16,6 +16,8 @@ from PIL import Image
 
 from maskgraph.cli import main
 from maskgraph.figures import style
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import load_stored
 from tests.cli.refusal import assert_refused
@@ -387,6 +389,27 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         assert exit.value.code == 0
         assert f"maskgraph {command} " in capsys.readouterr().out
+
+
+def test_what_the_variance_is_a_floor_of(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the decoder knows the mask it answers that mask's mean: E_m Var(x2|m), less than what is printed."""
+    images = load_coded(Source("digits", images=30, codes=4))
+    masks = mask_set(mask_distribution("uniform", images.grid, 0.5), 8)
+    graph = mask_graph(images, masks, "positional")
+    place = graph.target.place % len(masks.kept)
+    within = sum(
+        float(graph.p2[place == m] @ ((graph.X2[place == m] - mean) ** 2).sum(axis=1))
+        for m in range(len(masks.kept))
+        for mean in [graph.p2[place == m] @ graph.X2[place == m] / graph.p2[place == m].sum()]
+    )
+    arguments = ("digits", "--images", "30", "--codes", "4", "--mask-ratio", "0.5", "--max-masks", "8")
+    found = answer(capsys, *arguments)["ratios"][0]
+    assert found["vertices"] == list(graph.M.shape)
+    assert within < found["target_variance"] - 0.1
+    with pytest.raises(SystemExit):
+        main(["bound", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cannot go below, unless its decoder knows the mask, as with positional views" in said
 
 
 def test_a_device_that_is_not_there_is_refused(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
