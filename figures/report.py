@@ -86,9 +86,10 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
         "ε = 0.</p>"
         f"<h2>Models and baselines</h2>{_records_tables(records)}"
-        "<p class=note>Mean ± standard deviation over seeds. Probes are fitted on the training images and "
-        "scored on images held out from everything. What else was measured is in records/ (docs/records.md). rankme "
-        "and shares are of all views of a graph and knn of 5 neighbours: a recipe's are others (docs/recipes.md).</p>"
+        "<p class=note>Mean ± standard deviation over seeds; (n of N): over those n where it is finite. Probes are "
+        "fitted on the training images and scored on images held out from everything. What else was measured is in "
+        "records/ (docs/records.md). rankme and shares are of all views of a graph and knn of 5 neighbours: a recipe's "
+        "are others (docs/recipes.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )
@@ -183,7 +184,9 @@ def _spread(values: pd.Series[float]) -> str:
     known = values.dropna()
     if known.empty:
         return "–"
-    return f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
+    text = f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
+    # What is null is as a rule infinite, such as the L of a network: no mean of the others speaks for that seed.
+    return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 
 
 def html_table(frame: pd.DataFrame) -> str:

@@ -184,6 +184,14 @@ def test_tables_of_models_are_narrow_and_say_of_which_feature(records: pd.DataFr
     assert "raw-pixels" not in losses + features
 
 
+def test_a_mean_says_of_how_many_seeds_it_is(records: pd.DataFrame) -> None:
+    """An L that is infinite is null in a record: the mean of the other seeds is not that of all."""
+    records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: np.nan})
+    assert _records_tables(records).count("<td>2.5 (1 of 2)</td>") == 4
+    records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: 3.5})
+    assert _records_tables(records).count("<td>3 ± 0.71</td>") == 4
+
+
 def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
     drawn = panels(accuracy_against_bound(bounds, records, "cls"))
     assert len(drawn) == 3 * 2
