@@ -109,7 +109,8 @@ def uniformity(Z: Features) -> float:
     gram = z.T @ z if z.shape[1] < len(z) else z @ z.T
     # ‖ZᵀZ‖_F = ‖ZZᵀ‖_F, and the diagonal of ZZᵀ holds squared norms.
     own = float(((z**2).sum(axis=1) ** 2).sum())
-    return (float((gram**2).sum()) - own) / (len(z) * (len(z) - 1))
+    # Of orthogonal rows rounding alone is left, of either sign.
+    return max(float((gram**2).sum()) - own, 0.0) / (len(z) * (len(z) - 1))
 
 
 def alignment(views: Features) -> float:

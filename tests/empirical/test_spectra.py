@@ -144,6 +144,16 @@ def test_uniformity_and_alignment_are_their_means_over_pairs(images: int, q: int
     assert alignment(views) == pytest.approx(np.mean(inner), abs=ROUNDING)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_uniformity_of_orthogonal_features_is_not_below_its_floor(seed: int) -> None:
+    """A mean of squares: what rounding leaves of 0, some ulp of a few squared norms of 1, must not be less."""
+    rng = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(rng.normal(size=(64, 64)))
+    for images in range(2, 65):
+        found = uniformity(turn[:images] * rng.uniform(0.1, 9, size=(images, 1)))
+        assert 0 <= found < 1e-15
+
+
 def test_shares_are_those_of_a_planted_variance() -> None:
     """Unit vectors near a pole, moved by independent normals of an image, of a mask and of both."""
     rng = np.random.default_rng(0)
