@@ -62,8 +62,9 @@ class TrainConfig:
         diagonal: whether an image is paired with itself in the uniformity loss. The reference code does; without it
             the loss is an unbiased estimate of L_unif over different images, all but 1/N of the pairs of N.
         queue: features of earlier batches that serve as further negatives, without gradient.
-        lam: weight of uniformity beside the reconstruction loss per target value (the paper's 0.01); auto: 1/(4L), the
-            λ that Thm 4.2 is printed for, with the L measured as training goes on.
+        lam: weight of uniformity beside the reconstruction loss per target value (the paper's 0.01); auto: 1/(4Ld)
+            of d target values, which is the λ = 1/(4L) that Thm 4.2 is printed for beside their sum, with the L
+            measured as training goes on.
         epochs: passes over the images.
         batch: images a step.
         accumulate: parts that a step's images are run in, one after the other, with the same gradient.
@@ -254,7 +255,7 @@ def _check_named(config: TrainConfig) -> None:
         if (value := getattr(config, name)) not in known:
             raise unknown(name, value, known)
     if isinstance(config.lam, str) and config.lam != "auto":
-        raise InputError(f"lam {config.lam!r}; expected a number or auto, which is 1/(4L)")
+        raise InputError(f"lam {config.lam!r}; expected a number or auto, which is 1/(4Ld)")
 
 
 def resolve_device(name: str) -> torch.device:

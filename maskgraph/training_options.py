@@ -72,8 +72,8 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
         dest="lam",
         type=_number_or_auto,
         metavar="LAMBDA",
-        help="weight of the uniformity loss of u-mae and u-simmim (0.01, the paper's); auto: 1/(4L), L measured as "
-        "training goes on",
+        help="weight of the uniformity loss of u-mae and u-simmim (0.01, the paper's); auto: 1/(4Ld) of d target "
+        "values, L measured as training goes on",
     )
     parser.add_argument(
         "--feature",

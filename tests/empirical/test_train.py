@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskgraph.cli import main
 from maskgraph.empirical import network as network_module
 from maskgraph.empirical import state as state_module
 from maskgraph.empirical.augment import Augmentation
@@ -270,6 +272,16 @@ def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pyte
         assert h.shape == (len(f), 3 * PATCH_DIM)
         np.testing.assert_allclose(f.norm(dim=1).numpy(), 1, rtol=UNIT)
         np.testing.assert_allclose(found[25 * index : 25 * (index + 1)], 1 / (4 * least * 9), rtol=LEAST)
+
+
+def test_what_auto_is_said_to_be_is_in_the_unit_of_lam(capsys: pytest.CaptureFixture[str]) -> None:
+    """A weight beside the error per target value, d = 9 times less than the λ of the theory (the test above)."""
+    with pytest.raises(InputError, match=re.escape("expected a number or auto, which is 1/(4Ld)")):
+        train(images(), with_(SHORT, lam="off"))
+    for command in ("train", "recipe"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert "auto: 1/(4L)" not in " ".join(capsys.readouterr().out.split())
 
 
 def test_lam_auto_measures_l_on_the_first_256_images_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
