@@ -142,6 +142,28 @@ def test_the_second_eigenvalue_peaks_at_one_half_while_alpha_grows(patches: int,
     assert error[0] == pytest.approx(flip, abs=ROUNDING)
 
 
+@pytest.mark.parametrize("flip", ["0.01", "0.05", "0.1", "0.2", "0.3", "0.4", "0.45", "0.49"])
+def test_the_peak_is_where_docs_say_it_was_checked(flip: str) -> None:
+    """Section 7 of docs/theory.md: n = 2 to 39 in exact rationals, 64, 100 and 196 but for rounding."""
+    eta = Fraction(flip)
+
+    def overlap(patches: int) -> Fraction:
+        pairs = [
+            ((1 - eta) ** j * eta ** (patches - j), (1 - eta) ** (patches - j) * eta**j) for j in range(patches + 1)
+        ]
+        return sum(
+            (math.comb(patches, j) * (a - b) ** 2 / (2 * (a + b)) for j, (a, b) in enumerate(pairs)), Fraction(0)
+        )
+
+    exact = [overlap(patches) for patches in range(1, 39)]
+    for n in range(2, 40):
+        second = [exact[n1 - 1] * exact[n - n1 - 1] for n1 in range(1, n)]
+        assert max(second) == second[n // 2 - 1], n
+    for n in (64, 100, 196):
+        rounded = [binary_lambda_2(n1, n - n1, float(flip)) for n1 in range(1, n)]
+        assert max(rounded) <= rounded[n // 2 - 1] + ROUNDING, n
+
+
 def test_every_ratio_of_a_large_image_is_finite_and_fast() -> None:
     start = time.process_time()
     for flip in (1e-6, 0.05, 0.3, 0.45, 0.5, 0.999):
