@@ -97,11 +97,12 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
     feature = trained.config.feature
     floors = Floors(graph)
     found = on_graph(trained.model, graph, feature, floors=floors)
-    L = found.numbers[f"{feature}.lipschitz"]
+    L, lam = found.numbers[f"{feature}.lipschitz"], _theory_lambda(trained, graph)
     assert isinstance(L, float)
     return {
         **found.numbers,
-        "four_L_lambda": 4 * L * _theory_lambda(trained, graph),
+        # Without uniformity it is 0 whatever L, which may be infinite.
+        "four_L_lambda": 4 * L * lam if lam else 0.0,
         "checks": [check.as_dict() for check in ledger(graph, found.outputs, floors=floors)],
     }
 

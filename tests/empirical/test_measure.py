@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical import measure as measure_module
 from maskgraph.empirical.collapse import variance_shares
-from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.config import Method, TrainConfig
 from maskgraph.empirical.explain import judge, study_graph
 from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure
 from maskgraph.empirical.model import FeatureKind, MaskedModel, build_model, model_config
@@ -328,6 +328,18 @@ def test_no_theorem_is_violated_by_a_random_network(view: View, seed: int) -> No
     checks = judge(untrained(world.images, config), world)["checks"]
     assert [check["statement"] for check in checks] == [statement.number for statement in STATEMENTS]
     assert_held(checks, view)
+
+
+@pytest.mark.parametrize(("method", "product"), [("mae", 0.0), ("u-mae", np.inf)])
+def test_four_l_lambda_where_no_l_serves(method: Method, product: float) -> None:
+    """A decoder whose last layer is 0 gives the same everywhere: L is infinite, and λ is 0 or not."""
+    world = graph("positional")
+    network = untrained(world.images, TrainConfig(method=method, mask_ratio=0.5))
+    for parameter in list(network.model.parameters())[-2:]:
+        parameter.detach().zero_()
+    found = judge(network, world)
+    assert found["cls.lipschitz"] == np.inf
+    assert found["four_L_lambda"] == product
 
 
 @pytest.mark.parametrize("kind", FEATURES)
