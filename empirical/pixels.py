@@ -15,6 +15,7 @@ from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import Fill
+from maskgraph.graphs.arrays import check_channels_last
 from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.graphs.patches import check_patch
 
@@ -97,6 +98,7 @@ def check_bytes(pixels: object, name: str) -> None:
         raise InputError(f"{name} is {kind_of(pixels)}; expected an array (N, H, W, C), as load_stored(name).pixels is")
     if pixels.ndim != 4 or pixels.dtype != np.uint8:
         raise InputError(f"{name} has shape {pixels.shape} and dtype {pixels.dtype}; expected (N, H, W, C) of uint8")
+    check_channels_last(pixels, name)
 
 
 def check_labels(labels: object, name: str) -> None:

@@ -16,7 +16,7 @@ LARGEST_VALUE = 1e15
 """Largest size of a pixel or of a patch value: models square and sum them in float32, which ends at 3e38."""
 
 CHANNELS = (1, 3, 4)
-"""How many channels images have; an axis as long before a square is one of channels."""
+"""How many channels images have; an axis as long before a plane is one of channels."""
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -53,13 +53,19 @@ def as_pixels(values: ArrayLike) -> NDArray[Any]:
         pixels = pixels[..., None]
     if pixels.ndim != 4 or 0 in pixels.shape:
         raise InputError(f"pixels has shape {pixels.shape}; expected a non-empty (N, H, W) or (N, H, W, C) array")
+    check_channels_last(pixels, "pixels")
+    return pixels
+
+
+def check_channels_last(pixels: NDArray[Any], name: str) -> None:
+    """Raise InputError for (N, C, H, W), as tensors of images are, in the place of (N, H, W, C)."""
     _, channels, height, width = pixels.shape
-    if channels in CHANNELS and height == width > channels:
+    # A row of pixels with a few channels has an axis as short; a plane that is not square has none.
+    if channels in CHANNELS and (height == width > channels or min(height, width) > max(CHANNELS)):
         raise InputError(
-            f"pixels has shape {pixels.shape}; expected (N, H, W, C) and this looks like (N, C, H, W): transpose it, "
+            f"{name} has shape {pixels.shape}; expected (N, H, W, C) and this looks like (N, C, H, W): transpose it, "
             "pixels.transpose(0, 2, 3, 1)"
         )
-    return pixels
 
 
 def finite_values(values: ArrayLike, name: str) -> NDArray[np.float64]:

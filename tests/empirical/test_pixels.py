@@ -180,6 +180,10 @@ def test_images_that_cannot_be_cut_are_refused() -> None:
     good = pixels()
     with pytest.raises(InputError, match=r"noise has images of 6x8 pixels; expected square ones: pad or cut them"):
         dataclasses.replace(good, pixels=good.pixels[:, :6])
+    with pytest.raises(
+        InputError, match=r"^noise has shape \(12, 3, 8, 8\); expected \(N, H, W, C\) and this looks like"
+    ):
+        dataclasses.replace(good, pixels=good.pixels.transpose(0, 3, 1, 2))
     with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
         dataclasses.replace(good, patch=3)
     with pytest.raises(InputError, match=r"patch size 8 leaves one patch"):

@@ -167,6 +167,7 @@ BAD_ARRAYS: list[tuple[dict[str, NDArray[Any]], str]] = [
         GOOD_PIXELS | {"pixels": np.zeros((3, 1, 16, 16))},
         r"pixels has shape \(3, 1, 16, 16\); expected \(N, H, W, C\) and this looks like \(N, C, H, W\): transpose it",
     ),
+    (GOOD_PIXELS | {"pixels": np.zeros((3, 3, 40, 24))}, r"shape \(3, 3, 40, 24\); .* this looks like \(N, C, H, W\)"),
     (GOOD_PIXELS | {"pixels": np.zeros((3, 3, 4, 4))}, r"this looks like .*, pixels.transpose\(0, 2, 3, 1\)"),
     (
         GOOD_PIXELS | {"labels": np.array([1, -1, 0])},
