@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from maskgraph.empirical.augment import Augmentation, Draws
@@ -16,7 +17,7 @@ from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import Fill
 from maskgraph.graphs.arrays import check_channels_last
-from maskgraph.graphs.errors import InputError, kind_of
+from maskgraph.graphs.errors import InputError, check_type, is_real, kind_of
 from maskgraph.graphs.patches import check_patch
 
 
@@ -51,20 +52,20 @@ class Pixels:
         if len(self.labels) != count:
             raise InputError(f"{self.name} has {count} images and {len(self.labels)} labels; expected one an image")
         check_labels(self.labels, self.name)
-        largest = int(self.pixels.max(initial=1))
-        if not largest <= self.full <= 255:
-            raise InputError(f"full {self.full} of {self.name}; expected the byte that stands for 1, {largest} to 255")
+        _check_full(self.pixels, self.full, self.name)
         for name, values in (("mean", self.mean), ("std", self.std)):
             if np.shape(values) != (channels,):
                 raise InputError(f"{name} of shape {np.shape(values)}; expected ({channels},), a number a channel")
         if not np.min(self.std) > 0:
             raise InputError(f"std {np.asarray(self.std).tolist()} of {self.name}; expected numbers above 0")
+        check_type(self.augmentation, Augmentation, "give Augmentation(crop, flip=...), or leave it out")
         height, width = self.pixels.shape[1:3]
         if height != width:
             raise InputError(
                 f"{self.name} has images of {height}x{width} pixels; expected square ones: pad or cut them"
             )
         check_patch(self.patch, height, width)
+        check_unit(self.mean, self.name)
 
     @property
     def channels(self) -> int:
@@ -101,6 +102,12 @@ def check_bytes(pixels: object, name: str) -> None:
     check_channels_last(pixels, name)
 
 
+def _check_full(pixels: NDArray[np.uint8], full: Any, name: str) -> None:
+    largest = int(pixels.max(initial=1))
+    if not is_real(full) or not largest <= full <= 255:
+        raise InputError(f"full {full!r} of {name}; expected the byte that stands for 1, {largest} to 255")
+
+
 def check_labels(labels: object, name: str) -> None:
     """Raise InputError for anything but an array of integers from 0: what classifies answers at these places."""
     expected = "expected an array (N,) of integers from 0"
@@ -114,13 +121,26 @@ def check_labels(labels: object, name: str) -> None:
         raise InputError(f"labels of {name} contain {labels.min()}; {expected}")
 
 
+def check_unit(mean: ArrayLike, name: str) -> None:
+    """Raise InputError for a mean of bytes: it is taken from numbers from 0 to 1, and nothing would be left of them."""
+    values = np.asarray(mean)
+    if values.dtype.kind in "iuf" and (values.min() < 0 or values.max() > 1):
+        raise InputError(
+            f"mean {values.tolist()} of {name}; expected numbers from 0 to 1, the unit of pixels over the byte that "
+            "stands for 1, and std in the same"
+        )
+
+
 def channel_statistics(pixels: NDArray[np.uint8], full: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(C,) mean and standard deviation of the channels of (N, H, W, C) bytes over `full`; 1 where a channel is flat.
 
     Raises:
-        InputError: something else than bytes.
+        InputError: something else than bytes, none, or brighter ones than `full`.
     """
     check_bytes(pixels, "pixels")
+    if not pixels.size:
+        raise InputError(f"pixels of shape {pixels.shape} have no mean; expected at least one image")
+    _check_full(pixels, full, "pixels")
     mean, std = [], []
     for channel in range(pixels.shape[3]):
         # Exact: at most 2⁶³/255² pixels.

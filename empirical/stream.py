@@ -16,8 +16,17 @@ from torch.utils.data import IterableDataset
 from maskgraph.empirical.augment import Augmentation, Draws
 from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
-from maskgraph.empirical.pixels import Pixels, PixelSet, check_labels, filling, masked, normaliser, patchified
-from maskgraph.graphs.errors import InputError, kind_of
+from maskgraph.empirical.pixels import (
+    Pixels,
+    PixelSet,
+    check_labels,
+    check_unit,
+    filling,
+    masked,
+    normaliser,
+    patchified,
+)
+from maskgraph.graphs.errors import InputError, check_type, kind_of
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
 
@@ -95,6 +104,8 @@ class Stream:
             raise InputError(
                 f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
             )
+        check_unit(self.mean, self.name)
+        check_type(self.augmentation, Augmentation, "give Augmentation(crop, flip=...), or leave it out")
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from maskgraph.empirical.readout import whole_features
 from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.stream import DatasetReader, Stream
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.train import load_model, train
 from maskgraph.empirical.train_stack import train_stack
@@ -71,8 +72,14 @@ NO_MASK_GRAPH = "is no MaskGraph; make one with mask_graph(images, masks)"
 
 def pixels(**changes: Any) -> Pixels:
     """Digits, but for what a test changes."""
-    given: dict[str, Any] = {"pixels": DIGITS.pixels, "labels": DIGITS.labels, "mean": np.zeros(1), "std": np.ones(1)}
-    return Pixels("digits", full=16, patch=2, **(given | changes))
+    given: dict[str, Any] = {"full": 16, "pixels": DIGITS.pixels, "labels": DIGITS.labels, "patch": 2}
+    return Pixels("digits", **(given | {"mean": np.zeros(1), "std": np.ones(1)} | changes))
+
+
+def stream(**changes: Any) -> Stream:
+    """The same, to be read, but for what a test changes."""
+    given: dict[str, Any] = {"mean": (0.5,), "std": (1.0,)}
+    return Stream("digits", DatasetReader(DIGITS.pixels), DIGITS.labels, 8, 1, 2, **(given | changes))
 
 
 def trained(**changes: Any) -> object:
@@ -229,6 +236,14 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         DIGITS,
         "pixels is a Stored; expected an array (N, H, W, C), as load_stored(",
     ),
+    (lambda x: channel_statistics(DIGITS.pixels, x), 15, "full 15 of pixels; expected the byte that stands for 1, 16"),
+    (lambda x: channel_statistics(DIGITS.pixels, x), "16", "full '16' of pixels; expected the byte that stands for 1"),
+    (lambda x: channel_statistics(x, 16), DIGITS.pixels[:0], "have no mean; expected at least one image"),
+    (lambda x: pixels(full=x), "16", "full '16' of digits; expected the byte that stands for 1, 16 to 255"),
+    (lambda x: pixels(augmentation=x), None, "None is no Augmentation; give Augmentation(crop, flip=...)"),
+    (lambda x: pixels(mean=x), [4.9], "mean [4.9] of digits; expected numbers from 0 to 1, the unit of pixels over"),
+    (lambda x: stream(mean=x), (124.0,), "mean [124.0] of digits; expected numbers from 0 to 1, the unit of pixels"),
+    (lambda x: stream(augmentation=x), None, "None is no Augmentation; give Augmentation(crop, flip=...)"),
     (lambda x: channel_statistics(x, 1), IMAGES.pixels, "and dtype float64; expected (N, H, W, C) of uint8"),
     (lambda x: pixels(labels=x), [0, 1], "digits has 1797 images and 2 labels; expected one an image"),
     (lambda x: pixels(std=x), 1.0, "std of shape (); expected (1,), a number a channel"),
