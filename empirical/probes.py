@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.data import patch_values
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
+from maskgraph.empirical.pixels import check_labels
 from maskgraph.empirical.spectra import unit
 from maskgraph.empirical.streams import Use
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import ROUNDED, InputError, kind_of
 from maskgraph.graphs.views import View, arrange, known_positions
 
 NEIGHBOURS = 5
@@ -40,6 +41,23 @@ class Labelled:
     x: NDArray[np.float64]
     y: NDArray[np.int64]
     weights: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        """See that a probe fits them: several answer to wrong labels and masses, and wrongly."""
+        expected = "expected an array (N, D) of finite floats, at least one row"
+        if not isinstance(self.x, np.ndarray):
+            raise InputError(f"features are {kind_of(self.x)}; {expected}")
+        if self.x.ndim != 2 or not len(self.x) or self.x.dtype.kind != "f":
+            raise InputError(f"features have shape {self.x.shape} and dtype {self.x.dtype}; {expected}")
+        if not np.isfinite(self.x).all():
+            raise InputError(f"features contain {self.x[~np.isfinite(self.x)][0]}; {expected}")
+        check_labels(self.y, "features")
+        for name, values in (("labels", self.y), ("weights", self.weights)):
+            if np.shape(values) != (len(self.x),):
+                raise InputError(f"{name} of shape {np.shape(values)} for {len(self.x)} features; expected one each")
+        total = float(np.sum(self.weights))
+        if not abs(total - 1) < ROUNDED or np.min(self.weights) < 0:
+            raise InputError(f"weights sum to {total:g}; expected masses from 0 that sum to 1: weights / weights.sum()")
 
 
 @dataclass(frozen=True)
@@ -182,4 +200,5 @@ def _logistic(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _few(train: Labelled, rng: np.random.Generator) -> Labelled:
     rows = np.concatenate([rng.permutation(np.flatnonzero(train.y == y))[:SHOTS] for y in np.unique(train.y)])
-    return Labelled(train.x[rows], train.y[rows], train.weights[rows])
+    weights = train.weights[rows]
+    return Labelled(train.x[rows], train.y[rows], weights / weights.sum())

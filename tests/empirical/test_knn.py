@@ -55,7 +55,7 @@ def test_votes_are_of_the_published_temperature(temperature: float, wins: int) -
 def test_twenty_neighbours_vote() -> None:
     """Votes are worth their masses but for a millionth; the twentieth outweighs all before it and not one more."""
     train = at_cosines(np.linspace(1, 1 - 3e-8, 30), [0] * 19 + [1] + [0] * 10)
-    train = replace(train, weights=np.array([1.0] * 19 + [19.5] + [1.0] * 10))
+    train = replace(train, weights=np.array([1.0] * 19 + [19.5] + [1.0] * 10) / 48.5)
     asked = np.array([[3.0, 0.0]])
     assert [knn_probe(train, asked, neighbours=count).tolist() for count in (19, 20, 21)] == [[0], [1], [0]]
     assert knn_probe(train, asked).tolist() == [1]

@@ -192,7 +192,7 @@ def test_every_turn_shows_every_feature_in_batches_that_are_not_too_small(
     monkeypatch.setattr(torch.nn.functional, "batch_norm", noted)
     monkeypatch.setattr(linear_probe.Lars, "step", timed)
     x = np.arange(2.0 * count).reshape(count, 2)
-    sgd_probe(Labelled(x, np.arange(count) % 2, np.ones(count)), x, SgdProbe(epochs=2, batch=20, warmup=1))
+    sgd_probe(Labelled(x, np.arange(count) % 2, np.full(count, 1 / count)), x, SgdProbe(epochs=2, batch=20, warmup=1))
     # As many steps as of a large set, whatever the batches.
     steps = 2 * max(78, batches)
     assert len(seen) == steps
