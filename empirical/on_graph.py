@@ -11,6 +11,7 @@ Trained here or read from a published checkpoint, it goes the same way:
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
@@ -25,7 +26,7 @@ from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.objective import Target, normalise_patches
 from maskgraph.empirical.published import Published
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
-from maskgraph.graphs.errors import InputError, kind_of, unknown
+from maskgraph.graphs.errors import InputError, is_whole, kind_of, unknown
 from maskgraph.theory.outputs import Outputs, real_array
 from maskgraph.theory.risk import Floors
 
@@ -107,7 +108,9 @@ def on_graph(
             "load_published reads; other models go to assert_holds as they are"
         )
     check_mask_graph(graph)
-    kinds = list(dict.fromkeys([*model.features, feature]))
+    if not is_whole(refined) or refined < 0:
+        raise InputError(f"refined {refined!r}; expected a number of targets, an integer from 0")
+    kinds = [*model.features, *([] if feature in model.features else [feature])]
     if isinstance(network, Published) and not network.decoder:
         features = encoded(model, graph, kinds)
         return OnGraph(Outputs(f=features[feature]), measure_features(graph, features))
@@ -127,6 +130,9 @@ def _by_value(name: str, numbers: float | Sequence[float], values: int) -> NDArr
     """(s,) what stands for each value of a patch, whose channels come last."""
     given = list(numbers) if isinstance(numbers, Sequence) else numbers
     channels = np.atleast_1d(real_array(f"{name} is", given, "give one number, or one a channel,"))
-    if channels.ndim != 1 or len(channels) == 0 or values % len(channels) or not np.isfinite(channels).all():
+    # A patch is side² times channels: the three numbers of ImageNet divide 36 grey values, and are not of them.
+    whole = channels.ndim == 1 and len(channels) > 0 and values % len(channels) == 0
+    square = whole and (len(channels) == 1 or math.isqrt(values // len(channels)) ** 2 * len(channels) == values)
+    if not square or not np.isfinite(channels).all():
         raise InputError(f"{name} {numbers} for patches of {values} values; expected one number, or one a channel")
     return np.tile(channels, values // len(channels))

@@ -41,6 +41,12 @@ def graph(channels: int = 3, patch: int = 4) -> MaskGraph:
     return mask_graph(coded, mask_set(mask_distribution("uniform", coded.grid, 0.5)))
 
 
+def nine() -> MaskGraph:
+    """Of grey patches of 3x3 pixels."""
+    coded = make_coded_images("grey", [[0, 1], [1, 0]], [0, 1], codebook=np.eye(2, 9))
+    return mask_graph(coded, mask_set(mask_distribution("uniform", coded.grid, 0.5)))
+
+
 def network(grid: tuple[int, int] = (2, 2), values: int = 48) -> MaskedAutoencoder:
     model = build_model(model_config("micro", grid, values), 0)
     assert isinstance(model, MaskedAutoencoder)
@@ -178,6 +184,8 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
             lambda: as_trained(graph(), (0.5,) * 5),
             r"mean \(0.5, .*\) for patches of 48 values; expected one number, or",
         ),
+        # Of three channels, whose number divides nine grey values of a patch as well.
+        (lambda: as_trained(nine(), MEAN, STD), r"mean \(0.5, 0.4, 0.3\) for patches of 9 values; expected one number"),
         (lambda: as_trained(graph(), "0.5"), r"mean is a list of dtype <U1; give one number"),  # type: ignore[arg-type]
         (lambda: as_trained(graph(), float("nan")), r"mean nan for patches of 48 values"),
         (lambda: as_trained(graph(), target="norm"), r"unknown target 'norm'; expected one of pixels, normalised"),  # type: ignore[arg-type]
