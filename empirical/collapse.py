@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.graphs.errors import InputError
 from maskgraph.theory.lipschitz import SAME
 
 
@@ -42,7 +43,15 @@ def rankme(s: NDArray[np.floating[Any]], eps: float = 0.0) -> float:
     Args:
         s: (K,) singular values.
         eps: added to each share.
+
+    Raises:
+        InputError: features in the place of their singular values.
     """
+    if np.ndim(s) != 1 or np.min(s, initial=0) < 0:
+        raise InputError(
+            f"rankme of an array of shape {np.shape(s)}; expected singular values (K,), none below 0, such as "
+            "singular_values(features)"
+        )
     share = (s / s.sum() if s.sum() > 0 else s) + eps
     share = share[share > 0]
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0

@@ -21,7 +21,7 @@ from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
-from maskgraph.graphs.errors import InputError, check_type
+from maskgraph.graphs.errors import InputError, check_type, is_whole
 
 APART = 200
 """Least steps between two checkpoints."""
@@ -63,6 +63,8 @@ def fine_tune(
     check_type(train, (Pixels, Stream), "load_parts(data, data_dir).train of maskgraph.empirical.parts gives Pixels")
     if not len(train.labels):
         raise InputError(f"{train.name} holds no images to tune on; expected at least 1")
+    if not is_whole(classes):
+        raise InputError(f"classes {classes!r}; expected how many there are, an integer")
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
     check_patches(model, train.name, train.grid, train.patch_dim)

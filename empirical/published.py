@@ -24,7 +24,7 @@ from torch import Tensor
 from maskgraph.empirical.blocks import sincos_positions
 from maskgraph.empirical.model import SIZES, MaskedAutoencoder, ModelConfig, build_model
 from maskgraph.empirical.records import write_atomically
-from maskgraph.graphs.errors import InputError, as_path, check_type
+from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole
 
 POSITION = 4 * 2.0**-23
 """Of a sine per column or row: published angles, at most as large, are float32 powers times float32 places."""
@@ -74,6 +74,8 @@ def published_tensors(model: MaskedAutoencoder, patch: int) -> dict[str, Tensor]
         InputError: a bottleneck, relative positions, LayerScale, a grid that is not square, or patches of another side.
     """
     check_type(model, MaskedAutoencoder, "give a network of this project, such as load_model(path).model")
+    if not is_whole(patch):
+        raise InputError(f"patch {patch!r}; expected an integer, the side of a patch in pixels")
     config = model.config
     if config.bottleneck is not None:
         raise InputError("a bottleneck has no place in the published layout; save a model without one")
@@ -111,6 +113,12 @@ def from_published(
         InputError: a name that is missing or unknown, a shape that does not fit, a number of heads that nobody knows,
             or positions that are not the fixed table.
     """
+    check_type(tensors, Mapping, "give tensors by their names, such as a state_dict in that layout, or load_published")
+    for name, value in tensors.items():
+        check_type(value, Tensor, f"{name} of a checkpoint is a torch tensor, such as torch.as_tensor(array)")
+    for name, number in (("heads", heads), ("decoder_heads", decoder_heads)):
+        if number is not None and (not is_whole(number) or number < 1):
+            raise InputError(f"{name} {number!r}; expected an integer from 1, or None for those of the named size")
     decoder = "decoder_embed.weight" in tensors
     config = _config(tensors, heads, decoder_heads)
     model = build_model(config, seed=0)

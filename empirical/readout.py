@@ -17,6 +17,7 @@ from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.empirical.streams import Use
+from maskgraph.graphs.errors import check_type
 from maskgraph.graphs.masks import MaskDistribution, dropped_patches
 
 BATCH = 512
@@ -41,7 +42,7 @@ def whole_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model, images.name, images.grid, images.patch_dim)
+    _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         tokens = model.encode(patches, at, at[:, :0])
@@ -64,7 +65,7 @@ def layer_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model, images.name, images.grid, images.patch_dim)
+    _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         layers = model.layers(patches, at)
@@ -98,7 +99,7 @@ def view_features(
     Raises:
         InputError: images that are cut into other patches than the model's.
     """
-    check_patches(model, images.name, images.grid, images.patch_dim)
+    _check(model, images)
     rng = np.random.default_rng([seed, Use.VIEWS])
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []
@@ -113,6 +114,11 @@ def view_features(
                 for_image.append([_float64(model.feature(tokens, kind)) for kind in kinds])
         parts.append([np.stack(one, axis=1) for one in zip(*for_image, strict=True)])
     return dict(zip(kinds, (np.concatenate(one) for one in zip(*parts, strict=True)), strict=True))
+
+
+def _check(model: MaskedModel, images: Pixels | Stream) -> None:
+    check_type(images, (Pixels, Stream), "load_parts(data, data_dir).test of maskgraph.empirical.parts gives Pixels")
+    check_patches(model, images.name, images.grid, images.patch_dim)
 
 
 def pixel_vectors(images: Pixels) -> Features:

@@ -14,17 +14,19 @@ import pytest
 import torch
 
 from maskgraph.empirical.augment import Augmentation
+from maskgraph.empirical.collapse import rankme
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.linear_probe import SgdProbe, sgd_probe
 from maskgraph.empirical.model import build_model, model_config
+from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.plan import GraphPlan, Plan, read_plan
 from maskgraph.empirical.probes import Labelled
-from maskgraph.empirical.published import load_published, save_published
-from maskgraph.empirical.readout import whole_features
+from maskgraph.empirical.published import from_published, load_published, published_tensors, save_published
+from maskgraph.empirical.readout import view_features, whole_features
 from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.regularise import Regularise
@@ -80,6 +82,11 @@ def stream(**changes: Any) -> Stream:
     """The same, to be read, but for what a test changes."""
     given: dict[str, Any] = {"mean": (0.5,), "std": (1.0,)}
     return Stream("digits", DatasetReader(DIGITS.pixels), DIGITS.labels, 8, 1, 2, **(given | changes))
+
+
+def labelled(**changes: Any) -> Labelled:
+    """Features of two images, but for what a test changes."""
+    return Labelled(**({"x": np.eye(2), "y": np.arange(2), "weights": np.full(2, 0.5)} | changes))
 
 
 def trained(**changes: Any) -> object:
@@ -334,12 +341,32 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: load_parts(DataPlan("digits", 2, validation=x), None), 3.0, "validation 3; expected a share of the ima"),
     (lambda x: load_parts(DataPlan("digits", 2), x), 3, "an int in the place of the path of the folder of the data"),
     (lambda x: load_parts(DataPlan("digits", 2), None, x), "0", "seed 0; expected an integer from 0 to"),
+    (lambda x: labelled(x=x), torch.eye(2), "features are a Tensor; expected an array (N, D) of finite floats"),
+    (lambda x: labelled(x=x), np.arange(2), "features have shape (2,) and dtype int64; expected an array (N, D) of"),
+    (lambda x: labelled(x=x), np.eye(2) * np.nan, "features contain nan; expected an array (N, D) of finite floats"),
+    (lambda x: labelled(y=x), np.arange(2) - 1, "labels of features contain -1; expected an array (N,) of integers"),
+    (lambda x: labelled(y=x), np.array(["a", "b"]), "labels of features have dtype <U1; expected an array (N,) of i"),
+    (lambda x: labelled(y=x), np.eye(2, dtype=int), "labels of features have shape (2, 2); expected an array (N,)"),
+    (lambda x: labelled(y=x), np.arange(3), "labels of shape (3,) for 2 features; expected one each"),
+    (lambda x: labelled(weights=x), None, "weights of shape () for 2 features; expected one each"),
+    (lambda x: labelled(weights=x), np.ones(2), "weights sum to 2; expected masses from 0 that sum to 1"),
+    (lambda x: rankme(x), np.eye(3), "rankme of an array of shape (3, 3); expected singular values (K,), none below 0"),
+    (lambda x: whole_features(NETWORK, x, ["cls"]), DIGITS.pixels, "a ndarray is no Pixels or Stream; load_parts("),
+    (lambda x: view_features(NETWORK, x, MASKS, 2, 0, ["cls"]), NETWORK, "a MaskedAutoencoder is no Pixels or Stream"),
+    (lambda x: fine_tune(NETWORK, pixels(), x, FineTune()), [0, 1], "classes [0, 1]; expected how many there are"),
+    (lambda x: published_tensors(NETWORK, x), "2", "patch '2'; expected an integer, the side of a patch in pixels"),  # type: ignore[arg-type]
+    (lambda x: from_published(x), NETWORK, "a MaskedAutoencoder is no Mapping; give tensors by their names"),
+    (lambda x: from_published({"cls_token": x}), np.zeros(3), "a ndarray is no Tensor; cls_token of a checkpoint is a"),
+    (lambda x: from_published({}, heads=x), "4", "heads '4'; expected an integer from 1, or None"),
+    (lambda x: from_published({}, decoder_heads=x), 0, "decoder_heads 0; expected an integer from 1, or None"),
+    (lambda x: on_graph(NETWORK, M, refined=x), 8.0, "refined 8.0; expected a number of targets, an integer from 0"),
+    (lambda x: on_graph(NETWORK, M, refined=x), -1, "refined -1; expected a number of targets, an integer from 0"),
     (lambda x: SgdProbe(epochs=x), "90", "epochs '90'; expected an integer"),
     (lambda x: SgdProbe(batch=x), 0, "batch 0 of a probe; expected at least 1"),
     (lambda x: SgdProbe(lr=x), np.nan, "lr nan of a probe; expected a number of at least 0"),
     (lambda x: SgdProbe(seed=x), -1, "seed -1; expected an integer from 0 to"),
     (
-        lambda x: sgd_probe(Labelled(np.eye(2), np.arange(2), np.ones(2)), np.eye(2), x),
+        lambda x: sgd_probe(labelled(), np.eye(2), x),
         {"epochs": 1},
         "a dict is no SgdProbe; give SgdProbe(epochs=..., batch=...)",
     ),
