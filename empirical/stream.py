@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from maskgraph.empirical.pixels import (
     normaliser,
     patchified,
 )
-from maskgraph.graphs.errors import InputError, check_type, kind_of
+from maskgraph.graphs.errors import InputError, check_type, is_whole, kind_of
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
 
@@ -37,6 +38,7 @@ MODES = ("L", "LA", "RGB", "RGBA", "F")
 """Of Pillow, those whose numbers are what the channels of an image are taken for."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Where images come from; called from several threads at once."""
 
@@ -91,16 +93,21 @@ class Stream:
 
     def __post_init__(self) -> None:
         """See that the images can be cut into patches and be read, and that each has its label."""
+        for name, number in (("size", self.size), ("channels", self.channels), ("workers", self.workers)):
+            if not is_whole(number) or number < 1:
+                raise InputError(f"{name} {number!r} of {self.name}; expected an integer of at least 1")
         check_patch(self.patch, self.size, self.size)
-        if len(self.labels) != len(self.reader):
+        if not isinstance(self.reader, Reader):
+            raise InputError(
+                f"the reader of {self.name} is {kind_of(self.reader)}; expected one, such as DatasetReader(dataset)"
+            )
+        if np.shape(self.labels)[:1] != (len(self.reader),):
             raise InputError(
                 f"labels has shape {np.shape(self.labels)} for the {len(self.reader)} images of {self.name}; expected "
                 f"({len(self.reader)},): some of the images are take(stream, rows)"
             )
         check_labels(self.labels, self.name)
-        if self.workers < 1:
-            raise InputError(f"workers {self.workers}; expected at least 1")
-        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
+        if not np.shape(self.mean) == np.shape(self.std) == (self.channels,) or min(self.std) <= 0:
             raise InputError(
                 f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
             )
@@ -186,10 +193,11 @@ class DatasetReader:
     def __post_init__(self) -> None:
         """See that it can be indexed."""
         # One that is iterated over may have a length.
-        if isinstance(self.dataset, IterableDataset) or not hasattr(self.dataset, "__len__"):
+        indexed = hasattr(self.dataset, "__len__") and hasattr(self.dataset, "__getitem__")
+        if isinstance(self.dataset, IterableDataset) or not indexed:
             raise InputError(
                 f"the dataset is {kind_of(self.dataset)}, which is not indexed; expected one with a length whose items "
-                "are asked for by their number, no IterableDataset"
+                "are asked for by their number, no IterableDataset and no DataLoader"
             )
 
     def __len__(self) -> int:
@@ -198,7 +206,18 @@ class DatasetReader:
 
     def whole(self, row: int) -> NDArray[np.uint8]:
         """The image as the dataset gives it."""
-        item = self.dataset[row]
+        try:
+            item = self.dataset[row]
+        except LookupError as error:
+            raise InputError(
+                f"the dataset, {kind_of(self.dataset)}, has no item {row} ({type(error).__name__}: {error}); expected "
+                f"{len(self)} items that are asked for by their number, from 0"
+            ) from error
+        if isinstance(item, Mapping):
+            raise InputError(
+                f"an item of the dataset holds {', '.join(map(str, item))} by name; expected (image, label), or an "
+                "image: give a dataset that returns the one that is the image"
+            )
         return as_bytes(item[0] if isinstance(item, tuple | list) else item)
 
     def cut(self, row: int, augmentation: Augmentation, draws: Draws) -> NDArray[np.uint8]:
@@ -253,8 +272,9 @@ class ChosenReader:
         return hashlib.sha256(self.reader.digest().encode() + self.rows.tobytes()).hexdigest()
 
 
-def take(images: Pixels | Stream, rows: NDArray[np.int64]) -> Pixels | Stream:
-    """Some of the images, in the order of `rows` (N,)."""
+def take(images: Pixels | Stream, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Pixels | Stream:
+    """Some of the images, in the order of `rows` (N,), or those that a mask (N,) is true of."""
+    rows = np.arange(len(images.labels))[rows]
     if isinstance(images, Pixels):
         return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
     return replace(images, reader=ChosenReader(images.reader, rows), labels=images.labels[rows])

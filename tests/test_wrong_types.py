@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.collapse import rankme
@@ -80,8 +81,8 @@ def pixels(**changes: Any) -> Pixels:
 
 def stream(**changes: Any) -> Stream:
     """The same, to be read, but for what a test changes."""
-    given: dict[str, Any] = {"mean": (0.5,), "std": (1.0,)}
-    return Stream("digits", DatasetReader(DIGITS.pixels), DIGITS.labels, 8, 1, 2, **(given | changes))
+    given: dict[str, Any] = {"reader": DatasetReader(DIGITS.pixels), "labels": DIGITS.labels, "size": 8, "channels": 1}
+    return Stream("digits", **(given | {"patch": 2, "mean": (0.5,), "std": (1.0,)} | changes))
 
 
 def labelled(**changes: Any) -> Labelled:
@@ -250,6 +251,20 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: pixels(augmentation=x), None, "None is no Augmentation; give Augmentation(crop, flip=...)"),
     (lambda x: pixels(mean=x), [4.9], "mean [4.9] of digits; expected numbers from 0 to 1, the unit of pixels over"),
     (lambda x: stream(mean=x), (124.0,), "mean [124.0] of digits; expected numbers from 0 to 1, the unit of pixels"),
+    (lambda x: stream(mean=x), 0.5, "mean 0.5 and std (1.0,) of 1 channels; expected one each, std above 0"),
+    (lambda x: stream(size=x), "8", "size '8' of digits; expected an integer of at least 1"),
+    (lambda x: stream(size=x), (8, 8), "size (8, 8) of digits; expected an integer of at least 1"),
+    (lambda x: stream(channels=x), "1", "channels '1' of digits; expected an integer of at least 1"),
+    (lambda x: stream(workers=x), "4", "workers '4' of digits; expected an integer of at least 1"),
+    (lambda x: stream(labels=x), None, "labels has shape () for the 1797 images of digits; expected (1797,)"),
+    (lambda x: stream(reader=x), DIGITS.pixels, "is a ndarray; expected one, such as DatasetReader(dataset)"),
+    (
+        lambda x: DatasetReader(x),
+        DataLoader(TensorDataset(torch.eye(2))),
+        "the dataset is a DataLoader, which is not indexed; expected one wi",
+    ),
+    (lambda x: DatasetReader(x).whole(0), {"image": 1}, "the dataset, a dict, has no item 0 (KeyError: 0); expected 1"),
+    (lambda x: DatasetReader(x).whole(0), [{"image": 1, "label": 2}], "an item of the dataset holds image, label by n"),
     (lambda x: stream(augmentation=x), None, "None is no Augmentation; give Augmentation(crop, flip=...)"),
     (lambda x: channel_statistics(x, 1), IMAGES.pixels, "and dtype float64; expected (N, H, W, C) of uint8"),
     (lambda x: pixels(labels=x), [0, 1], "digits has 1797 images and 2 labels; expected one an image"),

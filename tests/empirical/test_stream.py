@@ -215,7 +215,7 @@ def test_what_cannot_be_streamed_is_refused() -> None:
     images = stream_of(pixels())
     with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
         dataclasses.replace(images, patch=3)
-    with pytest.raises(InputError, match=r"workers 0; expected at least 1"):
+    with pytest.raises(InputError, match=r"workers 0 of noise; expected an integer of at least 1"):
         dataclasses.replace(images, workers=0)
     with pytest.raises(InputError, match=r"of 3 channels; expected one each, std above 0"):
         dataclasses.replace(images, std=(1.0, 1.0))
@@ -230,6 +230,7 @@ def test_what_cannot_be_streamed_is_refused() -> None:
         with pytest.raises(InputError, match=r"^the dataset is a.*, which is not indexed; expected one with a length"):
             DatasetReader(dataset)
     assert len(take(images, np.arange(10)).labels) == 10
+    assert take(images, images.labels == 1).digest() == take(images, np.flatnonzero(images.labels == 1)).digest()
     other = dataclasses.replace(images, size=12)
     with pytest.raises(InputError, match=r"an image of noise has shape \(8, 8, 3\); expected \(12, 12, 3\) for all"):
         train(other, CONFIG)
