@@ -132,11 +132,11 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
     """The theory of a run's graphs, one row a graph, by view and hop in the plan's order, then by mask ratio.
 
     Raises:
-        InputError: a directory without bounds.
+        InputError: a directory without bounds, or a recipe's.
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
-    run = as_path(run, "a run")
+    run = _no_recipe(run)
     files = sorted((run / "bounds").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
@@ -162,18 +162,26 @@ def read_records(run: str | Path) -> pd.DataFrame:
     """The records of a run, one row a model or baseline, in the order of their names.
 
     Raises:
-        InputError: a directory without records.
+        InputError: a directory without records, or a recipe's.
     """
     import pandas as pd  # slow to import, and not wanted where a bound is printed
 
-    run = as_path(run, "a run")
+    run = _no_recipe(run)
     files = sorted((run / "records").glob("*.json"))
     if not files:
-        raise InputError(
-            f"{run} holds no records; expected the directory of a finished or interrupted recipe, study or train"
-        )
+        raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
     kinds = {"method": str, "mask_ratio": int | float | None, "seed": int, "checks": list}
     return pd.DataFrame([read_object(file, kinds) for file in files])
+
+
+def _no_recipe(run: str | Path) -> Path:
+    run = as_path(run, "a run")
+    if (run / "recipe.json").exists():
+        raise InputError(
+            f"{run} holds a recipe, whose networks see pixels that no graph is of; expected a run of maskgraph train "
+            "or maskgraph study (what a recipe found: maskgraph report, or read_judged of maskgraph.empirical.summary)"
+        )
+    return run
 
 
 def read_object(path: Path, kinds: Mapping[str, type | UnionType]) -> dict[str, Any]:

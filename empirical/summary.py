@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval, within_unit
 from maskgraph.empirical.judge import SHUFFLED
 from maskgraph.empirical.records import read_object
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, as_path
 from maskgraph.graphs.npz import read_npz
 
 Record = dict[str, Any]
@@ -74,12 +74,13 @@ class Difference:
     p_values: tuple[float, ...]
 
 
-def read_judged(run: Path) -> list[Record]:
+def read_judged(run: str | Path) -> list[Record]:
     """The records of a recipe's networks, in the order of its methods, and then of its nulls.
 
     Raises:
         InputError: a directory without records.
     """
+    run = as_path(run, "a run")
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted recipe")

@@ -215,11 +215,6 @@ def _graph(
 def _recorded_checks(run: Path) -> list[dict[str, Any]]:
     from maskgraph.empirical.records import read_records
 
-    if (run / "recipe.json").exists():
-        raise InputError(
-            f"{run} holds a recipe, whose networks see pixels that no graph is of; expected a run of maskgraph train "
-            "or maskgraph study (what a recipe found: maskgraph report)"
-        )
     records = read_records(run)
     rows = [
         {"model": f"{record['method']} {record['mask_ratio']:g} seed {record['seed']}", **check}

@@ -22,6 +22,7 @@ from maskgraph.empirical.records import (
     write_atomically,
     write_json,
 )
+from maskgraph.empirical.summary import read_judged
 from maskgraph.graphs.errors import InputError
 
 
@@ -125,6 +126,19 @@ READERS: list[tuple[Any, str]] = [
 def test_an_empty_directory_is_no_run(reader: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         reader(tmp_path)
+
+
+@pytest.mark.parametrize("reader", [read_bounds, read_records])
+def test_a_recipe_s_records_are_not_to_be_deleted(reader: Any, tmp_path: Path) -> None:
+    """They lack what those of a study hold, and are whole."""
+    write_json(tmp_path / "recipe.json", {"plan": {"train": {"methods": ["mae"]}}})
+    judged = {"method": "mae", "seed": 0, "scores": {}, "layers": {}, "collapse": {}}
+    write_json(tmp_path / "records" / "mae-s0.json", judged)
+    with pytest.raises(
+        InputError, match=r"holds a recipe, .*; expected a run of .* read_judged of maskgraph.empirical"
+    ):
+        reader(str(tmp_path))
+    assert read_judged(str(tmp_path)) == [judged]
 
 
 @pytest.mark.parametrize(
