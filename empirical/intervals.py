@@ -26,7 +26,8 @@ def accuracy_interval(correct: NDArray[np.bool_], level: float = 0.95) -> Interv
     z = float(norm.ppf((1 + level) / 2))
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return within_unit((middle - half, middle + half))
+    # Where all are right, or none, an end is the accuracy itself, which rounding would leave out.
+    return within_unit((min(middle - half, share), max(middle + half, share)))
 
 
 def within_unit(interval: Interval) -> Interval:

@@ -22,10 +22,10 @@ def test_the_accuracy_interval_is_wilsons(count: int, share: float, level: float
     assert accuracy_interval(correct, level) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
 
 
-@pytest.mark.parametrize("count", [1, 7, 40, 10000])
-def test_rounding_leads_no_interval_out_of_what_accuracies_can_be(count: int) -> None:
-    assert 1 - 1e-15 <= accuracy_interval(np.ones(count, dtype=bool))[1] <= 1
-    assert 0 <= accuracy_interval(np.zeros(count, dtype=bool))[0] <= 1e-15
+@pytest.mark.parametrize("count", [1, 7, 30, 40, 10000])
+def test_rounding_leads_no_interval_out_of_what_accuracies_can_be_or_past_the_accuracy(count: int) -> None:
+    assert accuracy_interval(np.ones(count, dtype=bool))[1] == 1
+    assert accuracy_interval(np.zeros(count, dtype=bool))[0] == 0
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0.5, 0.999))
