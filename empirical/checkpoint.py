@@ -54,6 +54,8 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; expected a checkpoint, such as RUN/models/NAME.safetensors")
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a checkpoint written by maskgraph train")
     try:

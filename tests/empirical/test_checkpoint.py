@@ -308,6 +308,8 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_missing_checkpoint_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.safetensors does not exist; expected a checkpoint written by"):
         load_model(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match=r" is a directory; expected a checkpoint, such as RUN/models/NAME"):
+        load_model(tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_step(
