@@ -263,7 +263,9 @@ def read_images(path: Path) -> dict[str, NDArray[Any]]:
         InputError: no such file, one that cannot be read, or other arrays in it.
     """
     if not path.is_file():
-        raise InputError(f"{path} does not exist; expected a .npz file with labels and pixels or codes")
+        # The path may stand in a TOML file that lies elsewhere.
+        where = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise InputError(f"{path} does not exist{where}; expected a .npz file with labels and pixels or codes")
     arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
     known = {"labels", "weights", "pixels", "codes", *OF_CODES}
     if other := sorted(set(arrays) - known):

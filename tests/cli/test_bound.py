@@ -327,7 +327,7 @@ BAD = [
         r"^maskgraph bound: error: .*: --veiw bag; did you mean --view\? \(see maskgraph bound --help\)$",
     ),
     (("digits", "--mask-ratio", "0.5", "--zzz"), r"unrecognized arguments: --zzz \(see maskgraph bound --help\)$"),
-    (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist"),
+    (("none.npz", "--mask-ratio", "0.5"), r"none.npz does not exist in /.*; expected a .npz file"),
     (("mixture:m=3", "--mask-ratio", "0.5"), r"unknown key 'm' in 'mixture:m=3'; expected one of n, eta, classes"),
     (("mixture:n=x", "--mask-ratio", "0.5"), r"sets n to 'x'; expected an integer"),
     (("mixture:n=40", "--mask-ratio", "0.5"), r"more than the 200000 that are enumerated"),
