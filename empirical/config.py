@@ -26,7 +26,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 """What training and fine-tuning may run in; auto is bf16 on CUDA and fp32 on a CPU."""
 
 MOST_EPOCHS = 1_000_000
-"""Of a training, which keeps the loss of every step in memory."""
+"""Of a training or a fine-tuning, which keep the loss of every step in memory."""
 
 UNIFORMITY = {"lam": "--lambda", "final_norm": "--final-norm", "diagonal": "--no-diagonal", "queue": "--queue"}
 """Fields of a TrainConfig that the uniformity loss alone reads, and their options."""

@@ -28,6 +28,9 @@ SIDES = {"digits": 8, "fashion-mnist": 28, "cifar10": 32, "cifar100": 32}
 FILLED_IN = {"method", "seed"}
 """Fields of a TrainConfig that a recipe sets for each model."""
 
+MOST_VIEWS = 1_000
+"""Masks of an image that collapse is measured on at most: features of all of them are kept."""
+
 
 @dataclass(frozen=True)
 class JudgePlan:
@@ -288,6 +291,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
     ):
         if value < least:
             raise InputError(f"{name} {value}; expected at least {least}")
+    if judge.views > MOST_VIEWS:
+        raise InputError(f"views {judge.views}; expected at most {MOST_VIEWS}")
     if recipe.train.view != "positional":
         raise InputError(f"view {recipe.train.view}; networks on pixels know positions: leave view out")
     for config in recipe.runs():

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from maskgraph.empirical.augment import crop_shares
+from maskgraph.empirical.config import MOST_EPOCHS
 from maskgraph.empirical.network import check_precision
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.typed import settle
@@ -65,6 +66,8 @@ class FineTune:
             raise InputError(
                 f"{self.epochs} epochs of fine-tuning in batches of {self.batch}; expected at least 1 of each"
             )
+        if self.epochs > MOST_EPOCHS:
+            raise InputError(f"{self.epochs} epochs of fine-tuning; expected at most {MOST_EPOCHS}")
         if self.accumulate < 1:
             raise InputError(f"accumulate {self.accumulate}; expected at least 1 part")
         if not 0 < self.lr < math.inf:

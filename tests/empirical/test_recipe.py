@@ -340,6 +340,11 @@ def test_the_size_of_a_folder_has_the_name_of_the_option_and_once_had_another() 
             r"0 epochs of fine-tuning in batches of 128; expected at least 1",
         ),
         ({**DIGITS, "judge": {"views": 1}}, r"views 1; expected at least 2"),
+        ({**DIGITS, "judge": {"views": 10**12}}, r"^views 1000000000000; expected at most 1000$"),
+        (
+            {**DIGITS, "judge": {"probes": ["fine-tune"], "fine_tune_epochs": 10**12}},
+            r"^1000000000000 epochs of fine-tuning; expected at most 1000000$",
+        ),
         ({"data": {**DIGITS["data"], "crop": [0.5]}}, r"crop \[0.5\]; expected the least and the largest share"),
         ({"data": {**DIGITS["data"], "crop": [0.5, 2]}}, r"^crop \[0.5, 2\]; expected the least and the largest"),
         ({**DIGITS, "judge": {"fine_tune_crop": [0, 1]}}, r"fine-tuning crop \[0, 1\]; expected the least and the"),
