@@ -266,10 +266,8 @@ def read_images(path: Path) -> dict[str, NDArray[Any]]:
         # The path may stand in a TOML file that lies elsewhere.
         where = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise InputError(f"{path} does not exist{where}; expected a .npz file with labels and pixels or codes")
-    arrays = read_npz(path, "save numbers, not Python objects, with numpy.savez")
-    known = {"labels", "weights", "pixels", "codes", *OF_CODES}
-    if other := sorted(set(arrays) - known):
-        raise unknown("array", other[0], sorted(known), str(path))
+    mend = "it may be damaged or not complete: copy it again, or write it anew with numpy.savez"
+    arrays = read_npz(path, mend, {"labels", "weights", "pixels", "codes", *OF_CODES})
     if "labels" not in arrays:
         raise InputError(f"{path} holds no labels; add an integer array labels (N,)")
     if ("pixels" in arrays) == ("codes" in arrays):

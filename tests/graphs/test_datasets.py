@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.graphs import stored
+from maskgraph.graphs import memory, stored
 from maskgraph.graphs.datasets import (
     CodedImages,
     Images,
@@ -237,7 +237,7 @@ def test_truncated_npz(tmp_path: Path, share: float, compressed: bool) -> None:
     (np.savez_compressed if compressed else np.savez)(path, pixels=PIXELS, labels=LABELS)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
+    with pytest.raises(InputError, match=r"cannot be read as a \.npz .*; it may be damaged or not complete: copy it"):
         load(str(path))
 
 
@@ -250,7 +250,24 @@ def test_corrupt_npz(tmp_path: Path, damaged: int, compressed: bool) -> None:
     # The first array begins after its 60 bytes of zip header; deflate itself breaks before any checksum is seen.
     content[damaged : damaged + 16] = b"\xff" * 16
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot be read as a \.npz"):
+    with pytest.raises(InputError, match=r"cannot be read as a \.npz .*; it may be damaged or not complete: copy it"):
+        load(str(path))
+
+
+def test_no_more_of_a_npz_is_read_than_there_is_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand zeros take a hundred bytes of a file."""
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, pixels=np.zeros((1000, 10, 10), dtype=np.uint8), labels=np.zeros(1000, dtype=np.uint8))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)
+    with pytest.raises(InputError, match=r"^all that .*data\.npz holds needs about .* of memory and .* are free; give"):
+        load(str(path))
+
+
+def test_what_no_npz_of_images_holds_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, pixels=PIXELS, labels=LABELS, zeros=np.full(100, 7, dtype=np.uint8))
+    path.write_bytes(path.read_bytes().replace(b"\x07" * 100, b"\x08" * 100))
+    with pytest.raises(InputError, match="unknown array 'zeros'"):
         load(str(path))
 
 
