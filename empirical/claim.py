@@ -16,7 +16,7 @@ import torch
 from maskgraph.empirical.config import WHERE
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.network import resolve_precision
-from maskgraph.empirical.records import read_object, remove_unfinished, write_json
+from maskgraph.empirical.records import read_shaped, remove_unfinished, write_json
 from maskgraph.graphs.errors import InputError
 
 PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
@@ -164,7 +164,7 @@ def _stored(
     check_free(path, resume)
     if not path.exists():
         return None
-    stored = read_object(path, {"plan": object, "machine": object})
+    stored: Table = read_shaped(path, {"plan": object, "machine": object})
     if wrong := [name for name in ("plan", "machine", "digests") if not isinstance(stored.get(name, {}), dict)]:
         raise InputError(f"{path} holds {wrong[0]} {stored[wrong[0]]!r}, no table; {OTHER_VERSION}")
     try:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from maskgraph.empirical.records import read_json, write_json
+from maskgraph.empirical.records import NUMBER, Shape, read_shaped, write_json
 from maskgraph.empirical.state import LAM, RECONSTRUCTION, UNIFORMITY
 from maskgraph.empirical.train import TrainedModel
+
+POINTS: Shape = [
+    {
+        **dict.fromkeys(("step", "steps"), int),
+        **dict.fromkeys(("epoch", "reconstruction", "uniformity", "lam", "knn"), NUMBER),
+    }
+]
+"""What the file of a curve holds."""
 
 
 class Curve:
@@ -25,10 +33,10 @@ class Curve:
             events: folder of TensorBoard's files.
 
         Raises:
-            InputError: a file that is not JSON.
+            InputError: a file that holds something else.
         """
         self.path = path
-        self.points: list[dict[str, Any]] = read_json(path) if path.exists() else []
+        self.points = read_points(path) if path.exists() else []
         self._events = events
         self._writer: Any = None
 
@@ -72,7 +80,17 @@ class Curve:
         self._writer.flush()
 
 
+def read_points(path: Path) -> list[dict[str, Any]]:
+    """The points of a curve.
+
+    Raises:
+        InputError: a file that is missing, or holds something else.
+    """
+    points: list[dict[str, Any]] = read_shaped(path, POINTS)
+    return points
+
+
 def last_step(path: Path) -> tuple[int, int]:
     """The step of a curve's last point and how many there will be; (0, 0) where there is no curve yet."""
-    points = read_json(path) if path.exists() else []
+    points = read_points(path) if path.exists() else []
     return (points[-1]["step"], points[-1]["steps"]) if points else (0, 0)

@@ -6,10 +6,10 @@ import json
 import math
 import os
 import re
+import reprlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from maskgraph.graphs.errors import InputError, as_path
@@ -20,6 +20,49 @@ if TYPE_CHECKING:
 
 UNFINISHED = re.compile(r"\..+\.(json|safetensors|npz|png|html)\.[a-z0-9_]{8}")
 """Names of files of a run that are being written: a dot, their own, and what `mkstemp` adds."""
+
+LOSSES = ("L_MAE", "bayes_risk", "epsilon", "four_L_lambda")
+PROBES = ("linear", "knn", "few_shot")
+GEOMETRY = ("L_unif", "lipschitz", "rankme", "share_image", "share_mask")
+"""What the tables of models show; records hold more (docs/records.md)."""
+
+FEATURES = ("cls", "mean", "tokens", "bottleneck", "pixels")
+
+Shape = Any
+"""What a part of a file holds: a type, or several; in a list, the shape of every item of a list; in a dictionary, that
+of each key of an object. Keys in a tuple may be missing, and `str` stands for all that there are."""
+
+NUMBER = int | float
+KNOWN = int | float | None
+"""A number, null where it is not finite or does not apply."""
+
+STUDY: Shape = {
+    "plan": {"graph": {"mask_ratios": [NUMBER], "views": [str], "hops": [str]}, "train": {"feature": str}},
+    "machine": dict,
+}
+
+GRAPH: Shape = {
+    **dict.fromkeys(("dataset", "view", "hop"), str),
+    **dict.fromkeys(("mask_ratio", "dim", "kept", "masks", "components", "head_sq", "tail_sq", "lambda"), NUMBER),
+    **dict.fromkeys(("alpha", "alpha_target", "phi", "inter", "bayes_risk", "rank_floor"), KNOWN),
+    "eigenvalues": [NUMBER],
+    "bounds": {"thm_4_2": NUMBER, "water_filling": NUMBER},
+    "unseen": {"visible": KNOWN, "target": KNOWN},
+}
+
+CHECK: Shape = {
+    **dict.fromkeys(("statement", "formula", "sense", "verdict", "note"), str),
+    **dict.fromkeys(("lhs", "rhs", "slack"), KNOWN),
+    "steps": [{"cause": str, "value": KNOWN, "exact": bool}],
+}
+
+RECORD: Shape = {
+    "method": str,
+    "mask_ratio": KNOWN,
+    "seed": int,
+    "checks": [CHECK],
+    (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY))): KNOWN,
+}
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -119,7 +162,8 @@ def read_study(run: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or one of something else.
     """
-    return read_object(run / "study.json", {"plan": dict, "machine": dict})
+    study: dict[str, Any] = read_shaped(run / "study.json", STUDY)
+    return study
 
 
 def probed_feature(study: Mapping[str, Any]) -> str:
@@ -141,8 +185,7 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
     if not files:
         raise InputError(f"{run} holds no bounds; expected the directory of a finished or interrupted study or train")
     graph = read_study(run)["plan"]["graph"]
-    kinds = {"view": str, "hop": str, "mask_ratio": int | float, "bounds": dict, "unseen": dict}
-    table = pd.DataFrame([read_object(file, kinds) for file in files])
+    table = pd.DataFrame([read_shaped(file, GRAPH) for file in files])
     missing = [
         f"{view} {hop} {ratio}"
         for view in graph["views"]
@@ -170,8 +213,7 @@ def read_records(run: str | Path) -> pd.DataFrame:
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted study or train")
-    kinds = {"method": str, "mask_ratio": int | float | None, "seed": int, "checks": list}
-    return pd.DataFrame([read_object(file, kinds) for file in files])
+    return pd.DataFrame([read_shaped(file, RECORD) for file in files])
 
 
 def _no_recipe(run: str | Path) -> Path:
@@ -184,24 +226,37 @@ def _no_recipe(run: str | Path) -> Path:
     return run
 
 
-def read_object(path: Path, kinds: Mapping[str, type | UnionType]) -> dict[str, Any]:
-    """Read a JSON object that holds certain keys.
+def read_shaped(path: Path, shape: Shape) -> Any:
+    """Read JSON of a certain shape.
 
     Args:
         path: the file.
-        kinds: of what each key holds.
+        shape: of what it holds.
 
     Raises:
-        InputError: no such file, or one of something else.
+        InputError: no such file, or one of something else, whose first part that is none is named.
     """
     value = read_json(path)
-    if not isinstance(value, dict) or not set(kinds) <= set(value):
-        raise InputError(f"{path} does not hold {', '.join(kinds)}; delete it and run again with --resume")
-    if wrong := [key for key, kind in kinds.items() if not isinstance(value[key], kind)]:
-        raise InputError(
-            f"{path} holds {wrong[0]} {value[wrong[0]]!r}, which no run writes; delete it and run again with --resume"
-        )
+    for fault in _faults(value, shape, ""):
+        raise InputError(f"{path} {fault}; delete it and run again with --resume")
     return value
+
+
+def _faults(value: object, shape: Shape, where: str) -> Iterator[str]:
+    """What is to be said of each part of a value that is of another shape."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        for key, inner in shape.items():
+            for name in value if key is str else key if isinstance(key, tuple) else (key,):
+                place = f"{where}.{name}" if where else name
+                if name in value:
+                    yield from _faults(value[name], inner, place)
+                elif not isinstance(key, tuple):
+                    yield f"lacks {place}"
+    elif isinstance(shape, list) and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _faults(item, shape[0], f"{where}[{index}]")
+    elif isinstance(shape, dict | list) or not isinstance(value, shape):
+        yield f"holds {f'{where} ' if where else ''}{reprlib.repr(value)}, which no run writes"
 
 
 def _finite(value: object) -> object:

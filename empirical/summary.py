@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval, within_unit
 from maskgraph.empirical.judge import SHUFFLED
-from maskgraph.empirical.records import read_object
+from maskgraph.empirical.records import KNOWN, NUMBER, Shape, read_shaped
 from maskgraph.graphs.errors import InputError, as_path
 from maskgraph.graphs.npz import read_npz
 
@@ -20,6 +20,26 @@ Record = dict[str, Any]
 
 LABELS = "labels"
 """The name under which predictions hold the true classes."""
+
+COLLAPSE = (
+    *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
+    *("share_image", "share_mask", "share_interaction"),
+)
+"""The measures of collapse that are shown."""
+
+RECIPE: Shape = {"plan": {"train": {"methods": [str]}}}
+"""What is read again of recipe.json."""
+
+JUDGED: Shape = {
+    "dataset": str,
+    "method": str,
+    "seed": int,
+    "scores": {str: {"accuracy": NUMBER, "low": NUMBER, "high": NUMBER}},
+    "layers": {str: [{"accuracy": NUMBER}]},
+    "collapse": {str: {"singular_values": [NUMBER], "bounds": {str: [NUMBER]}, COLLAPSE: KNOWN}},
+    ("steps", "final_reconstruction", "lam", "train_cpu_seconds"): KNOWN,
+}
+"""What a record of a recipe holds."""
 
 PLAIN = {"u-mae": "mae", "u-simmim": "simmim"}
 """Each method with uniformity, and the same without."""
@@ -84,9 +104,8 @@ def read_judged(run: str | Path) -> list[Record]:
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted recipe")
-    methods = read_object(run / "recipe.json", {"plan": dict})["plan"]["train"]["methods"]
-    kinds = {"method": str, "seed": int, "scores": dict, "layers": dict, "collapse": dict}
-    records = [read_object(file, kinds) for file in files]
+    methods = read_shaped(run / "recipe.json", RECIPE)["plan"]["train"]["methods"]
+    records = [read_shaped(file, JUDGED) for file in files]
     order = {method: place for place, method in enumerate(methods)}
     return sorted(records, key=lambda record: order.get(record["method"], len(order)))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from maskgraph.empirical.records import read_json, read_object, write_atomically
-from maskgraph.empirical.summary import Difference, Record, Score, differences, read_judged, scores
+from maskgraph.empirical.curve import read_points
+from maskgraph.empirical.records import read_shaped, write_atomically
+from maskgraph.empirical.summary import RECIPE, Difference, Record, Score, differences, read_judged, scores
 from maskgraph.figures.recipe import blocks, learning, readouts, singular_values
 from maskgraph.figures.report import flat, html_table, opening
 from maskgraph.figures.style import save
@@ -39,7 +40,7 @@ def write_recipe_report(run: Path) -> list[Path]:
     records = read_judged(run)
     found, changes = scores(records), differences(run, records)
     figures = {"readouts": readouts(found)}
-    if curves := {path.stem: read_json(path) for path in sorted((run / "curves").glob("*.json"))}:
+    if curves := {path.stem: read_points(path) for path in sorted((run / "curves").glob("*.json"))}:
         figures["learning"] = learning(curves)
     if any(record["layers"] for record in records):
         figures["blocks"] = blocks(records)
@@ -55,7 +56,7 @@ def _page(
     run: Path, records: Sequence[Record], found: Sequence[Score], changes: Sequence[Difference], figures: Sequence[Path]
 ) -> str:
     about = f"networks on {records[0]['dataset']}"
-    made = html.escape(flat(read_object(run / "recipe.json", {"plan": dict})))
+    made = html.escape(flat(read_shaped(run / "recipe.json", RECIPE)))
     return (
         f"{opening(about, figures, CAPTIONS)}"
         f"<h2>Scores</h2>{_scores(found)}"

@@ -10,7 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study, write_atomically
+from maskgraph.empirical.records import (
+    FEATURES,
+    GEOMETRY,
+    LOSSES,
+    PROBES,
+    probed_feature,
+    read_bounds,
+    read_records,
+    read_study,
+    write_atomically,
+)
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
@@ -31,13 +41,6 @@ CAPTIONS = {
     "augmentation graph of a small class mixture (four patches, three classes, η = 0.2) under all masks that keep "
     "three: positions cut it into one piece a mask.",
 }
-
-LOSSES = ("L_MAE", "bayes_risk", "epsilon", "four_L_lambda")
-PROBES = ("linear", "knn", "few_shot")
-GEOMETRY = ("L_unif", "lipschitz", "rankme", "share_image", "share_mask")
-"""What the tables of models show; records hold more (docs/records.md)."""
-
-FEATURES = ("cls", "mean", "tokens", "bottleneck", "pixels")
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }

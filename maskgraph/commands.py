@@ -223,8 +223,6 @@ def _recorded_checks(run: Path) -> list[dict[str, Any]]:
     ]
     if not rows:
         raise InputError(f"{run} holds no trained model yet; finish it with --resume")
-    if any("steps" not in row for row in rows):
-        raise InputError(f"{run} holds checks without steps, from another version of maskgraph; run it again")
     return rows
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from maskgraph.empirical.judge import ANY
 from maskgraph.empirical.recipe import Recipe, arithmetic
-from maskgraph.empirical.summary import PLAIN, Difference, Score, scores, several_seeds
+from maskgraph.empirical.summary import COLLAPSE, PLAIN, Difference, Score, scores, several_seeds
 from maskgraph.tables import table
 
 H100, SHARE = 989e12, 0.4
@@ -22,12 +22,6 @@ SPREAD = {
     False: "± the longer side of its 95 % interval over the draw of the images: one seed says nothing of others",
 }
 """What stands beside an accuracy, by whether there are several seeds."""
-
-COLLAPSE = (
-    *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
-    *("share_image", "share_mask", "share_interaction"),
-)
-"""The measures of collapse that are printed."""
 
 
 def recipe_row(name: str, recipe: Recipe) -> dict[str, Any]:

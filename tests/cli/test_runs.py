@@ -113,7 +113,7 @@ def test_verify_refuses_records_of_another_version(
     del record["checks"][0]["steps"]
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "mae-r0.5-s0.json").write_text(json.dumps(record))
-    assert_refused(capsys, "holds checks without steps, from another version of maskgraph", "verify", str(tmp_path))
+    assert_refused(capsys, r"s0\.json lacks checks\[0\]\.steps; delete it and run", "verify", str(tmp_path))
 
 
 def test_verify_of_an_empty_name_is_not_of_this_directory(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from maskgraph.empirical.curve import Curve, last_step
 from maskgraph.empirical.train import TrainedModel, train
+from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import SHORT, images
 
 
@@ -45,9 +46,9 @@ def test_points_are_means_since_the_one_before(trained: TrainedModel, tmp_path: 
 def test_a_run_that_goes_on_from_before_replaces_what_came_after(trained: TrainedModel, tmp_path: Path) -> None:
     path = tmp_path / "curve.json"
     for step in (6, 12):
-        Curve(path, tmp_path).add(at(trained, step), step / 3, 18, {})
+        Curve(path, tmp_path).add(at(trained, step), step / 3, 18, {"knn": 0.5})
     again = Curve(path, tmp_path)
-    again.add(at(trained, 9), 3.0, 18, {})
+    again.add(at(trained, 9), 3.0, 18, {"knn": 0.5})
     assert [point["step"] for point in again.points] == [6, 9]
     assert again.points[1]["reconstruction"] == pytest.approx(float(trained.losses[6:9, 0].mean()))
 
@@ -90,7 +91,15 @@ def test_without_tensorboard_there_is_the_file(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     curve = Curve(tmp_path / "curve.json", tmp_path / "events")
-    curve.add(at(trained, 6), 2.0, 18, {})
+    curve.add(at(trained, 6), 2.0, 18, {"knn": 0.5})
     curve.close()
     assert (tmp_path / "curve.json").exists()
     assert not (tmp_path / "events").exists()
+
+
+@pytest.mark.parametrize("text", ['{"step": 6}', '[{"step": 6}]', "[6]"])
+def test_a_damaged_curve_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mae-s0.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"mae-s0.json (lacks \[0\].steps|holds .*, which no run writes); delete it"):
+        last_step(path)

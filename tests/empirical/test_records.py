@@ -29,11 +29,15 @@ from maskgraph.graphs.errors import InputError
 def bare(run: Path, ratios: list[float], views: list[str], hops: list[str]) -> None:
     """A run of bounds alone, named so that the order of names is not that of the plan."""
     graph = {"mask_ratios": ratios, "views": views, "hops": hops}
-    write_json(run / "study.json", {"plan": {"graph": graph}, "machine": {}})
+    write_json(run / "study.json", {"plan": {"graph": graph, "train": {"feature": "cls"}}, "machine": {}})
+    measured = dict.fromkeys(("dim", "kept", "masks", "components", "head_sq", "tail_sq", "lambda"), 1)
+    unknown = dict.fromkeys(("alpha", "alpha_target", "phi", "inter", "bayes_risk", "rank_floor"))
+    parts = {"bounds": {"thm_4_2": 0, "water_filling": 0}, "unseen": {"visible": None, "target": None}}
+    whole = {"dataset": "x", "eigenvalues": [1.0], **measured, **unknown, **parts}
     for view in views:
         for hop in hops:
             for ratio in ratios:
-                content = {"view": view, "hop": hop, "mask_ratio": ratio, "bounds": {"thm_4_2": None}, "unseen": {}}
+                content = {**whole, "view": view, "hop": hop, "mask_ratio": ratio}
                 write_json(run / "bounds" / f"{view}-{hop}-r{ratio}.json", content)
 
 
@@ -145,11 +149,23 @@ def test_a_recipe_s_records_are_not_to_be_deleted(reader: Any, tmp_path: Path) -
     ("text", "message"),
     [
         ('{"method": "mae"', r"mae\.json is not JSON \(.*delete it and run again with --resume"),
-        ('{"method": "mae"}', r"mae\.json does not hold method, mask_ratio, seed, checks; delete it and run again"),
-        ("[]", r"mae\.json does not hold method"),
+        ('{"method": "mae"}', r"mae\.json lacks mask_ratio; delete it and run again with --resume$"),
+        ("[]", r"mae\.json holds \[\], which no run writes; delete it and run again with --resume$"),
         (
             '{"method": "mae", "mask_ratio": "0.5", "seed": 0, "checks": []}',
             r"mae\.json holds mask_ratio '0\.5', which no run",
+        ),
+        (
+            '{"method": "mae", "mask_ratio": 0.5, "seed": 0, "checks": [3]}',
+            r"mae\.json holds checks\[0\] 3, which no run writes",
+        ),
+        (
+            '{"method": "mae", "mask_ratio": 0.5, "seed": 0, "checks": [{"statement": "S2"}]}',
+            r"mae\.json lacks checks\[0\]\.formula; delete it",
+        ),
+        (
+            '{"method": "mae", "mask_ratio": 0.5, "seed": 0, "checks": [], "cls.knn": "0.9"}',
+            r"mae\.json holds cls\.knn '0\.9', which no run writes",
         ),
     ],
 )
@@ -158,6 +174,33 @@ def test_a_damaged_record_is_named(text: str, message: str, tmp_path: Path) -> N
     (tmp_path / "records" / "mae.json").write_text(text)
     with pytest.raises(InputError, match=message):
         read_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({}, r"study\.json lacks plan\.graph; delete it and run again with --resume"),
+        ({"graph": {"mask_ratios": 0.5}}, r"study\.json holds plan\.graph\.mask_ratios 0\.5, which no run writes"),
+    ],
+)
+def test_a_damaged_plan_is_named(plan: dict[str, object], message: str, tmp_path: Path) -> None:
+    bare(tmp_path, [0.5], ["bag"], ["target"])
+    write_json(tmp_path / "study.json", {"plan": plan, "machine": {}})
+    with pytest.raises(InputError, match=message):
+        read_bounds(tmp_path)
+
+
+def test_a_damaged_bound_is_named(tmp_path: Path) -> None:
+    bare(tmp_path, [0.5], ["bag"], ["target"])
+    path = tmp_path / "bounds" / "bag-target-r0.5.json"
+    for part in ({"eigenvalues": [1, None]}, {"bounds": {"thm_4_2": 0, "water_filling": "0"}}):
+        whole = read_json(path)
+        write_json(path, {**whole, **part})
+        with pytest.raises(
+            InputError, match=r"r0\.5\.json holds (eigenvalues\[1\] None|bounds\.water_filling '0'), which"
+        ):
+            read_bounds(tmp_path)
+        write_json(path, whole)
 
 
 def test_bytes_that_are_no_text_are_no_json(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Path:
             }
             name = f"{method}-s{seed}"
             np.savez(tmp_path / "predictions" / f"{name}.npz", labels=LABELS, **predicted)
-            whole = {"method": method, "seed": seed, "scores": record, "layers": {}, "collapse": {}}
+            whole = {"dataset": "x", "method": method, "seed": seed, "scores": record, "layers": {}, "collapse": {}}
             (tmp_path / "records" / f"{name}.json").write_text(json.dumps(whole))
     return tmp_path
 
@@ -115,6 +115,14 @@ def test_what_is_damaged_is_named(run: Path, tmp_path: Path) -> None:
         InputError, match=r"mae-s0.npz cannot be read .*; delete it and its record, and run again with --resume"
     ):
         differences(run, read_judged(run))
+    record = json.loads((run / "records" / "mae-s0.json").read_text())
+    record["scores"]["cls.ridge"]["low"] = None
+    (run / "records" / "mae-s0.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"mae-s0.json holds scores.cls.ridge.low None, which no run writes"):
+        read_judged(run)
+    (run / "recipe.json").write_text('{"plan": {}}')
+    with pytest.raises(InputError, match=r"recipe.json lacks plan.train; delete it and run again with --resume"):
+        read_judged(run)
     with pytest.raises(
         InputError, match=r"holds no records; expected the directory of a finished or interrupted recipe"
     ):
