@@ -37,7 +37,7 @@ from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole
+from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole, kind_of
 
 Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
@@ -98,6 +98,9 @@ def train(
     check_config(config)
     check_images(images)
     check_every(checkpoint_every)
+    if watch is not None and not callable(watch):
+        raise InputError(f"watch is {kind_of(watch)}; expected a function of a TrainedModel and the number of steps")
+    check_type(group, (Group, type(None)), "give TorchGroup(device) of maskgraph.empirical.group")
     path, group = None if path is None else as_path(path, "a checkpoint"), group or Group()
     count = len(images.labels)
     device = resolve_device(config.device)

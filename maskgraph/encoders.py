@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -41,8 +42,8 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
         everywhere; and pseudo, at each target the h that comes nearest among those of the views it occurs with.
 
     Raises:
-        InputError: no mask graph, one without patch values, a network of maskgraph, or an answer that is not a finite
-            array of the right shape, or that has a vector of norm zero.
+        InputError: no mask graph, one without patch values, a network of maskgraph, an encoder or a decoder of other
+            arguments, or an answer that is not a finite array of the right shape, or that has a vector of norm zero.
     """
     check_mask_graph(graph)
     _refuse_networks(encoder)
@@ -119,14 +120,40 @@ def _answer(name: str, model: Model, arrays: list[NDArray[Any]]) -> Array:
                 torch.as_tensor(array, dtype=like.dtype if array.dtype.kind == "f" else None, device=like.device)
                 for array in arrays
             ]
-            return _real(name, model(*tensors))
+            return _real(name, _called(name, model, tensors))
     if not callable(model):
         raise InputError(
             f"the {name} is {kind_of(model)}; expected a function or a torch module"
             + (", or Outputs" if name == "encoder" else "")
         )
     with nullcontext() if torch is None else torch.no_grad():
-        return _real(name, model(*arrays))
+        return _real(name, _called(name, model, arrays))
+
+
+def _called(name: str, model: Model, arrays: Sequence[Any]) -> Any:
+    try:
+        return model(*arrays)
+    except TypeError as error:
+        # Its own errors are its own.
+        if (takes := _other_arguments(model, len(arrays))) is None:
+            raise
+        given = f"{len(arrays)} array" + "s" * (len(arrays) > 1)
+        what = "patches, and with positions=True of positions too" if name == "encoder" else "the encoder's vectors"
+        raise InputError(f"the {name} takes {takes} and is given {given}; expected a function of {what}") from error
+
+
+def _other_arguments(model: Model, count: int) -> inspect.Signature | None:
+    """What a model takes, where that is not so many arrays."""
+    try:
+        # A torch module is called with whatever its forward takes.
+        takes = inspect.signature(getattr(model, "forward", model))
+    except ValueError:
+        return None
+    try:
+        takes.bind(*range(count))
+    except TypeError:
+        return takes
+    return None
 
 
 def _floating(torch: Any, module: Any) -> Any:

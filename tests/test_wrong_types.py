@@ -48,7 +48,7 @@ from maskgraph.graphs.synthetic import class_mixture, joint_graph, load_mixture
 from maskgraph.testing import assert_holds, mask_sets, models, outputs_of, worlds
 from maskgraph.theory import bounds, labels, losses
 from maskgraph.theory.answer import Constants, answer
-from maskgraph.theory.bootstrap import check_resamples
+from maskgraph.theory.bootstrap import bootstrap, check_resamples, resampled
 from maskgraph.theory.bounds import water_filling
 from maskgraph.theory.certify import certify
 from maskgraph.theory.closed_form import binary_alpha, mixture_eigenvalues
@@ -66,6 +66,7 @@ A = augmentation_graph(M)
 F = Outputs(f=np.eye(2))
 MASKS = mask_distribution("uniform", (2, 2), 0.5)
 IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
+SAMPLE = mask_graph(encode(IMAGES, 2), mask_set(MASKS))
 DIGITS = load_stored("digits")
 NOWHERE = Path("nowhere")
 NETWORK = build_model(model_config("micro", (4, 4), 4), 0)
@@ -213,6 +214,30 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: make_mask_set([[0]], 2, x), np.nan, "total nan for 1 masks; expected at least as many"),
     (lambda x: majority_class(x), None, "None is no csr_array; give graph.class_mass1 or class_mass2"),
     (lambda x: check_resamples(x), 40.0, "bootstrap 40.0; expected at least 39 resamples"),
+    (
+        lambda x: bootstrap(SAMPLE, x, "target", Constants(), 40, 0),
+        {"dim": 2},
+        "the answer lacks alpha; give what answer",
+    ),
+    (
+        lambda x: bootstrap(SAMPLE, x, "target", Constants(), 40, 0),
+        None,
+        "None is no dict; give what answer(graph, mask_",
+    ),
+    (lambda x: resampled(SAMPLE, x, "target", Constants(), 40, 0), "2", "dimension 2 for a graph of"),
+    (
+        lambda x: outputs_of(SAMPLE, x),
+        lambda p, q: p[:, 0],
+        "the encoder takes (p, q) and is given 1 array; expected a",
+    ),
+    (
+        lambda x: outputs_of(SAMPLE, x, positions=True),
+        torch.nn.Linear(4, 2),
+        "the encoder takes (input: torch.Tensor) -> torch.Tensor and is given 2 arrays; expected a function of patches",
+    ),
+    (lambda x: outputs_of(SAMPLE, lambda p: p[:, 0] + 1, x), lambda: 0, "the decoder takes () and is given 1 array"),
+    (lambda x: train(pixels(), TrainConfig(), watch=x), 3, "watch is an int; expected a function of a TrainedModel"),
+    (lambda x: train(pixels(), TrainConfig(), group=x), 3, "an int is no Group or NoneType; give TorchGroup(device)"),
     (lambda x: patchify(x, 2), np.zeros((4, 4)), "pixels has shape (4, 4); expected (N, H, W, C)"),
     (lambda x: fit_codebook(x, np.ones(2)), np.zeros((2, 4)), "patches has shape (2, 4) and dtype float64; expected"),
     (lambda x: fit_codebook(np.zeros((2, 4, 1)), x), np.ones(3), "weights has shape (3,) for 2 images; expected (2,)"),

@@ -20,6 +20,7 @@ from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError, check_type, is_whole
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
+from maskgraph.theory.dimension import check_dim
 
 LEVEL = 0.95
 """Nominal probability that an interval holds the value of the data."""
@@ -31,7 +32,15 @@ Array = NDArray[np.float64]
 
 
 def statistics(found: RatioAnswer) -> dict[str, float]:
-    """The numbers of an answer that are given an interval; those about patch values only where there are any."""
+    """The numbers of an answer that are given an interval; those about patch values only where there are any.
+
+    Raises:
+        InputError: something else than an answer.
+    """
+    mend = "give what answer(graph, mask_ratio, dim) of maskgraph.theory.answer returns"
+    check_type(found, dict, mend)
+    if missing := sorted(RatioAnswer.__required_keys__ - set(found)):
+        raise InputError(f"the answer lacks {missing[0]}; {mend}")
     named: dict[str, float | None] = {
         "head_sq": found["head_sq"],
         "tail_sq": found["tail_sq"],
@@ -91,6 +100,7 @@ def resampled(
     check_resamples(resamples)
     check_mask_graph(graph)
     check_drawn(graph.images)
+    check_dim(dim, graph.M.shape[0])
     check_hop(hop)
     check_type(constants, Constants, "give Constants(lipschitz, lam, epsilon)")
     check_seed(seed)
@@ -124,10 +134,10 @@ def bootstrap(
         tick: called after each resample.
 
     Raises:
-        InputError: see `check_resamples` and `check_drawn`.
+        InputError: see `check_resamples` and `check_drawn`; no such answer.
     """
-    drawn = resampled(graph, found["dim"], hop, constants, resamples, seed, tick)
     estimate = statistics(found)
+    drawn = resampled(graph, found["dim"], hop, constants, resamples, seed, tick)
     intervals = {name: list(basic_interval(estimate[name], values)) for name, values in drawn.items()}
     return {"resamples": resamples, "level": LEVEL, "intervals": intervals}
 

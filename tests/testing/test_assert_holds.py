@@ -364,3 +364,13 @@ def test_what_is_no_graph_and_arguments_that_are_swapped() -> None:
             InputError, match=r"the graph was given second; expected assert_holds\(graph, model\): swap"
         ):
             assert_holds(model, graph)  # type: ignore[arg-type]
+
+
+def test_what_an_encoder_itself_fails_at_is_its_own() -> None:
+    """Of the same kind as being called with too few arguments, and no word of ours."""
+
+    def broken(patches: Array) -> Array:
+        raise TypeError("of its own")
+
+    with pytest.raises(TypeError, match=r"^of its own$"):
+        outputs_of(a_world(), broken)
