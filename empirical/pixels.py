@@ -16,8 +16,8 @@ from maskgraph.empirical.data import Batch, Rows
 from maskgraph.empirical.fingerprint import fingerprint
 from maskgraph.empirical.placed import placed
 from maskgraph.empirical.randaugment import Fill
-from maskgraph.graphs.arrays import check_channels_last
-from maskgraph.graphs.errors import InputError, check_type, is_real, kind_of
+from maskgraph.graphs.arrays import check_channels_last, finite_values
+from maskgraph.graphs.errors import InputError, check_type, is_whole, kind_of
 from maskgraph.graphs.patches import check_patch
 
 
@@ -47,6 +47,7 @@ class Pixels:
 
     def __post_init__(self) -> None:
         """See that the images can be cut into patches, and that all else is of them."""
+        check_type(self.name, str, "name the images in a string")
         check_bytes(self.pixels, self.name)
         count, *_, channels = self.pixels.shape
         if len(self.labels) != count:
@@ -56,6 +57,7 @@ class Pixels:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if np.shape(values) != (channels,):
                 raise InputError(f"{name} of shape {np.shape(values)}; expected ({channels},), a number a channel")
+            finite_values(values, name)
         if not np.min(self.std) > 0:
             raise InputError(f"std {np.asarray(self.std).tolist()} of {self.name}; expected numbers above 0")
         check_type(self.augmentation, Augmentation, "give Augmentation(crop, flip=...), or leave it out")
@@ -104,7 +106,7 @@ def check_bytes(pixels: object, name: str) -> None:
 
 def _check_full(pixels: NDArray[np.uint8], full: Any, name: str) -> None:
     largest = int(pixels.max(initial=1))
-    if not is_real(full) or not largest <= full <= 255:
+    if not is_whole(full) or not largest <= full <= 255:
         raise InputError(f"full {full!r} of {name}; expected the byte that stands for 1, {largest} to 255")
 
 

@@ -27,6 +27,7 @@ from maskgraph.empirical.pixels import (
     normaliser,
     patchified,
 )
+from maskgraph.graphs.arrays import finite_values
 from maskgraph.graphs.errors import InputError, check_type, is_whole, kind_of
 from maskgraph.graphs.folder import Folder, check_image, read_crop, read_image
 from maskgraph.graphs.patches import check_patch
@@ -111,6 +112,8 @@ class Stream:
             raise InputError(
                 f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
             )
+        finite_values(self.mean, "mean")
+        finite_values(self.std, "std")
         check_unit(self.mean, self.name)
         check_type(self.augmentation, Augmentation, "give Augmentation(crop, flip=...), or leave it out")
 

@@ -19,7 +19,7 @@ from maskgraph.graphs.arrays import (
     masses,
     white,
 )
-from maskgraph.graphs.errors import InputError, unknown
+from maskgraph.graphs.errors import InputError, check_type, unknown
 from maskgraph.graphs.npz import read_npz
 from maskgraph.graphs.stored import STORED, Stored, load_stored
 
@@ -28,6 +28,9 @@ DEFAULT_PATCH = {"digits": 2, "fashion-mnist": 7, "cifar10": 4, "cifar100": 4}
 
 OF_CODES = ("codebook", "grid")
 """What a .npz may hold beside codes, and not beside pixels."""
+
+NAMED = "name the images in a string, as results will"
+"""What is to be done about a name that is none."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def make_images(name: str, pixels: ArrayLike, labels: ArrayLike, weights: ArrayL
     Raises:
         InputError: naming what is wrong with which array.
     """
+    check_type(name, str, NAMED)
     values = finite_values(as_pixels(pixels), "pixels")
     classes, classed = class_labels(labels, len(values))
     kept, weighted = masses(weights, len(values))
@@ -137,6 +141,7 @@ def make_coded_images(
     Raises:
         InputError: naming what is wrong with which array.
     """
+    check_type(name, str, NAMED)
     codes = as_array(codes, "codes")
     if codes.ndim != 2 or len(codes) == 0 or codes.shape[1] < 2:
         raise InputError(f"codes has shape {codes.shape}; expected (N, n) with at least one image and n >= 2 patches")

@@ -38,7 +38,7 @@ from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
-from maskgraph.graphs.datasets import load, make_images
+from maskgraph.graphs.datasets import load, make_coded_images, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import kept_patches, make_mask_set, mask_distribution, mask_set
 from maskgraph.graphs.patches import assign_codes, encode, fit_codebook, patchify
@@ -76,8 +76,8 @@ NO_MASK_GRAPH = "is no MaskGraph; make one with mask_graph(images, masks)"
 
 def pixels(**changes: Any) -> Pixels:
     """Digits, but for what a test changes."""
-    given: dict[str, Any] = {"full": 16, "pixels": DIGITS.pixels, "labels": DIGITS.labels, "patch": 2}
-    return Pixels("digits", **(given | {"mean": np.zeros(1), "std": np.ones(1)} | changes))
+    given: dict[str, Any] = {"name": "digits", "pixels": DIGITS.pixels, "full": 16, "labels": DIGITS.labels}
+    return Pixels(**(given | {"patch": 2, "mean": np.zeros(1), "std": np.ones(1)} | changes))
 
 
 def stream(**changes: Any) -> Stream:
@@ -293,6 +293,15 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: stream(augmentation=x), None, "None is no Augmentation; give Augmentation(crop, flip=...)"),
     (lambda x: channel_statistics(x, 1), IMAGES.pixels, "and dtype float64; expected (N, H, W, C) of uint8"),
     (lambda x: pixels(labels=x), [0, 1], "digits has 1797 images and 2 labels; expected one an image"),
+    (lambda x: pixels(mean=x), np.array([np.nan]), "mean contains nan at (0,); every value must be finite"),
+    (lambda x: pixels(mean=x), np.array(["0.5"]), "mean has dtype <U3; expected real numbers"),
+    (lambda x: pixels(std=x), np.array([np.inf]), "std contains inf at (0,); every value must be finite"),
+    (lambda x: pixels(name=x), 3, "an int is no str; name the images in a string"),
+    (lambda x: pixels(full=x), "16", "full '16' of digits; expected the byte that stands for 1"),
+    (lambda x: pixels(augmentation=x), "flip", "a str is no Augmentation; give Augmentation(crop, flip=...)"),
+    (lambda x: channel_statistics(DIGITS.pixels, x), 0, "full 0 of pixels; expected the byte that stands for 1, 16 to 255"),
+    (lambda x: make_images(x, IMAGES.pixels, IMAGES.labels), 3, "an int is no str; name the images in a string"),
+    (lambda x: make_coded_images(x, [[0, 1]], [0]), None, "None is no str; name the images in a string"),
     (lambda x: pixels(std=x), 1.0, "std of shape (); expected (1,), a number a channel"),
     (lambda x: save_published(x, "x.safetensors", 2), torch.nn.Linear(1, 1), "a Linear is no MaskedAutoencoder; give"),
     (lambda x: train(x, TrainConfig()), DIGITS, "a Stored is no CodedImages or Pixels or Stream; load_coded(Source("),

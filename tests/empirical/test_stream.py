@@ -215,6 +215,8 @@ def test_what_cannot_be_streamed_is_refused() -> None:
     images = stream_of(pixels())
     with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
         dataclasses.replace(images, patch=3)
+    with pytest.raises(InputError, match=r"^mean contains nan at \(1,\); every value must be finite"):
+        dataclasses.replace(images, mean=(0.0, float("nan"), 0.0))
     with pytest.raises(InputError, match=r"workers 0 of noise; expected an integer of at least 1"):
         dataclasses.replace(images, workers=0)
     with pytest.raises(InputError, match=r"of 3 channels; expected one each, std above 0"):
