@@ -55,10 +55,15 @@ def as_path(value: object, what: str) -> Path:
         what: what the path is of, for the message.
 
     Raises:
-        InputError: it is neither.
+        InputError: it is neither, or empty.
     """
     if not isinstance(value, str | Path):
         raise InputError(f"{kind_of(value)} in the place of the path of {what}; expected a string or a Path")
+    if value == "":
+        # Which would be that of the directory where a user happens to be.
+        raise InputError(
+            f"an empty string in the place of the path of {what}; expected a path, or . for this directory"
+        )
     return Path(value)
 
 

@@ -19,7 +19,7 @@ from maskgraph.graphs.datasets import (
     split_rows,
     take,
 )
-from maskgraph.graphs.errors import InputError, is_whole
+from maskgraph.graphs.errors import InputError, as_path, is_whole
 from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
 from maskgraph.graphs.memory import check_memory
 from maskgraph.graphs.patches import CodebookKind, apply_codebook, check_patch, encode, fit_codebook, patchify
@@ -57,7 +57,7 @@ class Source:
         """Have paths as text, which records hold."""
         object.__setattr__(self, "dataset", str(self.dataset))
         if self.data_dir is not None:
-            object.__setattr__(self, "data_dir", str(self.data_dir))
+            object.__setattr__(self, "data_dir", str(as_path(self.data_dir, "the dataset's files")))
 
     @property
     def name(self) -> str:

@@ -54,7 +54,10 @@ component, so that as many eigenvalues are 1, and with dim masks the head is dim
         help="dimension of the encoder's feature (at each ratio 64, or its number of visible views if less)",
     )
     parser.add_argument(
-        "--figure", metavar="FILE.png", help="draw bounds, label errors and spectrum over the mask ratios there as well"
+        "--figure",
+        type=path,
+        metavar="FILE.png",
+        help="draw bounds, label errors and spectrum over the mask ratios there as well",
     )
     parser.add_argument(
         "--hop",

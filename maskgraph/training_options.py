@@ -119,7 +119,7 @@ A study is a file of three tables, of which only dataset is required:
 
 docs/studies.md says what each is and its default. What is read of a .npz and of a folder: maskgraph train --help.""",
     )
-    parser.add_argument("study", metavar="STUDY.toml", help="the study")
+    parser.add_argument("study", type=path, metavar="STUDY.toml", help="the study")
     add_run(parser)
 
 
@@ -171,4 +171,4 @@ def report(commands: argparse._SubParsersAction[Parser]) -> None:
         "Draw the figures of a run and write its report.html; nothing is computed anew.\n\n"
         "  maskgraph report runs/digits",
     )
-    parser.add_argument("run", metavar="RUN_DIR", help="directory of a train, study or recipe")
+    parser.add_argument("run", type=path, metavar="RUN_DIR", help="directory of a train, study or recipe")

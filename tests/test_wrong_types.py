@@ -250,6 +250,13 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: load_coded(x), "digits", "'digits' in the place of a Source, which says how data is coded too"),
     (lambda x: load_coded(Source("digits", images=x)), "100", "images '100'; expected at least 1, an integer"),
     (lambda x: load_coded(Source("digits", images=x)), 100.0, "images 100.0; expected at least 1, an integer"),
+    (
+        lambda x: Source("fashion-mnist", data_dir=x),
+        "",
+        "an empty string in the place of the path of the dataset's files",
+    ),
+    (lambda x: Source("fashion-mnist", data_dir=x), 3, "an int in the place of the path of the dataset's files"),
+    (lambda x: read_records(x), "", "an empty string in the place of the path of a run; expected a path"),
     (lambda x: load_coded(Source("digits", seed=x)), None, "seed None; expected an integer from 0 to"),
     (lambda x: mask_distribution("uniform", x, 0.5), IMAGES, "the grid is an Images; expected (rows, columns)"),
     (lambda x: mask_distribution("uniform", x, 0.5), 16, "the grid is an int; expected (rows, columns) of the patches"),

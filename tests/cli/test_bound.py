@@ -336,6 +336,7 @@ BAD = [
     (("mixture", "--mask-ratio", "0.5", "--data-dir", "no"), r"data_dir no of mixture, which reads nothing there"),
     ((".", "--mask-ratio", "0.5", "--image-size", "8", "--data-dir", "no"), r"data_dir no of \., which reads nothing"),
     (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", ""), r"argument --data-dir: '' is no path; expected"),
+    (("digits", "--mask-ratio", "0.5", "--figure", ""), r"argument --figure: '' is no path; expected"),
     (("fashion-mnist", "--mask-ratio", "0.5", "--data-dir", "nowhere"), r"looked for in nowhere"),
 ]
 

@@ -275,6 +275,8 @@ BAD = [
     (("train", "digits", "--mask-ratio", "0.5", "--workers", "0"), "workers 0; expected at least 1"),
     (("train", "digits", "--mask-ratio", "0.5", "--out", "/dev/null/x"), "cannot be written .*; choose another"),
     (("train", "digits", "--mask-ratio", "0.5", "--out", ""), "argument --out: '' is no path; expected"),
+    (("study", ""), "'' is no path; expected that of a directory or of a file"),
+    (("report", ""), "'' is no path; expected that of a directory or of a file"),
     (
         ("train", "digits", "--mask-ratio", "0.5", "--method", "u-simmim", "--decoder-dim", "8"),
         "decoder_dim 8 of u-simmim, whose decoder is one linear layer; leave it out, or use mae or u-mae",
