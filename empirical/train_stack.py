@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -26,6 +27,9 @@ from maskgraph.empirical.train import (
 )
 from maskgraph.graphs.errors import InputError, as_path, check_type
 
+OVERDUE = 60.0
+"""Seconds after which a checkpoint is due, however few steps they were: a step of many models may take one."""
+
 
 def train_stack(
     images: Images,
@@ -43,7 +47,7 @@ def train_stack(
         configs: of each model; they differ in method, seed and lam alone.
         paths: the checkpoint of each, written when all are finished.
         checkpoint: of the stack while it trains; removed in the end, unless a model was lost.
-        checkpoint_every: steps between two checkpoints.
+        checkpoint_every: steps between two checkpoints, of which there is one every `OVERDUE` seconds as well.
 
     Raises:
         InputError: configurations that make no stack or cannot be trained; a checkpoint of another stack, or one that
@@ -108,16 +112,16 @@ def _train(
     device: torch.device,
 ) -> None:
     """Train to the end, or until every model is lost."""
-    saved = stack.step
+    saved, since = stack.step, monotonic()
     try:
         while stack.step < stack.steps:
             with room(configs[0].batch, configs[0].accumulate, device, len(configs)):
                 stack.advance()
-            if stack.step % every == 0 or stack.step == stack.steps:
+            if stack.step % every == 0 or stack.step == stack.steps or monotonic() - since > OVERDUE:
                 if None not in (lost := _lost(stack, configs)):
                     raise next(error for error in lost if error is not None)
                 _store(stack, checkpoint, whole)
-                saved = stack.step
+                saved, since = stack.step, monotonic()
     except KeyboardInterrupt:
         # Half an update is no step: then the last whole checkpoint stays the one to go on from.
         if stack.step > saved and stack.whole:

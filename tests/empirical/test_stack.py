@@ -146,6 +146,29 @@ def test_a_stack_that_was_killed_ends_in_the_same_bits(step: int, tmp_path: Path
         assert_same_bits(one, other)
 
 
+def test_a_checkpoint_is_due_by_time_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that is killed again and again before its 500th step gets on."""
+    monkeypatch.setattr(train_stack_module, "OVERDUE", 0.0)
+    original = Stack._made
+
+    def dying(stack: Stack, batch: Batch) -> torch.Tensor:
+        if stack.step == 5:
+            # No interruption, after which a checkpoint is written.
+            raise SystemExit
+        return original(stack, batch)
+
+    paths = [tmp_path / f"{index}.safetensors" for index in range(len(MIXED))]
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "_made", dying)
+        with pytest.raises(SystemExit):
+            train_stack(images(), MIXED, paths, tmp_path / "stack.safetensors")
+    made = counted_steps(monkeypatch)
+    train_stack(images(), MIXED, paths, tmp_path / "stack.safetensors")
+    assert made == list(range(5, 18))
+    for path, other in zip(paths, together(images(), MIXED, tmp_path / "whole"), strict=True):
+        assert_same_bits(load_model(path), other)
+
+
 def test_a_kill_between_the_files_of_a_finished_stack_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
