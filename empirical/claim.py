@@ -173,7 +173,7 @@ def _stored(
         # What it may hold is not the user's to set right.
         said = str(error).partition(";")[0]
         raise InputError(f"{path} cannot be gone on with, as {said}; {OTHER_VERSION}") from error
-    if differing := _differences(stored["plan"], plan, grows):
+    if differing := _differences(stored["plan"], plan, grows, FREE | _places(stored, plan)):
         raise InputError(
             f"{directory} holds another {what} ({differing}); choose another --out, or delete that directory"
         )
@@ -251,13 +251,22 @@ def held(directory: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], grows: Collection[Key]) -> str:
+def _places(stored: Table, plan: Table) -> set[Key]:
+    """What says where data lies: it may differ where digests tell whether the data is the same."""
+    if "digests" not in stored:
+        return set()
+    # The name of anything but a file says more: which parts there are, and how large a patch is.
+    files = all(str(one["data"]["dataset"]).endswith(".npz") for one in (stored["plan"], plan))
+    return {("data", "data_dir"), ("data", "dataset")} if files else {("data", "data_dir")}
+
+
+def _differences(old: Table, new: Table, grows: Collection[Key], free: Collection[Key]) -> str:
     return "; ".join(
         f"{name}.{key} is {before!r} there and {after!r} here"
         for name in sorted(set(old) | set(new))
         for key in sorted(set(old.get(name, {})) | set(new.get(name, {})))
         if (before := old.get(name, {}).get(key)) != (after := new.get(name, {}).get(key))
-        and (name, key) not in FREE
+        and (name, key) not in free
         and not ((name, key) in grows and _is_more(before, after))
     )
 

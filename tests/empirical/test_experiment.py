@@ -260,6 +260,25 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
     }
 
 
+def test_a_run_goes_on_with_the_same_file_at_another_place_and_with_no_other(tmp_path: Path) -> None:
+    table = two_classes(tmp_path / "toy.npz")
+    run(recipe_from(table), tmp_path / "run")
+    moved = tmp_path / "elsewhere.npz"
+    two_classes(moved)
+    (tmp_path / "toy.npz").unlink()
+    more = {**table, "data": {**table["data"], "dataset": str(moved)}, "train": {**table["train"], "seeds": 2}}
+    assert run(recipe_from(more), tmp_path / "run", resume=True)
+    two_classes(moved, ("test",))
+    with pytest.raises(InputError, match=r"was begun with other data \(images or labels of its test part are others\)"):
+        run(recipe_from(more), tmp_path / "run", resume=True)
+    two_classes(moved)
+    stored = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    del stored["digests"]
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=r"holds another recipe \(data.dataset is '.*toy.npz' there and '.*elsewhere"):
+        run(recipe_from(more), tmp_path / "run", resume=True)
+
+
 @pytest.mark.parametrize("what", ["key", "table", "machine", "digests"])
 def test_a_directory_of_another_version_is_not_taken_for_the_users_mistake(what: str, tmp_path: Path) -> None:
     table = recipe_table(recipe_from(TABLE))

@@ -297,7 +297,11 @@ def test_another_study_is_refused_by_the_field(table: str, key: str, value: obje
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", r"study\.json is not JSON"), ("[]", r"study\.json does not hold plan, machine"), ("{}", r"does not hold")],
+    [
+        ("{", r"study\.json is not JSON"),
+        ("[]", r"study\.json holds \[\], which no run"),
+        ("{}", r"study\.json lacks plan"),
+    ],
 )
 def test_a_damaged_study_is_refused(text: str, message: str, run: Path) -> None:
     (run / "study.json").write_text(text)
