@@ -7,9 +7,10 @@ a CPU ends in the same bits on the same machine; attention on a GPU sums gradien
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.checkpoint import (
+    OTHER_VERSION,
     check_held,
     check_known,
     check_same,
@@ -43,8 +45,8 @@ Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
 
 
-OWN = ("step", "seconds")
-"""What the metadata of a checkpoint holds beside what it belongs to."""
+OWN: Mapping[str, type | UnionType] = {"step": int, "seconds": int | float}
+"""What the metadata of a checkpoint holds beside what it belongs to, and of which type."""
 
 
 @dataclass(frozen=True)
@@ -219,14 +221,20 @@ def load_model(path: str | Path) -> TrainedModel:
     shape = meta["model"]
     needed = [f.name for f in dataclasses.fields(ModelConfig) if f.default is dataclasses.MISSING]
     check_held(path, shape, needed)
-    model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
+    try:
+        model = build_model(ModelConfig(**{**shape, "grid": tuple(shape["grid"])}), seed=0)
+        config = TrainConfig(**meta["train"])
+    # A size that is none is found by whatever is made of it first.
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise InputError(f"{path} describes a network that cannot be made ({said}); {OTHER_VERSION}") from error
     own = {name: value for name, value in tensors.items() if name.startswith("model.")}
     check_tensors(path, own, {f"model.{name}": value for name, value in model.state_dict().items()})
     check_held(path, tensors, ("losses",))
+    losses = tensors["losses"]
+    check_tensors(path, {"losses": losses}, {"losses": losses.new_empty((losses.numel() // 3, 3))})
     model.load_state_dict(model_tensors(tensors))
-    return TrainedModel(
-        model.eval(), TrainConfig(**meta["train"]), tensors["losses"][: meta["step"]].numpy(), meta["seconds"]
-    )
+    return TrainedModel(model.eval(), config, losses[: meta["step"]].numpy(), meta["seconds"])
 
 
 def untrained(images: Images, config: TrainConfig) -> TrainedModel:
@@ -263,14 +271,16 @@ def shared_identity(meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "train": {key: value for key, value in meta["train"].items() if key not in free}}
 
 
-def completed(path: Path, found: dict[str, Any], meta: dict[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:
+def completed(
+    path: Path, found: dict[str, Any], meta: dict[str, Any], own: Mapping[str, type | UnionType] = OWN
+) -> dict[str, Any]:
     """Metadata that was found, with the defaults of whatever choices came later.
 
     Args:
         path: of the checkpoint, for the message.
         found: what it holds.
         meta: what it should be of.
-        own: what else it has to hold.
+        own: what else it has to hold, and of which type.
 
     Raises:
         InputError: a key that this version does not know, or one that every version wrote and that is not there.
@@ -283,10 +293,12 @@ def completed(path: Path, found: dict[str, Any], meta: dict[str, Any], own: Coll
     return {**shared, **found, "train": train, "model": {**later, **found["model"]}}
 
 
-def _check_keys(path: Path, found: dict[str, Any], own: Collection[str] = OWN) -> None:
+def _check_keys(path: Path, found: dict[str, Any], own: Mapping[str, type | UnionType] = OWN) -> None:
     """Raise InputError for metadata of a checkpoint that another version has written."""
     check_held(path, found, ("model", "train", "data", *own))
     check_known(path, found, ("model", "train", "data", "precision", *own))
+    if wrong := [key for key, kind in own.items() if not isinstance(found[key], kind)]:
+        raise InputError(f"{path} holds {wrong[0]} {found[wrong[0]]!r}, no number; {OTHER_VERSION}")
     for part, kind in (("train", TrainConfig), ("model", ModelConfig)):
         check_known(path, found[part], [field.name for field in dataclasses.fields(kind)], f"{part}.")
 

@@ -100,7 +100,7 @@ def _check_whole(path: Path, found: dict[str, Any], whole: list[dict[str, Any]])
             "delete it"
         )
     for one, own in zip(found["stack"], whole, strict=True):
-        check_same(path, completed(path, one, own, ()), own)
+        check_same(path, completed(path, one, own, {}), own)
 
 
 def _train(

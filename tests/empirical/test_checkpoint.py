@@ -305,6 +305,43 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     assert path.exists()
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        (
+            "model",
+            "grid",
+            3,
+            r"describes a network that cannot be made \('int' object is not iterable\); it was written",
+        ),
+        ("model", "patch_dim", "4", r"describes a network that cannot be made \("),
+        ("model", "dim", None, r"describes a network that cannot be made \("),
+        ("train", "epochs", "1", r"describes a network that cannot be made \(epochs '1'; expected an integer\)"),
+        (None, "step", "x", r"holds step 'x', no number; it was written by another version"),
+        (None, "seconds", None, r"holds seconds None, no number; it was written by another version"),
+        (
+            None,
+            "losses",
+            torch.tensor(1.0),
+            r"holds the tensor losses of shape \(\) and torch.float32; expected \(0, 3\)",
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_is_named(part: str | None, key: str, value: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    train(images(), SHORT, path)
+    tensors, meta = read_checkpoint(path)
+    if isinstance(value, torch.Tensor):
+        tensors[key] = value
+    else:
+        (meta if part is None else meta[part])[key] = value
+    write_checkpoint(path, tensors, meta)
+    with pytest.raises(InputError, match=rf"m\.safetensors {message}"):
+        load_model(path)
+    with pytest.raises(InputError, match=r"m\.safetensors "):
+        train(images(), SHORT, path)
+
+
 def test_a_missing_checkpoint_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.safetensors does not exist; expected a checkpoint written by"):
         load_model(tmp_path / "none.safetensors")
