@@ -165,7 +165,8 @@ def check_footprint(
         raise InputError(f"{need}; {several} of the {models} models at once would fit: lower --stack")
     # Uniformity runs parts twice: the features of all come first.
     held = models * HELD * _values(shape) if config.uniform else 0
-    _Need(fixed, image, held).check(here, -(-batch // processes), free, beside)
+    smaller = "size or queue" if config.uniform and config.queue else "size"
+    _Need(fixed, image, held, smaller=smaller).check(here, -(-batch // processes), free, beside)
 
 
 def check_tuning(
@@ -215,6 +216,7 @@ class _Need:
         title: how a refusal begins.
         batch: what the images of a step are called in a recipe.
         unit: how many images stay together.
+        smaller: what may be smaller where not one image fits.
     """
 
     fixed: float
@@ -223,6 +225,7 @@ class _Need:
     title: str = ""
     batch: str = "batch"
     unit: int = 1
+    smaller: str = "size"
 
     def check(self, here: int, own: int, free: int, beside: int) -> None:
         """Refuse what does not fit.
@@ -249,7 +252,7 @@ class _Need:
         if fit < self.unit:
             few = ", or fewer --workers" if beside > 1 else ""
             one = "one" if self.unit == 1 else "a pair"
-            raise InputError(f"{need}; not even {one} would fit: choose a smaller size{few}")
+            raise InputError(f"{need}; not even {one} would fit: choose a smaller {self.smaller}{few}")
         keep = f", or keep it with --accumulate {-(-own // part)}" if part >= self.unit else ""
         fewer = ", or with fewer --workers" if beside > 1 else ""
         raise InputError(f"{need}; {fit} would fit: lower the {self.batch}{keep}{fewer}")

@@ -244,6 +244,8 @@ def test_what_shares_the_machine_shares_its_memory(monkeypatch: pytest.MonkeyPat
         check_footprint(shape, config, PLENTY, cpu, beside=4)
     with pytest.raises(InputError, match=r"not even one would fit: choose a smaller size, or fewer --workers"):
         check_footprint(shape, config, PLENTY, cpu, beside=10)
+    with pytest.raises(InputError, match=r"not even one would fit: choose a smaller size or queue$"):
+        check_footprint(shape, with_(config, method="u-mae", queue=10**12), PLENTY, cpu)
     # No more images than there are, and uniformity pairs each with all others and the queue.
     check_footprint(shape, with_(config, batch=10**9), 32, cpu)
     with pytest.raises(InputError, match="would fit"):
