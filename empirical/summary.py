@@ -21,6 +21,9 @@ Record = dict[str, Any]
 LABELS = "labels"
 """The name under which predictions hold the true classes."""
 
+ANEW = "delete it and its record, and run again with --resume"
+"""What is to be done about predictions that are damaged."""
+
 COLLAPSE = (
     *("rankme", "participation_ratio", "stable_rank", "nesum", "alpha_req", "lidar", "uniformity", "alignment"),
     *("share_image", "share_mask", "share_interaction"),
@@ -159,6 +162,11 @@ def _mcnemar(run: Path, first: str, second: str, readout: str) -> float | None:
     if not all(path.exists() for path in paths):
         return None
     both = [read_predictions(path) for path in paths]
+    for path, predicted in zip(paths, both, strict=True):
+        if missing := {readout, LABELS} - set(predicted):
+            raise InputError(f"{path} lacks {min(missing)}; {ANEW}")
+        if predicted[readout].shape[-1:] != predicted[LABELS].shape:
+            raise InputError(f"{path} holds {readout} of other images than {LABELS}; {ANEW}")
     one, other = (predicted[readout] == predicted[LABELS] for predicted in both)
     return mcnemar(one, other) if one.ndim == 1 else None
 
@@ -169,4 +177,4 @@ def read_predictions(path: Path) -> dict[str, NDArray[np.int64]]:
     Raises:
         InputError: a file that is missing or damaged.
     """
-    return read_npz(path, "delete it and its record, and run again with --resume")
+    return read_npz(path, ANEW)

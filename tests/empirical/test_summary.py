@@ -115,6 +115,17 @@ def test_what_is_damaged_is_named(run: Path, tmp_path: Path) -> None:
         InputError, match=r"mae-s0.npz cannot be read .*; delete it and its record, and run again with --resume"
     ):
         differences(run, read_judged(run))
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"labels": LABELS}, r"mae-s0.npz lacks cls.ridge; delete it and its record"),
+        (
+            {"labels": LABELS[1:], "cls.ridge": LABELS},
+            r"mae-s0.npz holds cls.ridge of other images than labels; delete",
+        ),
+    ]
+    for damaged, message in cases:
+        np.savez(run / "predictions" / "mae-s0.npz", **damaged)
+        with pytest.raises(InputError, match=message):
+            differences(run, read_judged(run))
     record = json.loads((run / "records" / "mae-s0.json").read_text())
     record["scores"]["cls.ridge"]["low"] = None
     (run / "records" / "mae-s0.json").write_text(json.dumps(record))
