@@ -21,7 +21,7 @@ from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
-from maskgraph.graphs.errors import InputError, check_type, is_whole
+from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole
 
 APART = 200
 """Least steps between two checkpoints."""
@@ -58,13 +58,13 @@ def fine_tune(
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes tune, the checkpoint before stays.
     """
-    path = None if path is None else Path(path)
+    path = None if path is None else as_path(path, "a checkpoint")
     check_type(how, FineTune, "give FineTune(epochs=..., lr=...) of maskgraph.empirical.tuning")
     check_type(train, (Pixels, Stream), "load_parts(data, data_dir).train of maskgraph.empirical.parts gives Pixels")
     if not len(train.labels):
         raise InputError(f"{train.name} holds no images to tune on; expected at least 1")
-    if not is_whole(classes):
-        raise InputError(f"classes {classes!r}; expected how many there are, an integer")
+    if not is_whole(classes) or classes < 1:
+        raise InputError(f"classes {classes!r}; expected how many there are, an integer of at least 1")
     if train.labels.max() >= classes:
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
     check_patches(model, train.name, train.grid, train.patch_dim)

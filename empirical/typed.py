@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskgraph.graphs.errors import LARGEST, InputError, is_huge, unknown
+from maskgraph.graphs.errors import LARGEST, InputError, check_type, is_huge, unknown
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,6 +53,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 def check_tables(table: dict[str, Any], known: Collection[str], what: str) -> None:
     """Raise InputError for a table that does not exist, or a value where a table should be."""
+    check_type(table, dict, f"give the tables of a {what}, by name")
     values = [name for name, part in table.items() if not isinstance(part, dict)]
     if values and values[0] not in known:
         tables = " or ".join(f"[{name}]" for name in known)

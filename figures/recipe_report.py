@@ -14,6 +14,7 @@ from maskgraph.empirical.summary import RECIPE, Difference, Record, Score, diffe
 from maskgraph.figures.recipe import blocks, learning, readouts, singular_values
 from maskgraph.figures.report import flat, html_table, opening
 from maskgraph.figures.style import save
+from maskgraph.graphs.errors import as_path
 
 CAPTIONS = {
     "readouts": "What frozen features (and fine-tuned networks) tell of the class of test images. Grey: what needs no "
@@ -25,7 +26,7 @@ CAPTIONS = {
 }
 
 
-def write_recipe_report(run: Path) -> list[Path]:
+def write_recipe_report(run: str | Path) -> list[Path]:
     """Draw every figure of a recipe's directory and write its report.html.
 
     Args:
@@ -37,6 +38,7 @@ def write_recipe_report(run: Path) -> list[Path]:
     Raises:
         InputError: a directory without records, or one that cannot be written.
     """
+    run = as_path(run, "a run")
     records = read_judged(run)
     found, changes = scores(records), differences(run, records)
     figures = {"readouts": readouts(found)}

@@ -26,6 +26,7 @@ from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import save
 from maskgraph.figures.waterfall import waterfall
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
+from maskgraph.graphs.errors import as_path
 from maskgraph.theory.bounds import is_vacuous
 
 CAPTIONS = {
@@ -51,7 +52,7 @@ figcaption, .note { color: #555; font-size: 13px; } .violated { background: #fdd
 """
 
 
-def write_report(run: Path) -> list[Path]:
+def write_report(run: str | Path) -> list[Path]:
     """Draw every figure of a run and write its report.html.
 
     Args:
@@ -63,6 +64,7 @@ def write_report(run: Path) -> list[Path]:
     Raises:
         InputError: a directory without bounds or records, or one that cannot be written.
     """
+    run = as_path(run, "a run")
     bounds, records = read_bounds(run), read_records(run)
     feature = probed_feature(read_study(run))
     figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds(), EXAMPLE)}

@@ -24,18 +24,21 @@ from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import DataPlan, load_parts
 from maskgraph.empirical.pixels import Pixels, channel_statistics
-from maskgraph.empirical.plan import GraphPlan, Plan, read_plan
+from maskgraph.empirical.plan import GraphPlan, Plan, plan_from, read_plan
 from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.published import from_published, load_published, published_tensors, save_published
 from maskgraph.empirical.readout import view_features, whole_features
-from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe
+from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe, recipe_from
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stream import DatasetReader, Stream
 from maskgraph.empirical.study import run_study
+from maskgraph.empirical.summary import read_judged
 from maskgraph.empirical.train import load_model, train
 from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.tuning import FineTune
+from maskgraph.figures.recipe_report import write_recipe_report
+from maskgraph.figures.report import write_report
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import load, make_coded_images, make_images
@@ -257,6 +260,13 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     ),
     (lambda x: Source("fashion-mnist", data_dir=x), 3, "an int in the place of the path of the dataset's files"),
     (lambda x: read_records(x), "", "an empty string in the place of the path of a run; expected a path"),
+    (lambda x: write_report(x), None, "None in the place of the path of a run; expected a string or a Path"),
+    (lambda x: write_recipe_report(x), None, "None in the place of the path of a run; expected a string or a Path"),
+    (lambda x: read_judged(x), "nowhere", "nowhere holds no records; expected the directory of a finished or"),
+    (lambda x: fine_tune(NETWORK, pixels(), x, FineTune()), "10", "classes '10'; expected how many there are"),
+    (lambda x: fine_tune(NETWORK, pixels(), 10, FineTune(), x), 3, "an int in the place of the path of a checkpoint"),
+    (lambda x: plan_from(x), [], "a list is no dict; give the tables of a study, by name"),
+    (lambda x: recipe_from(x), None, "None is no dict; give the tables of a recipe, by name"),
     (lambda x: load_coded(Source("digits", seed=x)), None, "seed None; expected an integer from 0 to"),
     (lambda x: mask_distribution("uniform", x, 0.5), IMAGES, "the grid is an Images; expected (rows, columns)"),
     (lambda x: mask_distribution("uniform", x, 0.5), 16, "the grid is an int; expected (rows, columns) of the patches"),
