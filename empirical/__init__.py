@@ -29,7 +29,8 @@ streams       of random numbers, each with the number of its use
 shares        a batch dealt to processes and parts
 group         the processes that train together
 state         what changes from step to step, and the step
-train         the training loop: warm-up, cosine, resume
+steps         the loop: step by step to the end, with checkpoints on the way
+train         one model: warm-up, cosine, resume
 stack         many small models trained at once
 train_stack   to the checkpoints that each would have alone
 checkpoint    one atomic safetensors file a model

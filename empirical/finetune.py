@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.regularise import Regularise
+from maskgraph.empirical.steps import to_the_end
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
@@ -43,8 +45,9 @@ def fine_tune(
         train: labelled images, augmented as they say but for what `how` puts in place of it.
         classes: how many.
         how: the recipe.
-        path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps.
-            It may be gone on with by another number of processes, and in another number of parts.
+        path: the checkpoint; None keeps none. It is written once an epoch, but not more often than every `APART` steps,
+            and by one process every minute or few as well. It may be gone on with by another number of processes, and
+            in another number of parts.
         group: the processes that tune it together, each with its part of every batch; None: this one alone.
         watch: called by the first process after each checkpoint.
 
@@ -80,32 +83,20 @@ def fine_tune(
         tuning.check()
     # Nobody writes before all have read.
     group.wait()
-    every, saved = max(tuning.batches, APART), tuning.step
-    try:
-        while tuning.step < tuning.steps:
-            with room(how.batch, how.accumulate, device):
-                tuning.advance()
-            if tuning.step % every and tuning.step < tuning.steps:
-                continue
-            tuning.check()
-            if path is not None:
-                if group.rank == 0:
-                    _store(path, tuning, meta)
-                    if watch is not None:
-                        watch()
-                group.wait()
-            saved = tuning.step
-    except KeyboardInterrupt:
-        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
-        if path is not None and tuning.step > saved and tuning.whole and group.count == 1:
-            tuning.check()
-            _store(path, tuning, meta)
-        raise
+
+    def keep() -> None:
+        tuning.check()
+        if path is not None:
+            if group.rank == 0:
+                write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
+                if watch is not None:
+                    watch()
+            group.wait()
+
+    running = partial(room, how.batch, how.accumulate, device)
+    alone = path is not None and group.count == 1
+    to_the_end(tuning, max(tuning.batches, APART), running, keep, alone)
     return tuning.classifier.eval()
-
-
-def _store(path: Path, tuning: TuningState, meta: dict[str, Any]) -> None:
-    write_checkpoint(path, tuning.tensors(), {**meta, "step": tuning.step, "steps": tuning.steps})
 
 
 def check_tunable(train: Pixels | Stream, how: FineTune) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -37,6 +38,7 @@ from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.state import State, model_tensors
+from maskgraph.empirical.steps import to_the_end
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole, kind_of
@@ -87,7 +89,7 @@ def train(
             with by another number of processes.
         watch: shown the model every `checkpoint_every` steps and at the end, after the checkpoint was written, and
             again when one of these is gone on with; in every process of a group.
-        checkpoint_every: steps between two checkpoints.
+        checkpoint_every: steps between two checkpoints; one process writes one every minute or few as well.
         group: the processes that train it together, each with its part of every batch; None: this one alone.
 
     Raises:
@@ -115,29 +117,22 @@ def train(
         check_finite(state.total()[: state.step], state.model.parameters(), config)
         if state.step < state.steps:
             store(state, path, meta)
-    saved = state.step
-    if watch is not None and saved and (saved % checkpoint_every == 0 or saved == state.steps):
-        # Whoever was killed after this checkpoint may have seen nothing of it.
-        watch(_trained(state), state.steps)
-        state.model.train()
-    try:
-        for step in range(state.step, state.steps):
-            with room(config.batch, config.accumulate, device):
-                state.advance()
-            if (step + 1) % checkpoint_every == 0 or step + 1 == state.steps:
-                check_state(state)
-                if path is not None:
-                    store(state, path, meta)
-                saved = state.step
-                if watch is not None:
-                    watch(_trained(state), state.steps)
-                    state.model.train()
-    except KeyboardInterrupt:
-        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
-        if path is not None and state.step > saved and state.whole and group.count == 1:
-            check_state(state)
+
+    def keep() -> None:
+        check_state(state)
+        if path is not None:
             store(state, path, meta)
-        raise
+
+    def show() -> None:
+        if watch is not None:
+            watch(_trained(state), state.steps)
+            state.model.train()
+
+    if state.step and (state.step % checkpoint_every == 0 or state.step == state.steps):
+        # Whoever was killed after this checkpoint may have seen nothing of it.
+        show()
+    running = partial(room, config.batch, config.accumulate, device)
+    to_the_end(state, checkpoint_every, running, keep, alone=path is not None and group.count == 1, shown=show)
     return _trained(state)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
-
-import torch
 
 from maskgraph.empirical.checkpoint import check_held, check_known, check_same, take_up, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
 from maskgraph.empirical.divergence import TrainingDivergedError, check_finite, check_state
 from maskgraph.empirical.footprint import check_footprint, room
 from maskgraph.empirical.stack import Stack, check_stack
+from maskgraph.empirical.steps import to_the_end
 from maskgraph.empirical.train import (
     Images,
     architecture,
@@ -26,9 +25,6 @@ from maskgraph.empirical.train import (
     training_set,
 )
 from maskgraph.graphs.errors import InputError, as_path, check_type
-
-OVERDUE = 60.0
-"""Seconds after which a checkpoint is due, however few steps they were: a step of many models may take one."""
 
 
 def train_stack(
@@ -47,7 +43,7 @@ def train_stack(
         configs: of each model; they differ in method, seed and lam alone.
         paths: the checkpoint of each, written when all are finished.
         checkpoint: of the stack while it trains; removed in the end, unless a model was lost.
-        checkpoint_every: steps between two checkpoints, of which there is one every `OVERDUE` seconds as well.
+        checkpoint_every: steps between two checkpoints; one is written every minute as well.
 
     Raises:
         InputError: configurations that make no stack or cannot be trained; a checkpoint of another stack, or one that
@@ -76,7 +72,14 @@ def train_stack(
     if checkpoint.exists():
         found = take_up(checkpoint, stack, lambda found: _check_whole(checkpoint, found, whole))
         stack.seconds = float(found["seconds"])
-    _train(stack, configs, checkpoint, whole, checkpoint_every, device)
+
+    def keep() -> None:
+        if None not in (lost := _lost(stack, configs)):
+            raise next(error for error in lost if error is not None)
+        write_checkpoint(checkpoint, stack.tensors(), {"stack": whole, "step": stack.step, "seconds": stack.seconds})
+
+    running = partial(room, configs[0].batch, configs[0].accumulate, device, len(configs))
+    to_the_end(stack, checkpoint_every, running, keep, alone=True)
     lost = []
     # The stack's own stays until all of them are there.
     for state, path, meta in zip(stack.unstack(), paths, metas, strict=True):
@@ -101,36 +104,6 @@ def _check_whole(path: Path, found: dict[str, Any], whole: list[dict[str, Any]])
         )
     for one, own in zip(found["stack"], whole, strict=True):
         check_same(path, completed(path, one, own, {}), own)
-
-
-def _train(
-    stack: Stack,
-    configs: Sequence[TrainConfig],
-    checkpoint: Path,
-    whole: list[dict[str, Any]],
-    every: int,
-    device: torch.device,
-) -> None:
-    """Train to the end, or until every model is lost."""
-    saved, since = stack.step, monotonic()
-    try:
-        while stack.step < stack.steps:
-            with room(configs[0].batch, configs[0].accumulate, device, len(configs)):
-                stack.advance()
-            if stack.step % every == 0 or stack.step == stack.steps or monotonic() - since > OVERDUE:
-                if None not in (lost := _lost(stack, configs)):
-                    raise next(error for error in lost if error is not None)
-                _store(stack, checkpoint, whole)
-                saved, since = stack.step, monotonic()
-    except KeyboardInterrupt:
-        # Half an update is no step: then the last whole checkpoint stays the one to go on from.
-        if stack.step > saved and stack.whole:
-            _store(stack, checkpoint, whole)
-        raise
-
-
-def _store(stack: Stack, path: Path, whole: list[dict[str, Any]]) -> None:
-    write_checkpoint(path, stack.tensors(), {"stack": whole, "step": stack.step, "seconds": stack.seconds})
 
 
 def _lost(stack: Stack, configs: Sequence[TrainConfig]) -> list[TrainingDivergedError | None]:

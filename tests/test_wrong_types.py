@@ -316,7 +316,11 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: pixels(name=x), 3, "an int is no str; name the images in a string"),
     (lambda x: pixels(full=x), "16", "full '16' of digits; expected the byte that stands for 1"),
     (lambda x: pixels(augmentation=x), "flip", "a str is no Augmentation; give Augmentation(crop, flip=...)"),
-    (lambda x: channel_statistics(DIGITS.pixels, x), 0, "full 0 of pixels; expected the byte that stands for 1, 16 to 255"),
+    (
+        lambda x: channel_statistics(DIGITS.pixels, x),
+        0,
+        "full 0 of pixels; expected the byte that stands for 1, 16 to 255",
+    ),
     (lambda x: make_images(x, IMAGES.pixels, IMAGES.labels), 3, "an int is no str; name the images in a string"),
     (lambda x: make_coded_images(x, [[0, 1]], [0]), None, "None is no str; name the images in a string"),
     (lambda x: pixels(std=x), 1.0, "std of shape (); expected (1,), a number a channel"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from maskgraph.empirical import steps
 from maskgraph.empirical import train_stack as train_stack_module
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import write_checkpoint
@@ -148,7 +149,8 @@ def test_a_stack_that_was_killed_ends_in_the_same_bits(step: int, tmp_path: Path
 
 def test_a_checkpoint_is_due_by_time_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack that is killed again and again before its 500th step gets on."""
-    monkeypatch.setattr(train_stack_module, "OVERDUE", 0.0)
+    monkeypatch.setattr(steps, "OVERDUE", 0.0)
+    monkeypatch.setattr(steps, "PRICE", 0.0)
     original = Stack._made
 
     def dying(stack: Stack, batch: Batch) -> torch.Tensor:

@@ -154,7 +154,7 @@ def sparse_squares(
 
 @compiled_fast
 def sum_of_squares(acc: Array) -> float:
-    """Σ acc_j², in the partial sums of a vector register; the entries are set to 0 while they are in the first cache."""
+    """Σ acc_j², in the partial sums of a vector register; the entries are set to 0 while they are at hand."""
     total = 0.0
     for j in range(len(acc)):
         total += acc[j] * acc[j]
