@@ -430,7 +430,8 @@ def test_a_directory_holds_a_study_or_a_recipe(finished: Path, tmp_path: Path) -
 
 def test_a_directory_is_one_command_s_at_a_time(finished: Path, tmp_path: Path) -> None:
     """In all processes of a group, of which only the first can know; the end of the other command lets go of it."""
-    path, plan = tmp_path / "run" / "study.json", {"train": {"precision": "auto"}}
+    path = tmp_path / "run" / "study.json"
+    plan = {"data": {"dataset": "digits"}, "train": {"precision": "auto"}}
     busy = r"another command is at work in .*run; wait for its end, or choose another directory"
     with claim(path, plan, {}, dict, False, CPU, lambda: None):
         written = path.read_bytes()
