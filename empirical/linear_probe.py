@@ -55,7 +55,7 @@ class SgdProbe:
         epochs: passes over the features.
         batch: most features a step.
         steps: least steps an epoch.
-        least: least features a step; all of them where there are fewer than twice as many.
+        least: least features a step, 2 or more; all of them where there are fewer than twice as many.
         lr: peak learning rate.
         warmup: epochs in which it rises.
         momentum: of LARS.
@@ -76,7 +76,8 @@ class SgdProbe:
     def __post_init__(self) -> None:
         """See that it can be run."""
         settle(self)
-        for name, least in (("epochs", 1), ("batch", 1), ("steps", 1), ("least", 1), ("warmup", 0)):
+        # Batch-norm makes 0 of one feature.
+        for name, least in (("epochs", 1), ("batch", 1), ("steps", 1), ("least", 2), ("warmup", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)} of a probe; expected at least {least}")
         for name in ("lr", "momentum", "trust"):

@@ -280,3 +280,11 @@ def test_one_feature_under_batch_norm_is_refused() -> None:
     one = Labelled(np.ones((1, 3)), np.zeros(1, dtype=np.int64), np.ones(1))
     with pytest.raises(InputError, match=r"1 feature under batch-norm, which makes 0 of it; expected at least 2"):
         sgd_probe(one, one.x, SgdProbe())
+
+
+def test_batches_of_one_feature_are_refused() -> None:
+    with pytest.raises(InputError, match=r"least 1 of a probe; expected at least 2"):
+        SgdProbe(least=1)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    five = Labelled(x, np.arange(5) % 2, np.full(5, 0.2))
+    assert sgd_probe(five, x, SgdProbe(epochs=1, batch=1, least=2)).shape == (5,)
