@@ -39,6 +39,10 @@ class Walk:
         self.kept.append(self.step)
         self.now += self._writing
 
+    def show(self) -> None:
+        """As if somebody looked."""
+        self.shown.append(self.step)
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Around each step."""
@@ -47,7 +51,7 @@ class Walk:
     def walk(self, monkeypatch: pytest.MonkeyPatch, every: int, alone: bool = True) -> None:
         """To the end."""
         monkeypatch.setattr(steps, "monotonic", lambda: self.now)
-        to_the_end(self, every, self.running, self.keep, alone, lambda: self.shown.append(self.step))
+        to_the_end(self, every, self.running, self.keep, alone, self.show)
 
 
 def test_every_so_many_steps_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,3 +94,31 @@ def test_an_interruption_keeps_what_is_whole_and_new(monkeypatch: pytest.MonkeyP
             walk.walk(monkeypatch, every=5)
         assert walk.kept == kept
         assert walk.shown == [5] * (at >= 5)
+
+
+@pytest.mark.parametrize(
+    ("where", "kept", "shown"),
+    [
+        # What was being written is written anew, as nobody knows how far it came …
+        ("keep", [5, 5], []),
+        # … and what is written stays: whoever goes on is shown it.
+        ("show", [5], [5]),
+    ],
+)
+def test_an_interruption_of_a_checkpoint(
+    where: str, kept: list[int], shown: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = Walk()
+    own, calls = getattr(walk, where), []
+
+    def once() -> None:
+        """Be interrupted at the end, the first time."""
+        calls.append(walk.step)
+        own()
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    setattr(walk, where, once)
+    with pytest.raises(KeyboardInterrupt):
+        walk.walk(monkeypatch, every=5)
+    assert (walk.kept, walk.shown) == (kept, shown)
