@@ -43,7 +43,7 @@ def train_stack(
         configs: of each model; they differ in method, seed and lam alone.
         paths: the checkpoint of each, written when all are finished.
         checkpoint: of the stack while it trains; removed in the end, unless a model was lost.
-        checkpoint_every: steps between two checkpoints; one is written every minute as well.
+        checkpoint_every: steps between two checkpoints; one is written every minute or few as well.
 
     Raises:
         InputError: configurations that make no stack or cannot be trained; a checkpoint of another stack, or one that
