@@ -27,6 +27,11 @@ class Classes:
         """Bytes of its arrays."""
         return self.label.nbytes + sum(a.nbytes for a in (self.several.data, self.several.indices, self.several.indptr))
 
+    def some(self, which: NDArray[np.bool_]) -> Classes:
+        """The classes of those of the views, (N_i,) bool, in their order."""
+        several = self.label == self.several.shape[1]
+        return Classes(self.label[which], self.several[which[several]])
+
     def joint(self, mass: NDArray[np.float64]) -> sp.csr_array:
         """(N_i, C) CSR, joint distribution of view and class of views that have `mass` (N_i,)."""
         one = self.label < self.several.shape[1]

@@ -22,13 +22,16 @@ from maskgraph.graphs.classes import Classes, canonical
 from maskgraph.graphs.edges import Block, Edges
 from maskgraph.graphs.keys import Layout
 from maskgraph.graphs.memory import check_share
-from maskgraph.graphs.merging import Counts, Vertices, merged
+from maskgraph.graphs.merging import MERGING, Counts, Vertices, merged
 
 PART = 2**18
 """Edges of a part, about: their words stay in a core's own cache while they are sorted and counted."""
 
 SAMPLE = 2**15
 """Keys that say where parts begin, about."""
+
+ENTRY = 12
+"""Bytes of an entry of a sparse matrix; a pair of M takes them, and a class of a view that has several."""
 
 TABLE_BITS = 12
 """Leading bits of a key that nearly tell its part."""
@@ -41,7 +44,8 @@ def count(found: Edges, threads: int = 1, blocks: Sequence[Block] | None = None)
         InputError: the counts would not fit into memory.
     """
     blocks = found.blocks() if blocks is None else blocks
-    return merged((count_block(found, block, threads, len(blocks) > 1) for block in blocks), len(blocks))
+    several = len(blocks) > 1
+    return merged((count_block(found, block, threads, several) for block in blocks), [one.edges for one in blocks])
 
 
 def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True) -> Counts:
@@ -56,32 +60,44 @@ def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True
     Raises:
         InputError: the counts would not fit into memory.
     """
-    what, held = f"counting {block.edges:.2g} edges", 8 * block.edges
-    check_share(12 * block.edges, what)
-    # Memory that is touched for the first time is what costs most: these two become the masses and indices of M.
-    words, ids = np.empty(block.edges, np.uint64), np.empty(block.edges, np.uint32)
+    what, most = f"counting {block.edges:.2g} edges", _most(found, keyed)
+    check_share(ENTRY * block.edges, what, most=most)
+    # Memory that is touched for the first time is what costs most: these become the masses of M, `ids` its indices.
+    words = np.empty(block.edges, np.uint64)
     with ThreadPoolExecutor(threads) as pool:
         work = _Work(found, block, pool, threads, keyed)
         target = work.rank(found.layouts[1], words)
-        # As if there were as many visible views, and no pair twice.
-        views = int(target.vertices[-1])
-        need = 12 * block.edges + views * _view_bytes(found, keyed)
-        check_share(need, f"{what}, going by the target views,", held)
+        need = ENTRY * block.edges + _kept(found, 1, keyed, *target.kept)
+        check_share(need, f"{what} and their target views", words.nbytes, most)
         second = work.describe(target, words)
+        ids = np.empty(block.edges, np.uint32)
         work.number(target, words, ids)
         visible = work.rank(found.layouts[0], words)
+        need = ENTRY * block.edges + _kept(found, 0, keyed, *visible.kept) + second.nbytes
+        check_share(need, f"{what} and their views", words.nbytes + ids.nbytes + second.nbytes, most)
         first = work.describe(visible, words)
-        indptr, pairs = work.pairs(visible, words, ids, views)
+        indptr, pairs = work.pairs(visible, words, ids, len(second.place))
     # Shrunk where they lie; nobody else looks at them any more.
     words.resize(pairs, refcheck=False)
     ids.resize(pairs, refcheck=False)
     return Counts((first, second), indptr, ids.view(np.int32), words.view(np.float64), found.masks)
 
 
-def _view_bytes(found: Edges, keyed: bool) -> int:
-    """Bytes that are kept of a visible and a target view."""
-    one = found.place.itemsize + 2 + found.labels.itemsize
-    return 2 * one + 4 + (8 * sum(side.digits for side in found.layouts) if keyed else 0)
+def _kept(found: Edges, side: int, keyed: bool, views: int, several: int = 0, entries: int = 0) -> int:
+    """Bytes that are kept of so many views of a side, of which `several` have several classes, `entries` together."""
+    one = found.place.itemsize + 2 + found.labels.itemsize + (8 * found.layouts[side].digits if keyed else 0)
+    if side == 0:
+        # Where its pairs end; in counts that are added up in 64 bits.
+        one += 8 if keyed else 4
+    return views * one + several * 4 + entries * ENTRY
+
+
+def _most(found: Edges, keyed: bool) -> float:
+    """Bytes that all the edges may take, whatever their views: each its own, or two of different classes a view."""
+    an_edge = float(ENTRY)
+    for side in (0, 1):
+        an_edge += max(_kept(found, side, keyed, 1), _kept(found, side, keyed, 1, 1, 2) / 2 if found.classes > 1 else 0)
+    return an_edge * found.codes.shape[1] * found.masks * (MERGING if keyed else 1)
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,11 @@ class _Ranked:
     vertices: NDArray[np.int64]
     several: NDArray[np.int64]
     entries: NDArray[np.int64]
+
+    @property
+    def kept(self) -> tuple[int, int, int]:
+        """Distinct keys, those of several classes, and their classes."""
+        return int(self.vertices[-1]), int(self.several[-1]), int(self.entries[-1])
 
 
 class _Work:
@@ -182,7 +203,7 @@ class _Work:
     def describe(self, ranked: _Ranked, words: NDArray[np.uint64]) -> Vertices:
         """What is kept of the views of one side."""
         found, block = self.found, self.block
-        vertices, several, entries = (int(x[-1]) for x in (ranked.vertices, ranked.several, ranked.entries))
+        vertices, several, entries = ranked.kept
         place, label = np.empty(vertices, found.place.dtype), np.empty(vertices, found.labels.dtype)
         alone, one_mask = np.empty(vertices, np.bool_), np.empty(vertices, np.bool_)
         indptr, indices, masses = np.zeros(several + 1, np.int32), np.empty(entries, np.int32), np.empty(entries)

@@ -82,7 +82,8 @@ def count_on(address: str, found: Edges, block: int = BLOCK, done: Callable[[int
             missing = {group: own for group, own in enumerate(work) if group not in results}
             results.update(_count_groups(client, address, found, missing, done))
             if len(results) == len(work):
-                return merged(results.values(), len(work))
+                sizes = [sum(block.edges for block in own) for own in work]
+                return merged((results.pop(group) for group in range(len(work))), sizes)
     raise WorkersLostError(
         f"workers of {address!r} died again and again; {len(results)} of {len(work)} groups of blocks were counted"
     )
@@ -103,7 +104,10 @@ def _count_groups(
     except TimeoutError as error:
         raise WorkersLostError(LOST.format(address)) from error
     tasks = [[client.submit(count_block, held, one, pure=False) for one in own] for own in missing.values()]
-    sums = [client.submit(_sum, own, pure=False) for own in tasks]
+    sums = [
+        client.submit(merged, counted, [block.edges for block in own], pure=False)
+        for counted, own in zip(tasks, missing.values(), strict=True)
+    ]
     _wait(client, address, [task for own in tasks for task in own], sums, done)
     results = {}
     for group, one in zip(missing, sums, strict=True):
@@ -119,10 +123,6 @@ def _count_groups(
             # Lost with its worker; the caller has it counted again.
             continue
     return results
-
-
-def _sum(counts: Sequence[Counts]) -> Counts:
-    return merged(counts, len(counts))
 
 
 def _check_workers(client: Any, address: str) -> int:

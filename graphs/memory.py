@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from decimal import ROUND_DOWN, Context, Decimal
 from pathlib import Path
 
 from maskgraph.graphs.errors import InputError
@@ -32,16 +33,29 @@ def check_memory(need: float, what: str, mend: str) -> None:
     _refuse(need, available_bytes(), what, mend)
 
 
-def check_share(need: float, what: str, held: float = 0) -> None:
+def check_share(
+    need: float, what: str, held: float = 0, most: float | None = None, fixed: float = 0, least: float = 0
+) -> None:
     """Refuse a graph that needs more memory than there is, `held` bytes of it its own already.
+
+    Half of the edges may have all of its views, so that a share of the need that fits is no share of the edges that
+    does. Hence `most`, the bytes that all edges take at the worst (None: the need), `fixed`, those that stay where there
+    are fewer edges, and `least`, a share of them that is known to fit.
 
     Raises:
         InputError: naming the need, what there is, and what share of the edges would fit.
     """
     there = available_bytes() + held
-    share = max(int(100 * there / max(need, 1)), 1)
-    mend = f"use about {share}% of the masks (--max-masks) or of the images (--images)"
+    share = max((there - fixed) / max((need if most is None else most) - fixed, 1), least)
+    mend = f"use about {_percent(share)}% of the masks (--max-masks) or of the images (--images)"
     _refuse(need, there, what, f"{mend}, or coarser views (--codes, --view)")
+
+
+def _percent(share: float) -> str:
+    """A share in percent, rounded down to two digits: what is rounded up does not fit."""
+    if share <= 0:
+        return "0"
+    return f"{Decimal(100 * share).normalize(Context(prec=2, rounding=ROUND_DOWN)):f}"
 
 
 def _refuse(need: float, there: float, what: str, mend: str) -> None:

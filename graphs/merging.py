@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.classes import Classes, canonical, classes_of
+from maskgraph.graphs.classes import Classes, canonical
 from maskgraph.graphs.compiled import compiled
 from maskgraph.graphs.memory import check_share
+
+MERGING = 2.5
+"""Bytes that are held while two counts merge, in those of their sum: they, the sum, and what it is made with. Measured:
+2.2 where a view has one class, 2.5 where each has two."""
 
 Array = NDArray[Any]
 Ids = NDArray[np.uint32 | np.int64]
@@ -64,8 +68,8 @@ class Counts:
         return sum(a.nbytes for a in (*self.sides, self.indptr, self.indices, self.masses))
 
 
-def merged(counts: Iterable[Counts], total: int) -> Counts:
-    """The sum of `total` counts: like sizes are merged, so that each is copied a logarithmic number of times.
+def merged(counts: Iterable[Counts], edges: Sequence[int]) -> Counts:
+    """The sum of counts of so many edges: like sizes are merged, so that each is copied a logarithmic number of times.
 
     Raises:
         InputError: the sum would not fit into memory.
@@ -78,12 +82,9 @@ def merged(counts: Iterable[Counts], total: int) -> Counts:
             before = stack.pop()[1]
             size = before.nbytes
             one = merge(before, one)
+            del before
             if done == 2:
-                # What is new in the second is an upper estimate of what is new in any later one.
-                need = 2 * (one.nbytes + (total - 2) * (one.nbytes - size))
-                check_share(
-                    need, f"a graph of about {total / 2 * len(one.indices):.2g} edges, going by {2 / total:.0%} of it,"
-                )
+                _check_rest(size, one, edges)
         stack.append((rank, one))
     result = stack.pop()[1]
     while stack:
@@ -91,16 +92,36 @@ def merged(counts: Iterable[Counts], total: int) -> Counts:
     return result
 
 
+def _check_rest(first: int, two: Counts, edges: Sequence[int]) -> None:
+    """Refuse a sum that does not fit, going by the first two counts, the first of so many bytes."""
+    whole, part = sum(edges), sum(edges[:2])
+    # What is new in the second is an upper estimate of what is new in as many edges later.
+    new = (two.nbytes - first) / edges[1]
+    check_share(
+        MERGING * (two.nbytes + (whole - part) * new),
+        f"a graph of about {whole / part * len(two.indices):.2g} edges, going by {part / whole:.0%} of it,",
+        held=two.nbytes,
+        fixed=MERGING * (two.nbytes - part * new),
+        least=edges[0] / whole,
+    )
+
+
 def merge(a: Counts, b: Counts) -> Counts:
     """The counts of two disjoint sets of edges together."""
-    of_rows = [np.add.reduceat(one.masses, one.indptr[:-1]) for one in (a, b)]
-    of_columns: list[NDArray[np.float64]] = [
-        np.bincount(one.indices, one.masses, len(one.sides[1].place)).astype(np.float64, copy=False) for one in (a, b)
-    ]
-    first, rows = _merge_views(a.sides[0], b.sides[0], of_rows, a.masks_total)
-    second, columns = _merge_views(a.sides[1], b.sides[1], of_columns, a.masks_total)
-    pairs = _merge_rows((a.indptr, a.indices, a.masses), (b.indptr, b.indices, b.masses), rows, columns)
-    return Counts((first, second), *pairs, a.masks_total)
+    first, rows = _merge_views(
+        a.sides[0], b.sides[0], [np.add.reduceat(one.masses, one.indptr[:-1]) for one in (a, b)], a.masks_total
+    )
+    second, columns = _merge_views(
+        a.sides[1],
+        b.sides[1],
+        [
+            np.bincount(one.indices, one.masses, len(one.sides[1].place)).astype(np.float64, copy=False)
+            for one in (a, b)
+        ],
+        a.masks_total,
+    )
+    pairs = (a.indptr, a.indices, a.masses), (b.indptr, b.indices, b.masses)
+    return Counts((first, second), *_merge_rows(*pairs, rows, columns, len(first.place)), a.masks_total)
 
 
 def _merge_views(
@@ -120,18 +141,44 @@ def _merge_views(
     alone[to_b] &= b.alone & (fresh | (seen // masks_total == b.place // masks_total))
     one_mask[to_b] &= b.one_mask & (fresh | (seen % masks_total == b.place % masks_total))
     place[to_b] = np.minimum(seen, b.place)
-    none = np.empty(0, np.uint32)
-    x, y = a.classes.joint(masses[0]), b.classes.joint(masses[1])
-    rows = (x.indptr, x.indices, x.data), (y.indptr, y.indices, y.data)
-    indptr, indices, summed = _merge_rows(*rows, (to_a, to_b), (none, none))
-    classes = classes_of(canonical(summed, indices, indptr, (size, x.shape[1])))
+    classes = _merge_classes((a.classes, b.classes), masses, (to_a, to_b), fresh, size)
     return Vertices(place, alone, one_mask, classes, keys), (to_a, to_b)
 
 
+def _merge_classes(
+    classes: tuple[Classes, Classes],
+    masses: Sequence[NDArray[np.float64]],
+    maps: tuple[Ids, Ids],
+    fresh: NDArray[np.bool_],
+    size: int,
+) -> Classes:
+    """Classes of the union's views; `fresh` are those of the second that the first has not."""
+    a, b = classes
+    total = a.several.shape[1]
+    label = np.empty(size, a.label.dtype)
+    label[maps[0]] = a.label
+    label[maps[1]] = np.where(fresh | (label[maps[1]] == b.label), b.label, np.array(total, label.dtype))
+    # Masses by class are kept, and added, only of views that have several classes.
+    several = label == total
+    number = np.cumsum(several, dtype=maps[0].dtype)
+    rows, joints = [], []
+    for own, mass, to in zip(classes, masses, maps, strict=True):
+        which = several[to]
+        joint = own.some(which).joint(mass[which])
+        rows.append(number[to[which]] - 1)
+        joints.append((joint.indptr, joint.indices, joint.data))
+    none = np.empty(0, maps[0].dtype)
+    indptr, indices, summed = _merge_rows(joints[0], joints[1], (rows[0], rows[1]), (none, none), int(several.sum()))
+    return Classes(label, canonical(summed, indices, indptr, (len(indptr) - 1, total)))
+
+
 def _merge_rows(
-    a: tuple[Array, Array, Array], b: tuple[Array, Array, Array], rows: tuple[Ids, Ids], columns: tuple[Ids, Ids]
+    a: tuple[Array, Array, Array],
+    b: tuple[Array, Array, Array],
+    rows: tuple[Ids, Ids],
+    columns: tuple[Ids, Ids],
+    size: int,
 ) -> tuple[Array, Array, NDArray[np.float64]]:
-    size = 1 + int(max(to[-1] for to in rows))
     indptr = np.empty(size + 1, np.int64)
     inputs = (rows[0], *a, columns[0], rows[1], *b, columns[1])
     # Of a block they fit into 32 bits, of many blocks they may not.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -220,20 +222,76 @@ def unique_views() -> Edges:
     return edges(images, mask_set(mask_distribution("uniform", (4, 5), 0.5), 64), "sequence")
 
 
-MEND = r" of memory .*use about \d+% of the masks \(--max-masks\).*--images.*--codes"
+MEND = r" of memory .*use about [\d.]+% of the masks \(--max-masks\).*--images.*--codes"
 
 
 def test_a_graph_beyond_memory_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
     found = unique_views()
     need = counting.count(found).nbytes
-    work = 12 * 32_000
-    # By then its words, 8 bytes an edge, are in memory. The estimate is of the right size, not only large.
-    for free, message in ((0.99 * work, "counting 3.2e"), (0.9 * need - 8 * 32_000, "going by the target views")):
-        monkeypatch.setattr(memory, "available_bytes", lambda free=free: free)
-        with pytest.raises(InputError, match=message + ".*" + MEND):
+    target = counting.count(found).sides[1].nbytes
+    words, work = 8 * 32_000, 12 * 32_000
+    # What is looked at one after the other, in bytes, and what of it is in memory by then.
+    steps = [
+        ("", work, 0),
+        (" and their target views", work + target, words),
+        (" and their views", need, work + target),
+    ]
+    for refused, (message, size, held) in enumerate(steps):
+        enough = iter([1.001 * bytes_ - inside for _, bytes_, inside in steps[:refused]])
+        monkeypatch.setattr(memory, "available_bytes", lambda it=enough, x=0.999 * size - held: next(it, x))
+        with pytest.raises(InputError, match=f"counting 3.2e.04 edges{message} needs about .*{MEND}"):
             counting.count(found)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1.1 * need - 8 * 32_000)
+    enough = iter([1.001 * size - held for _, size, held in steps])
+    monkeypatch.setattr(memory, "available_bytes", lambda: next(enough))
     counting.count(found)
+
+
+@pytest.mark.parametrize("most", [BLOCK, 30_000])
+@pytest.mark.parametrize(
+    ("views", "free"),
+    [*product(("repeat", "differ", "two classes"), (0.2, 0.4)), ("differ", 0.8), ("two classes", 0.8)],
+)
+def test_the_share_that_a_refusal_names_fits(
+    views: str, free: float, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.random.default_rng(0).integers(16, size=(4000, 20))
+    if views == "repeat":
+        rows[:, 12:] = 0
+        rows[:, :12] = (np.arange(4000)[:, None] >> np.arange(12)) % 2
+    labels = np.arange(4000) % 2 * (views == "two classes")
+    rows = rows[np.arange(4000) - labels]
+
+    def counted_within(room: float, images: int, masks: int) -> int:
+        made = make_coded_images("some", rows[:images], labels[:images])
+        found = edges(made, mask_set(mask_distribution("uniform", (4, 5), 0.5), masks), "sequence")
+        before = tracemalloc.get_traced_memory()[0]
+        monkeypatch.setattr(memory, "available_bytes", lambda: before + room - tracemalloc.get_traced_memory()[0])
+        tracemalloc.reset_peak()
+        counting.count(found, blocks=found.blocks(most))
+        return tracemalloc.get_traced_memory()[1] - before
+
+    counted_within(math.inf, 4000, 64)  # compiles
+    tracemalloc.start()
+    try:
+        room = free * counted_within(math.inf, 4000, 64)
+        with pytest.raises(InputError, match=MEND) as refused:
+            counted_within(room, 4000, 64)
+        share = float(str(refused.value).partition("use about ")[2].partition("%")[0]) / 100
+        assert 0 < share < 1
+        # Tables of some ten kilobytes are not in the estimate: of a graph this small, up to 2 % of the memory.
+        share *= 0.98
+        counted_within(room, 4000, max(int(64 * share), 1))
+        counted_within(room, max(int(4000 * share), 1), 64)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_share_is_rounded_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundredth of what takes a thousand times the memory does not fit."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1.999)
+    for need, share in ((2.0, "99"), (16.0, "12"), (1600.0, "0.12"), (1e6, "0.00019")):
+        with pytest.raises(InputError, match=f"use about {share}% of the masks"):
+            memory.check_share(need, "a graph")
 
 
 def test_numbers_of_edges_beyond_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,5 +342,5 @@ def test_columns_beyond_32_bits_stay_themselves() -> None:
     far = 2**31 + 5
     row = np.array([0, 2], dtype=np.int32), np.array([0, 1], dtype=np.int32), np.array([1.0, 2.0])
     to_first, to_both = np.array([0], dtype=np.uint32), np.array([7, far], dtype=np.uint32)
-    indptr, indices, masses = merging._merge_rows(row, row, (to_first, to_first), (to_both, to_both))
+    indptr, indices, masses = merging._merge_rows(row, row, (to_first, to_first), (to_both, to_both), 1)
     assert (indptr.tolist(), indices.tolist(), masses.tolist()) == ([0, 2], [7, far], [2.0, 4.0])
