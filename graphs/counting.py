@@ -94,10 +94,11 @@ def _kept(found: Edges, side: int, keyed: bool, views: int, several: int = 0, en
 
 def _most(found: Edges, keyed: bool) -> float:
     """Bytes that all the edges may take, whatever their views: each its own, or two of different classes a view."""
-    an_edge = float(ENTRY)
+    bytes_ = float(ENTRY)
     for side in (0, 1):
-        an_edge += max(_kept(found, side, keyed, 1), _kept(found, side, keyed, 1, 1, 2) / 2 if found.classes > 1 else 0)
-    return an_edge * found.codes.shape[1] * found.masks * (MERGING if keyed else 1)
+        alone, in_two = _kept(found, side, keyed, 1), _kept(found, side, keyed, 1, 1, 2) / 2
+        bytes_ += max(alone, in_two) if found.classes > 1 else alone
+    return bytes_ * int(found.codes.shape[1]) * found.masks * (MERGING if keyed else 1)
 
 
 @dataclass(frozen=True)

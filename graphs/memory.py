@@ -39,8 +39,8 @@ def check_share(
     """Refuse a graph that needs more memory than there is, `held` bytes of it its own already.
 
     Half of the edges may have all of its views, so that a share of the need that fits is no share of the edges that
-    does. Hence `most`, the bytes that all edges take at the worst (None: the need), `fixed`, those that stay where there
-    are fewer edges, and `least`, a share of them that is known to fit.
+    does. Hence `most`, the bytes that all edges take at the worst (None: the need), `fixed`, those that stay where
+    there are fewer edges, and `least`, a share of them that is known to fit.
 
     Raises:
         InputError: naming the need, what there is, and what share of the edges would fit.

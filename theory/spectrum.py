@@ -150,12 +150,13 @@ def spectrum(
 
 def told(split: Components, k: int) -> str:
     """What is known of the head before any solve, in one sentence."""
-    count = split.count
-    known = f"{count} component{'s' if count > 1 else ''}: the first {count if count > 1 else 'eigenvalue'}"
-    known += " eigenvalues are 1" if count > 1 else " is 1"
-    if k <= count:
-        return f"{known}, the tail is trivially |A|_F^2 - {k}"
-    return f"{known}; {k - count} more to solve for"
+    if split.count == 1:
+        known = "1 component: the first eigenvalue is 1, and for k = 1 the tail is trivially |A|_F^2 - 1"
+    else:
+        known = f"{split.count} components: the first {split.count} eigenvalues are 1, and for k up to {split.count} "
+        known += "the tail is trivially |A|_F^2 - k"
+    left = k - split.count
+    return f"{known}; {f'{left} more' if left > 0 else 'none'} to solve for"
 
 
 def _known(graph: AugmentationGraph, split: Components, k: int) -> tuple[sp.csc_array, Floats]:

@@ -424,10 +424,18 @@ def test_a_device_that_is_not_there_is_refused(coded: str, capsys: pytest.Captur
 
 
 def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", "1"]) == 0
+    found = answer(capsys, coded, "--mask-ratio", "0.5", "--dim", "1")["ratios"][0]
+    count = found["components"]
+    for dim, left in ((1, "none"), (count, "none"), (count + 2, "2 more")):
+        assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", str(dim)]) == 0
+        told = capsys.readouterr().err
+        up_to = (
+            f"{count} components: the first {count} eigenvalues are 1, and for k up to {count} the tail is trivially"
+        )
+        assert f"{up_to} |A|_F^2 - k; {left} to solve for" in told
+    assert main(["bound", coded, "--view", "bag", "--mask-ratio", "0.5", "--dim", "3"]) == 0
     told = capsys.readouterr().err
-    assert "eigenvalue" in told
-    assert "the tail is trivially |A|_F^2 - 1" in told
+    assert "1 component: the first eigenvalue is 1, and for k = 1 the tail is trivially |A|_F^2 - 1; 2 more" in told
 
 
 def redirected(how: str) -> subprocess.CompletedProcess[str]:
