@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.classes import canonical
 from maskgraph.graphs.errors import check_type, unknown
 
 if TYPE_CHECKING:
@@ -110,9 +111,12 @@ def augmentation_graph(graph: MaskGraph, hop: Hop = "target") -> AugmentationGra
     check_mask_graph(graph)
     check_hop(hop)
     joint = graph.M if hop == "target" else graph.R1
-    rows, columns = graph.p1, np.asarray(joint.sum(axis=0)).ravel()
-    B = sp.csr_array(sp.diags_array(rows**-0.5) @ joint @ sp.diags_array(columns**-0.5))
-    return AugmentationGraph(graph, hop, joint, B)
+    columns = np.asarray(joint.sum(axis=0)).ravel()
+    entries = np.repeat(graph.p1**-0.5, np.diff(joint.indptr))
+    entries *= joint.data
+    entries *= (columns**-0.5)[joint.indices]
+    # Where entries stand is the same array in both, not a copy.
+    return AugmentationGraph(graph, hop, joint, canonical(entries, joint.indices, joint.indptr, joint.shape))
 
 
 TIE = 1e-9

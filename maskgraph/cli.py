@@ -1,8 +1,8 @@
 """The command line: parse, run one command, turn bad input into one sentence and an exit code.
 
-Exit codes: 0 done; 1 a theorem was found violated (`verify`, `falsify`); 2 bad input, or nowhere to write; 3 training
-diverged, a solve did not converge or another process was lost; 130 interrupted, by SIGTERM
-too where a run can be gone on with.
+Exit codes: 0 done; 1 a theorem was found violated (`verify`, `falsify`); 2 bad input, too little memory, or nowhere to
+write; 3 training diverged, a solve did not converge or another process was lost; 130 interrupted, by SIGTERM too where
+a run can be gone on with.
 """
 
 from __future__ import annotations
@@ -63,6 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mend = "give a shorter one" if failure.errno == errno.ENAMETOOLONG else "free some space or write elsewhere"
         _say(f"maskgraph: error: {failure}; {mend}, then repeat")
         _hush(sys.stdout)
+        return BAD_INPUT
+    except MemoryError as failure:
+        _say(
+            f"maskgraph: error: out of memory: {failure or 'no more can be had'}; free some, or make the graph smaller "
+            "(--images, --max-masks, --codes, --view)"
+        )
         return BAD_INPUT
 
 

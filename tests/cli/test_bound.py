@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskgraph import commands
 from maskgraph.cli import main
 from maskgraph.figures import style
 from maskgraph.graphs.bipartite import mask_graph
@@ -436,6 +437,20 @@ def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.Cap
     assert main(["bound", coded, "--view", "bag", "--mask-ratio", "0.5", "--dim", "3"]) == 0
     told = capsys.readouterr().err
     assert "1 component: the first eigenvalue is 1, and for k = 1 the tail is trivially |A|_F^2 - 1; 2 more" in told
+
+
+def test_what_does_not_fit_into_memory_after_all_is_one_sentence(
+    coded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        np.empty(2**62 // 8)
+
+    monkeypatch.setattr(commands, "answer", full)
+    assert main(["bound", coded, "--mask-ratio", "0.5"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(
+        r"maskgraph: error: out of memory: Unable to allocate 4.* EiB .*; free some, or .*--max-masks.*", error
+    )
 
 
 def redirected(how: str) -> subprocess.CompletedProcess[str]:

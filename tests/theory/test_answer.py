@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from maskgraph.graphs import memory
+from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.theory import answer as answer_module
 from maskgraph.theory import bounds
 from maskgraph.theory.answer import Constants, answer
@@ -53,3 +59,28 @@ def test_bounds_are_those_of_the_largest_head_and_values(
         "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(1.25, L, weight, epsilon),
         "water_filling": bounds.water_filling(HIGHEST, L, weight),
     }
+
+
+def test_an_answer_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate against what Python saw allocated where every view is its own: not less, and of its size."""
+    rng = np.random.default_rng(0)
+    images = make_coded_images("w", rng.integers(16, size=(5000, 16)), rng.integers(10, size=5000))
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", (4, 4), 0.5), 100), "positional")
+    views = len(graph.p1) + len(graph.p2)
+    assert graph.M.nnz == pytest.approx(views / 2, rel=0.01)
+    need = answer_module.ENTRY * graph.M.nnz + answer_module.VIEW * views
+    monkeypatch.setattr(memory, "available_bytes", lambda: need - 1)
+    with pytest.raises(
+        InputError, match=r"the analysis of .* views and .* pairs needs about .*use about .*--max-masks"
+    ):
+        answer(graph, 0.5, 4)
+    monkeypatch.setattr(memory, "available_bytes", lambda: need)
+    answer(graph, 0.5, 4)
+    del graph.__dict__["class_mass1"], graph.__dict__["class_mass2"]
+    tracemalloc.start()
+    try:
+        answer(graph, 0.5, 4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * need < peak < need
