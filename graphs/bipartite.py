@@ -90,8 +90,7 @@ class MaskGraph:
     @cached_property
     def p1(self) -> NDArray[np.float64]:
         """(N1,) marginal of the visible view, positive."""
-        # As scipy's sum, in a third of its memory.
-        return np.add.reduceat(self.M.data, self.M.indptr[:-1])
+        return np.asarray(self.M.sum(axis=1), dtype=np.float64).ravel()
 
     @cached_property
     def p2(self) -> NDArray[np.float64]:

@@ -103,6 +103,9 @@ def spectrum(
         tell(told(split, k))
     factor = Factor(graph.B)
     squares, frobenius_error = row_squares(factor)
+    if split.count > 1:
+        # A transpose of the whole serves no component then.
+        factor = Factor(graph.B)
     frobenius = math.fsum(squares)
     ones, one_residuals = _known(graph, split, k)
     count = ones.shape[1]
@@ -164,16 +167,19 @@ def _known(graph: AugmentationGraph, split: Components, k: int) -> tuple[sp.csc_
 
     Of those that weigh the same up to rounding, as masks do, the first.
     """
-    mass = np.bincount(split.of_row, graph.p1)
-    heaviest = np.argsort(-mass.round(12), kind="stable")[: min(k, split.count)]
-    place = np.full(split.count, -1)
-    place[heaviest] = np.arange(len(heaviest))
     root = np.sqrt(graph.p1)
-    off = np.bincount(split.of_row, (graph.B @ (graph.B.T @ root) - root) ** 2)
+    off = graph.B @ (graph.B.T @ root)
+    off -= root
+    off *= off
+    mass, off = np.bincount(split.of_row, graph.p1), np.bincount(split.of_row, off)
+    heaviest = np.argsort(-mass.round(12), kind="stable")[: min(k, split.count)]
+    place = np.full(split.count, -1, split.of_row.dtype)
+    place[heaviest] = np.arange(len(heaviest))
     rows = np.flatnonzero(place[split.of_row] >= 0)
     entries = root[rows] / np.sqrt(mass[split.of_row[rows]])
     shape = (len(root), len(heaviest))
-    return sp.csc_array((entries, (rows, place[split.of_row[rows]])), shape=shape), np.sqrt(off / mass)[heaviest]
+    vectors = sp.csc_array((entries, (rows, place[split.of_row[rows]])), shape=shape)
+    return vectors, np.sqrt(off[heaviest] / mass[heaviest])
 
 
 def _columns(found: list[tuple[float, Part, int]], vertices: int, count: int) -> sp.csc_array:

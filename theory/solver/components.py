@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,11 +27,11 @@ class Component:
     """One connected component.
 
     Attributes:
-        rows: (r,) int64, its vertices x1.
+        rows: (r,) int32 or int64, its vertices x1.
         B: (r, c) CSR, its block of the factor.
     """
 
-    rows: NDArray[np.int64]
+    rows: NDArray[Any]
     B: sp.csr_array
 
 
@@ -40,20 +41,20 @@ class Components:
 
     Attributes:
         count: how many there are = the multiplicity of eigenvalue 1 of A.
-        of_row: (N1,) int64, the component of each vertex x1.
-        of_column: (Nc,) int64, the component of each shared thing.
+        of_row: (N1,) int32 or int64, the component of each vertex x1.
+        of_column: (Nc,) likewise, the component of each shared thing.
         slack: (count,) float64, tr A_c − 1 >= λ_2 of the component: what is left beside its eigenvalue 1.
         sides: (count, 2) int64, its numbers of rows and columns.
     """
 
     count: int
-    of_row: NDArray[np.int64]
-    of_column: NDArray[np.int64]
+    of_row: NDArray[Any]
+    of_column: NDArray[Any]
     slack: NDArray[np.float64]
     sides: NDArray[np.int64]
     _B: sp.csr_array
-    _row_order: NDArray[np.int64]
-    _local_column: NDArray[np.int64]
+    _row_order: NDArray[Any]
+    _local_column: NDArray[Any]
 
     @cached_property
     def longest(self) -> NDArray[np.int64]:
@@ -76,7 +77,7 @@ class Components:
         if not rows:
             return
         part = self._B[np.concatenate(rows)]
-        local = self._local_column[part.indices].astype(np.int32)
+        local = self._local_column[part.indices].astype(np.int32, copy=False)
         low = 0
         for own, columns in zip(rows, self.sides[order, 1].tolist(), strict=True):
             indptr = part.indptr[low : low + len(own) + 1]
@@ -98,7 +99,7 @@ def components(B: sp.csr_array) -> Components:
         indptr = np.pad(B.indptr, (0, columns), mode="edge")
         square = sp.csr_array((B.data, B.indices + rows, indptr), shape=(size, size))
         count, label = connected_components(square, directed=False)
-        of_row, of_column = label[:rows].astype(np.int64), label[rows:].astype(np.int64)
+        of_row, of_column = label[:rows], label[rows:]
     else:
         from maskgraph.theory.solver.union import component_labels
 
@@ -106,7 +107,7 @@ def components(B: sp.csr_array) -> Components:
     squares = np.bincount(of_row, np.add.reduceat(B.data**2, B.indptr[:-1]), minlength=count).astype(np.float64)
     sides = np.stack([np.bincount(of_row, minlength=count), np.bincount(of_column, minlength=count)], axis=1)
     by_component = np.argsort(of_column, kind="stable")
-    local_column = np.empty(columns, dtype=np.int64)
+    local_column = np.empty_like(of_column)
     local_column[by_component] = np.arange(columns) - (np.cumsum(sides[:, 1]) - sides[:, 1])[of_column[by_component]]
-    row_order = np.argsort(of_row, kind="stable")
+    row_order = np.argsort(of_row, kind="stable").astype(of_row.dtype)
     return Components(int(count), of_row, of_column, squares - 1, sides, B, row_order, local_column)

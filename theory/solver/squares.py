@@ -35,18 +35,18 @@ def square_shares(pair: Pair, threads: int | None = None) -> Array:
     arrays = (S.indptr.astype(np.int64), unsigned(S.indices), S.data)
     rows = int(S.shape[0])
     work = int((pair.halves[1].lengths ** 2).sum())
-    squares = [np.zeros(rows) for _ in range(threads)]
     if work > rows * (rows // 8):
         tiles = pair.halves[1].tiles
+        squares = [np.zeros(rows) for _ in range(threads)]
 
         def every(first: int, _end: int) -> None:
             dense_squares(*arrays, tiles.starts, tiles.indices, tiles.data, tiles.width, first, threads, squares[first])
 
         team(threads).share(every, [(part, part + 1) for part in range(threads)])
+        total: Array = np.sum(squares, axis=0)
     else:
-        T = pair.T
-        sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, squares[0])
-    total: Array = np.sum(squares, axis=0)
+        T, total = pair.T, np.zeros(rows)
+        sparse_squares(*arrays, T.indptr.astype(np.int64), unsigned(T.indices), T.data, 0, rows, total)
     return total
 
 

@@ -12,9 +12,7 @@ from maskgraph.graphs.compiled import compiled
 Array = NDArray[Any]
 
 
-def component_labels(
-    indptr: Array, indices: Array, rows: int, columns: int
-) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+def component_labels(indptr: Array, indices: Array, rows: int, columns: int) -> tuple[int, Array, Array]:
     """Number the components of a CSR matrix without empty rows in the order of their first rows.
 
     Args:
@@ -24,11 +22,13 @@ def component_labels(
         columns: how many it has, none of them empty.
 
     Returns:
-        the number of components, and the component of each row (rows,) and of each column (columns,), int64.
+        the number of components, and the component of each row (rows,) and of each column (columns,), of 32 bits where
+        these hold the numbers.
     """
-    parent = np.arange(rows, dtype=np.int64)
-    first = np.full(columns, -1, dtype=np.int64)
-    of_row, of_column = np.empty(rows, dtype=np.int64), np.empty(columns, dtype=np.int64)
+    index = np.int32 if max(rows, columns) < 2**31 else np.int64
+    parent = np.arange(rows, dtype=index)
+    first = np.full(columns, -1, dtype=index)
+    of_row, of_column = np.empty(rows, dtype=index), np.empty(columns, dtype=index)
     return unite(indptr, indices, parent, first, of_row, of_column), of_row, of_column
 
 
