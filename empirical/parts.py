@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from maskgraph.empirical.augment import Augmentation, crop_shares
 from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.probes import check_classes
-from maskgraph.empirical.stream import FolderReader, Stream, take
+from maskgraph.empirical.readers import FolderReader
+from maskgraph.empirical.stream import Stream, take
 from maskgraph.empirical.typed import settle
 from maskgraph.graphs.arrays import as_pixels, white
 from maskgraph.graphs.datasets import make_images, read_images, split_rows

@@ -27,11 +27,12 @@ from maskgraph.empirical.pixels import Pixels, channel_statistics
 from maskgraph.empirical.plan import GraphPlan, Plan, plan_from, read_plan
 from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.published import from_published, load_published, published_tensors, save_published
+from maskgraph.empirical.readers import DatasetReader
 from maskgraph.empirical.readout import view_features, whole_features
 from maskgraph.empirical.recipe import JudgePlan, Recipe, read_recipe, recipe_from
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.regularise import Regularise
-from maskgraph.empirical.stream import DatasetReader, Stream
+from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import read_judged
 from maskgraph.empirical.train import load_model, train

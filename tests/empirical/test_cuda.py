@@ -28,11 +28,12 @@ from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import Parts
 from maskgraph.empirical.placed import placed
+from maskgraph.empirical.readers import DatasetReader
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
-from maskgraph.empirical.stream import DatasetReader, Stream
+from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.train import Images, load_model, train, training_set
 from maskgraph.empirical.train_stack import train_stack
 from maskgraph.empirical.tuning import FineTune

@@ -24,8 +24,9 @@ from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.pixels import PixelSet
+from maskgraph.empirical.readers import DatasetReader
 from maskgraph.empirical.readout import whole_features
-from maskgraph.empirical.stream import DatasetReader, Stream
+from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.streams import Use
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState

@@ -19,8 +19,9 @@ from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.pixels import PixelSet, channel_statistics, filling
 from maskgraph.empirical.randaugment import COLUMNS, LAYERS, NAMES, OPERATIONS, distorted
+from maskgraph.empirical.readers import DatasetReader
 from maskgraph.empirical.regularise import Regularise
-from maskgraph.empirical.stream import DatasetReader, Stream, StreamSet
+from maskgraph.empirical.stream import Stream, StreamSet
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.toys import pixels

@@ -17,7 +17,8 @@ from torch.utils.data import ChainDataset, TensorDataset
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.stream import DatasetReader, FolderReader, Stream, StreamSet, as_bytes, take
+from maskgraph.empirical.readers import DatasetReader, FolderReader, as_bytes
+from maskgraph.empirical.stream import Stream, StreamSet, take
 from maskgraph.empirical.train import train
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.folder import list_folder, read_image
