@@ -29,8 +29,9 @@ GEOMETRY = ("L_unif", "lipschitz", "rankme", "share_image", "share_mask")
 FEATURES = ("cls", "mean", "tokens", "bottleneck", "pixels")
 
 Shape = Any
-"""What a part of a file holds: a type, or several; in a list, the shape of every item of a list; in a dictionary, that
-of each key of an object. Keys in a tuple may be missing, and `str` stands for all that there are."""
+"""What a part of a file holds: a type, or several; in a frozenset, one of some strings; in a list, the shape of every
+item of a list; in a tuple, those of the items of a list of so many; in a dictionary, that of each key of an object.
+Keys in a tuple may be missing, and `str` stands for all that there are."""
 
 NUMBER = int | float
 KNOWN = int | float | None
@@ -237,9 +238,23 @@ def read_shaped(path: Path, shape: Shape) -> Any:
         InputError: no such file, or one of something else, whose first part that is none is named.
     """
     value = read_json(path)
+    check_shape(path, value, shape)
+    return value
+
+
+def check_shape(path: Path, value: object, shape: Shape) -> None:
+    """See that what a file holds is of a certain shape.
+
+    Args:
+        path: the file.
+        value: what it holds.
+        shape: of that.
+
+    Raises:
+        InputError: naming the first part that is of another.
+    """
     for fault in _faults(value, shape, ""):
         raise InputError(f"{path} {fault}; delete it and run again with --resume")
-    return value
 
 
 def _faults(value: object, shape: Shape, where: str) -> Iterator[str]:
@@ -255,7 +270,16 @@ def _faults(value: object, shape: Shape, where: str) -> Iterator[str]:
     elif isinstance(shape, list) and isinstance(value, list):
         for index, item in enumerate(value):
             yield from _faults(item, shape[0], f"{where}[{index}]")
-    elif isinstance(shape, dict | list) or not isinstance(value, shape):
+    elif isinstance(shape, tuple) and isinstance(value, list) and len(value) != len(shape):
+        yield f"holds {len(value)} in {where}, where there have to be {len(shape)}"
+    elif isinstance(shape, tuple) and isinstance(value, list):
+        for index, (item, inner) in enumerate(zip(value, shape, strict=True)):
+            yield from _faults(item, inner, f"{where}[{index}]")
+    elif isinstance(shape, frozenset) and isinstance(value, str) and value not in shape:
+        yield f"holds {where} {reprlib.repr(value)}, which is none of {', '.join(sorted(shape))}"
+    elif isinstance(shape, dict | list | tuple) or not isinstance(
+        value, str if isinstance(shape, frozenset) else shape
+    ):
         yield f"holds {f'{where} ' if where else ''}{reprlib.repr(value)}, which no run writes"
 
 

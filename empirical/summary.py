@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskgraph.empirical.config import Method
 from maskgraph.empirical.intervals import Interval, mcnemar, seeds_interval, within_unit
-from maskgraph.empirical.judge import SHUFFLED
-from maskgraph.empirical.records import KNOWN, NUMBER, Shape, read_shaped
+from maskgraph.empirical.judge import ANY, SHUFFLED
+from maskgraph.empirical.model import Family
+from maskgraph.empirical.readout import POOLED
+from maskgraph.empirical.records import KNOWN, NUMBER, Shape, check_shape, read_shaped
 from maskgraph.graphs.errors import InputError, as_path
 from maskgraph.graphs.npz import read_npz
 
@@ -33,16 +37,26 @@ COLLAPSE = (
 RECIPE: Shape = {"plan": {"train": {"methods": [str]}}}
 """What is read again of recipe.json."""
 
+BARE = ("pixels", "gaussian")
+"""The nulls that are no network."""
+
+METHODS = frozenset((*get_args(Method), *BARE, *(f"random-{family}" for family in get_args(Family))))
+"""What a record of a recipe may be of."""
+
 JUDGED: Shape = {
     "dataset": str,
-    "method": str,
+    "method": METHODS,
     "seed": int,
     "scores": {str: {"accuracy": NUMBER, "low": NUMBER, "high": NUMBER}},
     "layers": {str: [{"accuracy": NUMBER}]},
-    "collapse": {str: {"singular_values": [NUMBER], "bounds": {str: [NUMBER]}, COLLAPSE: KNOWN}},
-    ("steps", "final_reconstruction", "lam", "train_cpu_seconds"): KNOWN,
+    "collapse": {
+        str: {"singular_values": [NUMBER], "bounds": {str: (NUMBER, NUMBER)}, **dict.fromkeys(COLLAPSE, KNOWN)}
+    },
 }
 """What a record of a recipe holds."""
+
+TRAINED: Shape = dict.fromkeys(("steps", "final_reconstruction", "lam", "train_cpu_seconds"), KNOWN)
+"""What one of a trained network holds besides."""
 
 PLAIN = {"u-mae": "mae", "u-simmim": "simmim"}
 """Each method with uniformity, and the same without."""
@@ -101,16 +115,43 @@ def read_judged(run: str | Path) -> list[Record]:
     """The records of a recipe's networks, in the order of its methods, and then of its nulls.
 
     Raises:
-        InputError: a directory without records.
+        InputError: a directory without records, a record of something else, or one that lacks what others of its method
+            hold.
     """
     run = as_path(run, "a run")
     files = sorted((run / "records").glob("*.json"))
     if not files:
         raise InputError(f"{run} holds no records; expected the directory of a finished or interrupted recipe")
     methods = read_shaped(run / "recipe.json", RECIPE)["plan"]["train"]["methods"]
-    records = [read_shaped(file, JUDGED) for file in files]
+    records: list[Record] = [read_shaped(file, JUDGED) for file in files]
+    for file, record in zip(files, records, strict=True):
+        check_shape(file, record, _common(records, record["method"]))
     order = {method: place for place, method in enumerate(methods)}
     return sorted(records, key=lambda record: order.get(record["method"], len(order)))
+
+
+def _common(records: Sequence[Record], method: str) -> Shape:
+    """What each record of a method has to hold: means are taken over all seeds, and differences from the plain one."""
+    alike = [one for one in records if _plain(one["method"]) == _plain(method)]
+    bare = method in BARE
+    shown = {kind for one in records for kind in one["collapse"]} - {ANY}
+    kinds = [ANY] if bare and any(one["collapse"] for one in alike) else [] if bare else sorted(shown)
+    return {
+        **(TRAINED if method in get_args(Method) else {}),
+        "scores": {readout: dict for one in alike for readout in one["scores"]},
+        "layers": {kind: _longest(alike, "layers", kind) for kind in POOLED if any(one["layers"] for one in alike)},
+        "collapse": {kind: {"singular_values": _longest(alike, "collapse", kind, "singular_values")} for kind in kinds},
+    }
+
+
+def _longest(records: Sequence[Record], *keys: str) -> Shape:
+    """The shape of a list, by the keys to it, as long as the longest of the records; no figure is of an empty one."""
+    found = [reduce(lambda part, key: part.get(key, {}), keys, one) for one in records]
+    return (object,) * max(1, *map(len, found))
+
+
+def _plain(method: str) -> str:
+    return PLAIN.get(method, method)
 
 
 def scores(records: list[Record]) -> list[Score]:

@@ -13,8 +13,8 @@ from maskgraph.empirical.records import read_shaped, write_atomically
 from maskgraph.empirical.summary import RECIPE, Difference, Record, Score, differences, read_judged, scores
 from maskgraph.figures.recipe import blocks, learning, readouts, singular_values
 from maskgraph.figures.report import flat, html_table, opening
-from maskgraph.figures.style import save
-from maskgraph.graphs.errors import as_path
+from maskgraph.figures.style import METHOD_NAMES, save
+from maskgraph.graphs.errors import InputError, as_path
 
 CAPTIONS = {
     "readouts": "What frozen features (and fine-tuned networks) tell of the class of test images. Grey: what needs no "
@@ -36,13 +36,13 @@ def write_recipe_report(run: str | Path) -> list[Path]:
         the paths written: the page, then its figures.
 
     Raises:
-        InputError: a directory without records, or one that cannot be written.
+        InputError: a directory without records, or one that cannot be written; a record or a curve of something else.
     """
     run = as_path(run, "a run")
     records = read_judged(run)
     found, changes = scores(records), differences(run, records)
     figures = {"readouts": readouts(found)}
-    if curves := {path.stem: read_points(path) for path in sorted((run / "curves").glob("*.json"))}:
+    if curves := {_network(path): read_points(path) for path in sorted((run / "curves").glob("*.json"))}:
         figures["learning"] = learning(curves)
     if any(record["layers"] for record in records):
         figures["blocks"] = blocks(records)
@@ -52,6 +52,20 @@ def write_recipe_report(run: str | Path) -> list[Path]:
     page = run / "report.html"
     write_atomically(page, _page(run, records, found, changes, paths).encode())
     return [page, *paths]
+
+
+def _network(curve: Path) -> str:
+    """The network that a curve is of.
+
+    Raises:
+        InputError: a file that is named after none.
+    """
+    if curve.stem.rpartition("-s")[0] not in METHOD_NAMES:
+        raise InputError(
+            f"{curve} is named after no network; expected METHOD-sSEED.json with one of {', '.join(METHOD_NAMES)}: "
+            "move it elsewhere"
+        )
+    return curve.stem
 
 
 def _page(
@@ -112,7 +126,7 @@ def _training(records: Sequence[Record]) -> str:
     rows = [
         {"method": record["method"], "seed": record["seed"]} | {told: record[name] for name, told in names.items()}
         for record in records
-        if "steps" in record
+        if record["method"] in METHOD_NAMES
     ]
     return html_table(pd.DataFrame(rows)) if rows else "<p>No network is finished yet.</p>"
 

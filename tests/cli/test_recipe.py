@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +109,64 @@ def test_a_recipe_prints_scores_and_leaves_a_page(small: Path, capsys: pytest.Ca
     assert "no run to resume" not in resumed.err
     found = json.loads(resumed.out)
     assert [record["method"] for record in found["records"][:4]] == ["mae", "mae", "u-mae", "u-mae"]
+
+
+EDITS: list[tuple[str, Callable[[dict[str, Any]], object], str]] = [
+    (
+        "mae-s0",
+        lambda one: one.update(method="mea"),
+        r"holds method 'mea', which is none of gaussian, mae, pixels, ran",
+    ),
+    ("mae-s0", lambda one: one.update(method=["mae"]), r"holds method \['mae'\], which no run writes"),
+    ("mae-s0", lambda one: one["scores"].pop("cls.knn"), r"mae-s0.json lacks scores.cls.knn"),
+    ("u-mae-s1", lambda one: one["scores"].pop("cls.knn"), r"u-mae-s1.json lacks scores.cls.knn"),
+    *(
+        ("mae-s1", lambda one, name=name: one.pop(name), rf"mae-s1.json lacks {name}")
+        for name in ("steps", "lam", "final_reconstruction", "train_cpu_seconds")
+    ),
+    (
+        "mae-s0",
+        lambda one: one["collapse"]["cls"]["bounds"]["nesum"].pop(),
+        r"holds 1 in collapse.cls.bounds.nesum, wh",
+    ),
+    ("mae-s0", lambda one: one["collapse"]["cls"]["bounds"].update(nesum=["0", 1]), r"nesum\[0\] '0', which no run"),
+    ("mae-s0", lambda one: one["collapse"]["cls"].pop("rankme"), r"lacks collapse.cls.rankme"),
+    ("mae-s0", lambda one: one.update(collapse={}), r"mae-s0.json lacks collapse.cls"),
+    ("gaussian-s0", lambda one: one.update(collapse={}), r"gaussian-s0.json lacks collapse.features"),
+    (
+        "mae-s0",
+        lambda one: one["collapse"]["cls"]["singular_values"].pop(),
+        r"holds 63 in collapse.cls.singular_values",
+    ),
+    ("mae-s0", lambda one: one["layers"].pop("mean"), r"mae-s0.json lacks layers.mean"),
+    ("mae-s0", lambda one: one["layers"]["cls"].pop(), r"holds 1 in layers.cls, where there have to be 2"),
+]
+"""What a hand may have done to a record, and what is said of it."""
+
+
+@pytest.mark.parametrize(("name", "edit", "message"), EDITS)
+def test_a_record_that_was_edited_by_hand_is_refused(
+    name: str,
+    edit: Callable[[dict[str, Any]], object],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ROOT / "results" / "recipes" / "digits", run)
+    path = run / "records" / f"{name}.json"
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+    assert_refused(capsys, rf"{message}.*; delete it and run again with --resume", "report", str(run))
+
+
+def test_a_curve_of_no_network_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(ROOT / "results" / "recipes" / "digits", run)
+    (run / "curves").mkdir(exist_ok=True)
+    (run / "curves" / "mea-s0.json").write_text("[]")
+    assert_refused(capsys, r"mea-s0.json is named after no network; expected METHOD-sSEED.json", "report", str(run))
 
 
 def test_recipes_and_what_they_found_are_one_json_object_each(small: Path, capsys: pytest.CaptureFixture[str]) -> None:

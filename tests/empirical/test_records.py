@@ -136,8 +136,8 @@ def test_an_empty_directory_is_no_run(reader: Any, message: str, tmp_path: Path)
 def test_a_recipe_s_records_are_not_to_be_deleted(reader: Any, tmp_path: Path) -> None:
     """They lack what those of a study hold, and are whole."""
     write_json(tmp_path / "recipe.json", {"plan": {"train": {"methods": ["mae"]}}})
-    judged = {"dataset": "digits", "method": "mae", "seed": 0, "scores": {}, "layers": {}, "collapse": {}}
-    write_json(tmp_path / "records" / "mae-s0.json", judged)
+    judged = {"dataset": "digits", "method": "pixels", "seed": 0, "scores": {}, "layers": {}, "collapse": {}}
+    write_json(tmp_path / "records" / "pixels-s0.json", judged)
     with pytest.raises(
         InputError, match=r"holds a recipe, .*; expected a run of .* read_judged of maskgraph.empirical"
     ):

@@ -41,7 +41,9 @@ def run(tmp_path: Path) -> Path:
             }
             name = f"{method}-s{seed}"
             np.savez(tmp_path / "predictions" / f"{name}.npz", labels=LABELS, **predicted)
-            whole = {"dataset": "x", "method": method, "seed": seed, "scores": record, "layers": {}, "collapse": {}}
+            trained = {"steps": 1, "final_reconstruction": 0.5, "lam": 0.0, "train_cpu_seconds": 1.0}
+            parts = {"scores": record, "layers": {}, "collapse": {}}
+            whole = {"dataset": "x", "method": method, "seed": seed, **trained, **parts}
             (tmp_path / "records" / f"{name}.json").write_text(json.dumps(whole))
     return tmp_path
 
