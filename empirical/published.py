@@ -111,7 +111,7 @@ def from_published(
 
     Raises:
         InputError: a name that is missing or unknown, a shape that does not fit, a number of heads that nobody knows,
-            or positions that are not the fixed table.
+            a value that is not finite, or positions that are not the fixed table.
     """
     check_type(tensors, Mapping, "give tensors by their names, such as a state_dict in that layout, or load_published")
     for name, value in tensors.items():
@@ -259,6 +259,12 @@ def _check(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     for name, value in wanted.items():
         if tensors[name].shape != value.shape:
             raise InputError(f"{name} has shape {tuple(tensors[name].shape)}; expected {tuple(value.shape)}")
+        # As they are converted: what float64 holds may be beyond float32.
+        if lost := int((~torch.isfinite(tensors[name].float())).sum()):
+            raise InputError(
+                f"{name} holds NaN or infinity as float32 in {lost} of its {value.numel()} values; expected finite "
+                "numbers: fetch or convert the checkpoint again, or take one from before its training diverged"
+            )
     for name in sorted({"pos_embed", "decoder_pos_embed"} & set(wanted)):
         # Some files are in half precision, their tables too; an entry is at most 1.
         dtype = tensors[name].dtype

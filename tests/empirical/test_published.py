@@ -318,6 +318,20 @@ def test_tensors_of_something_else_are_refused(tensors: dict[str, Tensor], messa
         from_published(tensors)
 
 
+@pytest.mark.parametrize("value", [math.nan, -math.inf, 1e39])
+@pytest.mark.parametrize("name", ["norm.bias", "decoder_blocks.0.mlp.fc1.weight", "pos_embed"])
+def test_weights_that_are_not_finite_are_refused_by_their_name(name: str, value: float, tmp_path: Path) -> None:
+    tensors = published_tensors(network("grey"), 2)
+    tensors[name] = tensors[name].double()
+    tensors[name].view(-1)[1] = value
+    said = rf"^{name} holds NaN or infinity as float32 in 1 of its \d+ values; expected finite numbers"
+    with pytest.raises(InputError, match=said):
+        from_published(tensors)
+    save_file(tensors, tmp_path / "mae.safetensors")
+    with pytest.raises(InputError, match=said):
+        load_published(tmp_path / "mae.safetensors")
+
+
 @pytest.mark.parametrize("size", ["tiny", "base", "large"])
 def test_positions_that_were_computed_in_float32_are_the_table(size: str) -> None:
     """As the published code computes them: every factor of an angle in float32, columns first."""
