@@ -15,6 +15,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -42,6 +43,9 @@ NAMES = (
 MONITOR = ("fc_norm.weight", "fc_norm.bias", "fc.weight", "fc.bias")
 """What the code of U-MAE (zhangq327/U-MAE) keeps beside encoder and decoder: a linear layer that reads the classes off
 CLS while it trains and hands no gradient back, and the norm of a mean token that its training does not take."""
+
+PARALLEL = "module."
+"""What DistributedDataParallel puts before every name, where its own state_dict was saved and not the model's."""
 
 ARCHIVE, PICKLE = b"PK\x03\x04", re.compile(rb"\x80[\x02-\x05]")
 """How the files begin that `torch.save` writes, now and long ago."""
@@ -99,13 +103,13 @@ def published_tensors(model: MaskedAutoencoder, patch: int) -> dict[str, Tensor]
     return tensors
 
 
-def from_published(
-    tensors: Mapping[str, Tensor], heads: int | None = None, decoder_heads: int | None = None
-) -> Published:
+def from_published(tensors: Mapping[str, Any], heads: int | None = None, decoder_heads: int | None = None) -> Published:
     """The model that published tensors are of.
 
     Args:
-        tensors: by their published names; other dtypes than float32 are converted.
+        tensors: by their published names; other dtypes than float32 are converted. Or what holds them: the dictionary
+            that facebookresearch/mae saves, under "model", and names that all begin with the "module." of
+            DistributedDataParallel.
         heads: of the encoder, which shapes do not tell; those of the named size with its width and depth when None.
         decoder_heads: likewise of the decoder.
 
@@ -114,6 +118,7 @@ def from_published(
             a value that is not finite, or positions that are not the fixed table.
     """
     check_type(tensors, Mapping, "give tensors by their names, such as a state_dict in that layout, or load_published")
+    tensors = _unwrapped(tensors)
     for name, value in tensors.items():
         check_type(value, Tensor, f"{name} of a checkpoint is a torch tensor, such as torch.as_tensor(array)")
     for name, number in (("heads", heads), ("decoder_heads", decoder_heads)):
@@ -139,6 +144,15 @@ def from_published(
             state[name] = found.reshape(value.shape)
     model.load_state_dict(state)
     return Published(model.eval(), decoder)
+
+
+def _unwrapped(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parameters of a checkpoint, whatever its training put around them."""
+    if isinstance(tensors.get("model"), Mapping):
+        tensors = tensors["model"]
+    if all(isinstance(name, str) and name.startswith(PARALLEL) for name in tensors):
+        return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
+    return tensors
 
 
 def save_published(model: MaskedAutoencoder, path: str | Path, patch: int) -> None:

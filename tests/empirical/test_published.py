@@ -318,6 +318,24 @@ def test_tensors_of_something_else_are_refused(tensors: dict[str, Tensor], messa
         from_published(tensors)
 
 
+def test_what_a_training_puts_around_its_parameters_is_taken_off(tmp_path: Path) -> None:
+    """As `torch.load` gives what facebookresearch/mae writes, and as DistributedDataParallel names its own."""
+    model = network("grey")
+    saved = pickled(model, "training")
+    tensors = saved["model"]
+    module = {f"module.{name}": value for name, value in tensors.items()}
+    for wrapped in (saved, {"model": tensors}, module, {"model": module, "epoch": 799}):
+        found = from_published(wrapped)
+        assert found.decoder
+        assert_same_parameters(found.model, model)
+    save_file(module, tmp_path / "mae.safetensors")
+    assert_same_parameters(load_published(tmp_path / "mae.safetensors").model, model)
+    with pytest.raises(InputError, match=r"norm.bias is missing; expected a checkpoint in the layout of facebookres"):
+        from_published({name: value for name, value in module.items() if name != "module.norm.bias"})
+    with pytest.raises(InputError, match=r"a float is no Tensor; norm.bias of a checkpoint is a torch tensor"):
+        from_published({"model": {**tensors, "norm.bias": 0.5}})
+
+
 @pytest.mark.parametrize("value", [math.nan, -math.inf, 1e39])
 @pytest.mark.parametrize("name", ["norm.bias", "decoder_blocks.0.mlp.fc1.weight", "pos_embed"])
 def test_weights_that_are_not_finite_are_refused_by_their_name(name: str, value: float, tmp_path: Path) -> None:
