@@ -81,9 +81,11 @@ class Stream:
             raise InputError(
                 f"mean {self.mean} and std {self.std} of {self.channels} channels; expected one each, std above 0"
             )
-        finite_values(self.mean, "mean")
-        finite_values(self.std, "std")
         check_unit(self.mean, self.name)
+        # Of one type each, however they were given: a fingerprint is of what they are written as.
+        plain = {name: tuple(finite_values(getattr(self, name), name).tolist()) for name in ("mean", "std")}
+        for name, value in (plain | {name: int(getattr(self, name)) for name in ("size", "channels", "patch")}).items():
+            object.__setattr__(self, name, value)
         check_type(self.augmentation, Augmentation, "give Augmentation(crop, flip=...), or leave it out")
 
     @property

@@ -212,6 +212,17 @@ def test_images_in_other_forms_are_refused(image: Any, message: str) -> None:
         as_bytes(image)
 
 
+@pytest.mark.parametrize("form", [np.array, list, torch.tensor, lambda values: tuple(np.array(values))])
+def test_a_fingerprint_is_of_numbers_in_whatever_form(form: Any) -> None:
+    images = stream_of(pixels(), mean=(0.0, 0.5, 0.25), std=(1.0, 0.5, 2.0))
+    given = dataclasses.replace(images, mean=form(images.mean), std=form(images.std))
+    sizes: dict[str, Any] = {"size": np.int64(images.size), "patch": np.int64(images.patch)}
+    whole = dataclasses.replace(given, **sizes)
+    assert images.digest() == given.digest() == whole.digest()
+    assert dataclasses.replace(images, mean=(0, 0.5, 0.25), std=(1, 0.5, 2)).digest() == images.digest()
+    assert dataclasses.replace(images, std=(1.0, 0.5, 2.5)).digest() != images.digest()
+
+
 def test_what_cannot_be_streamed_is_refused() -> None:
     images = stream_of(pixels())
     with pytest.raises(InputError, match=r"patch size 3 does not divide the 8x8 image"):
