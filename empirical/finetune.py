@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maskgraph.empirical.checkpoint import check_held, check_known, check_same, read_meta, take_up, write_checkpoint
 from maskgraph.empirical.classifier import Classifier
 from maskgraph.empirical.footprint import room
@@ -56,7 +58,8 @@ def fine_tune(
 
     Raises:
         InputError: labels beyond the classes; images that are cut into other patches than the model's, or cannot be
-            augmented so; a checkpoint of something else, or one that cannot be read or written.
+            augmented so; a model in another dtype than float32; a checkpoint of something else, or one that cannot be
+            read or written.
         TrainingDivergedError: the loss or a parameter became NaN or infinite; the checkpoint before stays.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes tune, the checkpoint before stays.
@@ -72,6 +75,8 @@ def fine_tune(
         raise InputError(f"label {train.labels.max()} of {train.name}; expected 0 to {classes - 1}")
     check_patches(model, train.name, train.grid, train.patch_dim)
     check_tunable(train, how)
+    if (dtype := next(model.parameters()).dtype) != torch.float32:
+        raise InputError(f"a network in {dtype}; fine-tuning is of parameters in torch.float32: give model.float()")
     group, device = group or Group(), next(model.parameters()).device
     tuning = TuningState(model, train, classes, how, device, group)
     meta = tuning.identity(_digest(model))

@@ -1,4 +1,7 @@
-"""What a network says of images: features of whole images, of every block, and of several masked views."""
+"""What a network says of images: features of whole images, of every block, and of several masked views.
+
+They are computed in the dtype of the network's parameters, and float64 whatever that is.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def whole_features(
     _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
-        tokens = model.encode(patches, at, at[:, :0])
+        tokens = model.encode(_suited(patches, model), at, at[:, :0])
         return [model.feature(tokens, kind) for kind in kinds]
 
     found = read_images(images, _device(model), read, group)
@@ -68,7 +71,7 @@ def layer_features(
     _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
-        layers = model.layers(patches, at)
+        layers = model.layers(_suited(patches, model), at)
         return [model.feature(tokens, kind) for kind in POOLED for tokens in layers]
 
     found = [values.astype(np.float64) for values in read_images(images, _device(model), read, group)]
@@ -104,7 +107,7 @@ def view_features(
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []
     for rows in _batches(len(data)):
-        patches = data.whole(rows)
+        patches = _suited(data.whole(rows), model)
         for_image = []
         for view in range(views):
             kept = masks.sample(rng, len(rows)) if shared is None else np.tile(shared[view], (len(rows), 1))
@@ -162,7 +165,7 @@ def read_images(
             found = read(data.whole(mine[index]), at.expand(len(mine[index]), -1))
         # Also where this process has no image, and ran another's first: that tells the shape.
         gathered = [group.gather(one[: lengths[group.rank]], lengths) for one in found]
-        parts.append([(one if group.rank == 0 else one[:0]).cpu().numpy() for one in gathered])
+        parts.append([_array(one if group.rank == 0 else one[:0]) for one in gathered])
     return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 
@@ -174,5 +177,15 @@ def _device(model: MaskedModel) -> torch.device:
     return next(model.parameters()).device
 
 
+def _suited(patches: Tensor, model: MaskedModel) -> Tensor:
+    """Patches in the dtype of a model, which may have been changed for speed or to see what rounding does."""
+    return patches.to(next(model.parameters()).dtype)
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    # numpy has no bfloat16.
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).cpu().numpy()
+
+
 def _float64(tensor: Tensor) -> Features:
-    return tensor.cpu().numpy().astype(np.float64)
+    return _array(tensor).astype(np.float64)

@@ -398,6 +398,8 @@ def test_what_cannot_be_tuned_is_refused() -> None:
         FineTune(norm="none")
     with pytest.raises(InputError, match=r"label 2 of noise; expected 0 to 1"):
         fine_tune(network(), pixels(), 2, FineTune())
+    with pytest.raises(InputError, match=r"a network in torch.float64; fine-tuning is of .*: give model.float\(\)"):
+        fine_tune(network().double(), pixels(), 3, FineTune())
     with pytest.raises(InputError, match=r"feature 'max' to fine-tune; expected cls or mean"):
         FineTune(feature="max")
     with pytest.raises(

@@ -58,6 +58,29 @@ def test_features_of_whole_images(variant: str, monkeypatch: pytest.MonkeyPatch)
                 np.testing.assert_allclose(layers["mean"][index][row], last[0, 1:].mean(dim=0), rtol=0, atol=FORWARD)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_features_are_computed_in_the_dtype_of_the_network(variant: str, dtype: torch.dtype) -> None:
+    images, model = pixels(), network(variant).to(dtype)
+    patches, at = PixelSet(images, torch.device("cpu")).whole(np.arange(12)).to(dtype), torch.arange(4).expand(12, -1)
+    with torch.no_grad():
+        tokens = model.encode(patches, at, at[:, :0])
+        wanted = {kind: model.feature(tokens, kind).double().numpy() for kind in model.features}
+        blocks = [model.feature(one, "cls").double().numpy() for one in model.layers(patches, at)]
+    found, layers = whole_features(model, images, model.features), layer_features(model, images)
+    masks = mask_distribution("uniform", (2, 2), 0.5)
+    views = view_features(model, images, masks, 2, 0, model.features)
+    for kind, values in wanted.items():
+        assert found[kind].dtype == views[kind].dtype == np.float64
+        np.testing.assert_array_equal(found[kind], values)
+        rounded = torch.as_tensor(views[kind]).to(dtype).double().numpy()
+        np.testing.assert_array_equal(views[kind], rounded)
+    for features, values in zip(layers["cls"], blocks, strict=True):
+        np.testing.assert_array_equal(features, values)
+    if dtype == torch.float64:
+        assert (found["cls"] != found["cls"].astype(np.float32)).any()
+
+
 def nearest_masks(model: MaskedModel, images: Pixels, masks: MaskDistribution, found: Array) -> NDArray[np.int64]:
     """(N, q) which of all masks each view's mean feature is that of, to within rounding."""
     data, possible = PixelSet(images, torch.device("cpu")), []
