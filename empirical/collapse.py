@@ -29,6 +29,21 @@ class VarianceShares:
     interaction: float
 
 
+def told_apart(features: NDArray[np.floating[Any]]) -> float:
+    """How far apart rounding may bring equal features, as a share of their norm: `SAME` in the precision of their own.
+
+    Eight ulp: an entry that is rounded a few times, in the last layer or in a division by the norm, is off by half of
+    one each time, and so is the whole relative to its norm. Values that are all numbers of float32 are a network's,
+    whatever they are kept as.
+
+    Args:
+        features: of any shape, as they were computed: division by their norm makes float64 of any.
+    """
+    with np.errstate(over="ignore"):
+        of_float32 = bool((features == features.astype(np.float32)).all())
+    return SAME * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps) if of_float32 else SAME
+
+
 def singular_values(F: NDArray[np.float64]) -> NDArray[np.float64]:
     """(min(N, k),) singular values of F = diag(p)^½ f, descending; their squares are the eigenvalues of E ffᵀ."""
     return np.linalg.svd(np.linalg.qr(F, mode="r"), compute_uv=False)
@@ -64,7 +79,10 @@ def participation_ratio(F: NDArray[np.float64]) -> float:
 
 
 def variance_shares(
-    f: NDArray[np.float64], ids: NDArray[np.int64], image_weights: NDArray[np.float64]
+    f: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    image_weights: NDArray[np.float64],
+    same: float | None = None,
 ) -> VarianceShares:
     """Split the variance of z(i, m) = f[ids[i, m]] over images i and equiprobable masks m.
 
@@ -72,7 +90,9 @@ def variance_shares(
         f: (N1, k) features of the visible views.
         ids: (N, S) the view of each image under each mask.
         image_weights: (N,) masses of the images, sum 1.
+        same: how far apart rounding brings equal features, where f is what was made of others (see `told_apart`).
     """
+    same = told_apart(f) if same is None else same
     images, masks = ids.shape
     by_image = np.zeros((images, f.shape[1]))
     mask_means = np.empty((masks, f.shape[1]))
@@ -91,6 +111,6 @@ def variance_shares(
     mask = float(((mask_means - mean) ** 2).sum()) / masks
     # What rounding leaves of features that do not vary is no variance: neither that of these sums nor that of the
     # features, by which parallel ones differ after division by their norm.
-    if total <= max(energy * np.finfo(np.float64).eps * images * masks, largest * SAME**2):
+    if total <= max(energy * np.finfo(np.float64).eps * images * masks, largest * same**2):
         return VarianceShares(0.0, 0.0, 0.0)
     return VarianceShares(image / total, mask / total, max(1 - (image + mask) / total, 0.0))

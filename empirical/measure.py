@@ -229,7 +229,7 @@ def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = Non
     for kind, f in outputs.features.items():
         unit = losses.normalise(f)
         found = {
-            **_feature_quantities(A, unit),
+            **_feature_quantities(A, unit, collapse.told_apart(f)),
             "lipschitz": one_sided_lipschitz(A, unit, h),
             "lipschitz_two_sided": two_sided_lipschitz(unit, h, graph.p1),
             "lipschitz_mean": losses.pair_distance(A, unit) / output if output > rounding else float("inf"),
@@ -251,14 +251,14 @@ def measure_features(
     return {
         f"{kind}.{name}": value
         for kind, f in features.items()
-        for name, value in _feature_quantities(A, losses.normalise(f)).items()
+        for name, value in _feature_quantities(A, losses.normalise(f), collapse.told_apart(f)).items()
     }
 
 
-def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64]) -> dict[str, float | list[float]]:
+def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64], same: float) -> dict[str, float | list[float]]:
     graph = A.graph
     F = f * np.sqrt(graph.p1)[:, None]
-    singular, shares = collapse.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights)
+    singular, shares = collapse.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights, same)
     return {
         "L_align": losses.align_loss(A, f),
         "L_unif": losses.unif_loss(graph, f),

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.empirical.collapse import participation_ratio, rankme
+from maskgraph.empirical.collapse import participation_ratio, rankme, told_apart
 from maskgraph.empirical.streams import Use
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory.lipschitz import SAME
 
 Features = NDArray[np.float64]
 
@@ -48,32 +47,43 @@ def stable_rank(Z: Features) -> float:
     return float((s**2).sum() / s[0] ** 2) if s[0] > 0 else 0.0
 
 
-def about_mean(Z: Features) -> Features:
-    """The rows of Z less their mean; 0 where rounding alone tells them apart, so that no measure is of that."""
+def about_mean(Z: Features, same: float | None = None) -> Features:
+    """The rows of Z less their mean; 0 where rounding alone tells them apart, so that no measure is of that.
+
+    Args:
+        Z: (N, D).
+        same: how far apart it brings equal rows, where Z is what was made of others; None: that of Z (see
+            `told_apart`).
+    """
+    same, Z = told_apart(Z) if same is None else same, np.asarray(Z, dtype=np.float64)
     # About a row's own place first: a mean of equal rows misses them by its rounding.
     centred = Z - Z[0]
     centred -= centred.mean(axis=0)
-    varies = (centred**2).sum() > SAME**2 * (Z**2).sum()
+    varies = (centred**2).sum() > same**2 * (Z**2).sum()
     return centred if varies else np.zeros_like(centred)
 
 
-def covariance_spectrum(Z: Features) -> Features:
-    """(min(N, D),) eigenvalues of the covariance of the rows of Z, over N, descending."""
-    return np.asarray(np.linalg.svd(about_mean(Z), compute_uv=False) ** 2 / len(Z))
+def covariance_spectrum(Z: Features, same: float | None = None) -> Features:
+    """(min(N, D),) eigenvalues of the covariance of the rows of Z, over N, descending; `same` as in `about_mean`."""
+    return np.asarray(np.linalg.svd(about_mean(Z, same), compute_uv=False) ** 2 / len(Z))
 
 
-def nesum(Z: Features) -> float:
-    """Σ λ_i/λ_1 of the covariance (He and Ozay 2022, ICML): 1 for collapse onto a line, D for whitened features."""
-    eigenvalues = covariance_spectrum(Z)
+def nesum(Z: Features, same: float | None = None) -> float:
+    """Σ λ_i/λ_1 of the covariance (He and Ozay 2022, ICML): 1 for collapse onto a line, D for whitened features.
+
+    0 where nothing varies; `same` as in `about_mean`.
+    """
+    eigenvalues = covariance_spectrum(Z, same)
     return float(eigenvalues.sum() / eigenvalues[0]) if eigenvalues[0] > 0 else 0.0
 
 
-def alpha_req(Z: Features) -> PowerLaw:
+def alpha_req(Z: Features, same: float | None = None) -> PowerLaw:
     """The decay of the covariance spectrum (Agrawal et al. 2022, α-ReQ, NeurIPS), by least squares in logarithms.
 
-    Only eigenvalues above rounding are fitted; none or one makes no line, and α and R² are then NaN.
+    Only eigenvalues above rounding are fitted; none or one makes no line, and α and R² are then NaN. `same` as in
+    `about_mean`.
     """
-    eigenvalues = covariance_spectrum(Z)
+    eigenvalues = covariance_spectrum(Z, same)
     rounding = np.finfo(np.float64).eps * max(Z.shape) * eigenvalues[0]
     usable = int((eigenvalues > rounding).sum()) if eigenvalues[0] > 0 else 0
     first = FITTED[0] if usable >= 2 * FITTED[0] else 0
@@ -87,18 +97,20 @@ def alpha_req(Z: Features) -> PowerLaw:
     return PowerLaw(-float(slope), 1 - residual / total if total > 0 else 1.0, len(y))
 
 
-def lidar(views: Features) -> float:
+def lidar(views: Features, same: float | None = None) -> float:
     """LiDAR: the effective rank of what tells images apart, measured by what masks do (Thilak et al. 2023, 2312.04000).
 
     Σ_w^-½ Σ_b Σ_w^-½, with Σ_b the covariance of the images' means and Σ_w that of views about them, + δI.
 
     Args:
         views: (N, q, D), q views of each of N images.
+        same: how far apart rounding brings equal views (see `about_mean`).
     """
+    same = told_apart(views) if same is None else same
     means = views.mean(axis=1)
     within = (views - means[:, None]).reshape(-1, views.shape[2])
     values, vectors = np.linalg.eigh(within.T @ within / len(within) + LIDAR_DELTA * np.eye(views.shape[2]))
-    centred = about_mean(means) @ (vectors / np.sqrt(values))
+    centred = about_mean(means, same) @ (vectors / np.sqrt(values))
     s = np.linalg.svd(centred, compute_uv=False) ** 2
     return rankme(s, RANKME_EPS)
 
@@ -125,14 +137,14 @@ def shares(crossed: Features) -> dict[str, float]:
     """Shares of the variance of unit-norm features over (image, mask): of images, of masks, and of their interaction.
 
     Components of variance of a crossed design without replication: each is what is left of a mean square once the
-    interaction, which also moves the means over a few masks and images, is taken off. `collapse.variance_shares` is the
-    same for a graph, whose masks and images are all there are.
+    interaction, which also moves the means over a few masks and images, is taken off. All 0 where nothing varies.
+    `collapse.variance_shares` is the same for a graph, whose masks and images are all there are.
 
     Args:
         crossed: (N, q, D), every image under the same q masks; N and q at least 2.
     """
-    z = unit(crossed)
-    count, q, _ = z.shape
+    count, q, dim = crossed.shape
+    z = about_mean(unit(crossed).reshape(-1, dim), told_apart(crossed)).reshape(crossed.shape)
     images, masks, mean = z.mean(axis=1), z.mean(axis=0), z.mean(axis=(0, 1))
     rest = z - images[:, None] - masks + mean
     interaction = float((rest**2).sum()) / ((count - 1) * (q - 1))
@@ -140,10 +152,7 @@ def shares(crossed: Features) -> dict[str, float]:
     of_masks = float(((masks - mean) ** 2).sum()) / (q - 1) - interaction / count
     parts = {"share_image": max(of_images, 0.0), "share_mask": max(of_masks, 0.0), "share_interaction": interaction}
     total = sum(parts.values())
-    # What rounding leaves of features that do not vary is no variance.
-    if total <= np.finfo(np.float64).eps * count * q:
-        return dict.fromkeys(parts, 0.0)
-    return {name: part / total for name, part in parts.items()}
+    return {name: part / total if total > 0 else 0.0 for name, part in parts.items()}
 
 
 def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
@@ -165,18 +174,18 @@ def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
             )
         if not np.isfinite(features).all():
             raise InputError("features of views are not finite; the network has diverged")
-    first = unit(views[:, 0])
-    law = alpha_req(first)
+    first, same = unit(views[:, 0]), told_apart(views)
+    law = alpha_req(first, same)
     return {
         "rankme": rankme(np.linalg.svd(first, compute_uv=False), RANKME_EPS),
         "stable_rank": stable_rank(first),
         "participation_ratio": participation_ratio(first),
-        "nesum": nesum(first),
+        "nesum": nesum(first, same),
         "alpha_req": law.alpha,
         "alpha_req_r_squared": law.r_squared,
         "alpha_req_points": law.points,
         # At that scale, whatever the network's own.
-        "lidar": lidar(math.sqrt(views.shape[2]) * unit(views)),
+        "lidar": lidar(math.sqrt(views.shape[2]) * unit(views), same),
         "uniformity": uniformity(views[:, 0]),
         "alignment": alignment(views),
         **shares(crossed),
@@ -218,6 +227,7 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
 
 
 def unit(Z: Features) -> Features:
-    """Features at unit norm along the last axis; a zero feature stays zero."""
+    """Features at unit norm along the last axis, float64; a zero feature stays zero."""
+    Z = np.asarray(Z, dtype=np.float64)
     norm = np.linalg.norm(Z, axis=-1, keepdims=True)
     return np.asarray(Z / np.where(norm > 0, norm, 1))

@@ -13,6 +13,7 @@ from maskgraph.empirical.collapse import (
     participation_ratio,
     rankme,
     singular_values,
+    told_apart,
     variance_shares,
 )
 from tests.strategies import searched
@@ -138,6 +139,20 @@ def test_parallel_features_at_unit_norm_have_no_shares() -> None:
     # A thousand times as far apart they vary.
     f += 1e-13 * rng.normal(size=f.shape)
     assert variance_shares(f, np.arange(100).reshape(20, 5), np.full(20, 1 / 20)).interaction > 0.5
+
+
+def test_parallel_features_of_float32_have_no_shares_either() -> None:
+    rng = np.random.default_rng(0)
+    f = (rng.uniform(0.5, 2, size=(100, 1)) * rng.normal(size=16)).astype(np.float32).astype(np.float64)
+    unit, ids, weights = (
+        f / np.linalg.norm(f, axis=1, keepdims=True),
+        rng.integers(100, size=(50, 5)),
+        np.full(50, 0.02),
+    )
+    assert told_apart(f) == pytest.approx(8 * 2.0**-23)
+    assert told_apart(unit) == pytest.approx(8 * 2.0**-52)
+    assert variance_shares(unit, ids, weights, told_apart(f)) == VarianceShares(0, 0, 0)
+    assert variance_shares(unit, ids, weights).interaction > 0
 
 
 def test_a_weight_is_so_many_copies() -> None:

@@ -15,7 +15,7 @@ from maskgraph.empirical import measure as measure_module
 from maskgraph.empirical.collapse import variance_shares
 from maskgraph.empirical.config import Method, TrainConfig
 from maskgraph.empirical.explain import judge, study_graph
-from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure
+from maskgraph.empirical.measure import GraphOutputs, evaluate, invert_decoder, measure, measure_features
 from maskgraph.empirical.model import FeatureKind, MaskedModel, build_model, model_config
 from maskgraph.empirical.plan import plan_from
 from maskgraph.empirical.train import train, untrained
@@ -236,6 +236,15 @@ def test_a_graph_of_one_view_is_measured_without_a_warning(view: View) -> None:
     assert len(outputs.h) == 1
     np.testing.assert_allclose(outputs.collapsed, outputs.h, rtol=0, atol=FORWARD)
     assert invert_decoder(model, world, outputs.h).epsilon >= 0
+
+
+def test_a_network_s_features_on_one_ray_have_no_shares() -> None:
+    """In float32, where a division by the norm tells them apart by more than what float64 is measured by."""
+    seen = graph("sequence")
+    rng = np.random.default_rng(0)
+    rays = rng.uniform(0.5, 2, size=(len(seen.p1), 1)) * rng.normal(size=8)
+    found = measure_features(seen, {"cls": rays.astype(np.float32).astype(np.float64)})
+    assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,6 +236,29 @@ def test_what_rounding_tells_apart_does_not_vary(images: int, dim: int, parallel
     # The eps of each direction alone.
     assert found["lidar"] == pytest.approx(math.exp(-dim * 1e-7 * math.log(1e-7)), rel=1e-12)
     assert [found[f"share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kept_as", [np.float32, np.float64])
+@pytest.mark.parametrize("ulps", [0, 2])
+@pytest.mark.parametrize(("images", "masks", "dim"), [(2, 2, 4), (9, 4, 4), (400, 4, 64)])
+def test_constant_features_of_a_network_do_not_vary(
+    images: int, masks: int, dim: int, ulps: int, kept_as: type[np.floating[Any]]
+) -> None:
+    """Computed in float32, and off by two of its ulp: as constant ones in float64, not as what rounding tells apart."""
+    rng = np.random.default_rng(0)
+    rays = rng.uniform(0.5, 2, size=(images, masks, 1)) * rng.normal(size=dim)
+    eps = float(np.finfo(np.float32).eps)
+    views = (rays * (1 + ulps * eps * rng.uniform(-1, 1, size=rays.shape))).astype(np.float32).astype(kept_as)
+    found = collapse_report(views, views)
+    assert (found["nesum"], found["alpha_req_points"]) == (0, 0)
+    assert found["lidar"] == pytest.approx(math.exp(-min(images, dim) * 1e-7 * math.log(1e-7)), rel=1e-12)
+    assert [found[f"share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+    # A thousand times as far apart they vary, in whatever precision; and in float64 much less does.
+    for apart, dtype in ((1e3 * eps, np.float32), (1e3 * np.finfo(np.float64).eps, np.float64)):
+        moved: Any = (rays + apart * rng.normal(size=rays.shape)).astype(dtype)
+        varied = collapse_report(moved, moved)
+        assert varied["nesum"] >= 1
+        assert sum(varied[f"share_{part}"] for part in ("image", "mask", "interaction")) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("images", [2, 3, 9])
