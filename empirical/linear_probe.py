@@ -53,7 +53,7 @@ class SgdProbe:
 
     Attributes:
         epochs: passes over the features.
-        batch: most features a step.
+        batch: most features a step, `least` or more, which goes before it where both cannot be.
         steps: least steps an epoch.
         least: least features a step, 2 or more; all of them where there are fewer than twice as many.
         lr: peak learning rate.
@@ -77,9 +77,14 @@ class SgdProbe:
         """See that it can be run."""
         settle(self)
         # Batch-norm makes 0 of one feature.
-        for name, least in (("epochs", 1), ("batch", 1), ("steps", 1), ("least", 2), ("warmup", 0)):
+        for name, least in (("epochs", 1), ("batch", 2), ("steps", 1), ("least", 2), ("warmup", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)} of a probe; expected at least {least}")
+        if self.batch < self.least:
+            raise InputError(
+                f"batch {self.batch} of a probe whose batches are of {self.least} or more; expected a larger batch, or "
+                "a smaller least"
+            )
         for name in ("lr", "momentum", "trust"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InputError(f"{name} {getattr(self, name):g} of a probe; expected a number of at least 0")

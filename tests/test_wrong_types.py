@@ -433,7 +433,8 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: on_graph(NETWORK, M, refined=x), 8.0, "refined 8.0; expected a number of targets, an integer from 0"),
     (lambda x: on_graph(NETWORK, M, refined=x), -1, "refined -1; expected a number of targets, an integer from 0"),
     (lambda x: SgdProbe(epochs=x), "90", "epochs '90'; expected an integer"),
-    (lambda x: SgdProbe(batch=x), 0, "batch 0 of a probe; expected at least 1"),
+    (lambda x: SgdProbe(batch=x), 1, "batch 1 of a probe; expected at least 2"),
+    (lambda x: SgdProbe(batch=x), 8, "batch 8 of a probe whose batches are of 16 or more; expected a larger batch"),
     (lambda x: SgdProbe(lr=x), np.nan, "lr nan of a probe; expected a number of at least 0"),
     (lambda x: SgdProbe(seed=x), -1, "seed -1; expected an integer from 0 to"),
     (

@@ -287,4 +287,4 @@ def test_batches_of_one_feature_are_refused() -> None:
         SgdProbe(least=1)
     x = np.random.default_rng(0).normal(size=(5, 3))
     five = Labelled(x, np.arange(5) % 2, np.full(5, 0.2))
-    assert sgd_probe(five, x, SgdProbe(epochs=1, batch=1, least=2)).shape == (5,)
+    assert sgd_probe(five, x, SgdProbe(epochs=1, batch=2, least=2)).shape == (5,)
