@@ -26,11 +26,11 @@ from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.curve import last_step
 from maskgraph.empirical.finetune import check_tunable, tuned_share
 from maskgraph.empirical.footprint import check_tuning
-from maskgraph.empirical.group import Group
+from maskgraph.empirical.group import Group, check_group
 from maskgraph.empirical.parts import DataPlan, Parts, load_parts
 from maskgraph.empirical.recipe import Recipe, check_recipe, fine_tuning, recipe_from, recipe_table
 from maskgraph.empirical.records import write_atomically, write_json
-from maskgraph.empirical.schedule import Piece, Report, check_workers, one_by_one, side_by_side, undone
+from maskgraph.empirical.schedule import Piece, Report, check_report, check_workers, one_by_one, side_by_side, undone
 from maskgraph.empirical.stream import check_readable
 from maskgraph.empirical.summary import LABELS
 from maskgraph.empirical.train import architecture, check_checkpoint, check_fits
@@ -82,6 +82,8 @@ def run_recipe(
     """
     check_recipe(recipe)
     check_workers(workers)
+    check_report(report)
+    check_group(group)
     directory = as_path(directory, "a run")
     device = resolve_device(recipe.train.device)
     if group is None:

@@ -17,7 +17,7 @@ import torch
 from maskgraph.empirical.checkpoint import check_held, check_known, check_same, read_meta, take_up, write_checkpoint
 from maskgraph.empirical.classifier import Classifier
 from maskgraph.empirical.footprint import room
-from maskgraph.empirical.group import Group
+from maskgraph.empirical.group import Group, check_group
 from maskgraph.empirical.model import MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels
 from maskgraph.empirical.regularise import Regularise
@@ -25,7 +25,7 @@ from maskgraph.empirical.steps import to_the_end
 from maskgraph.empirical.stream import Stream
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.empirical.tuning_state import TuningState
-from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole
+from maskgraph.graphs.errors import InputError, as_path, check_function, check_type, is_whole
 
 APART = 200
 """Least steps between two checkpoints."""
@@ -67,6 +67,9 @@ def fine_tune(
     path = None if path is None else as_path(path, "a checkpoint")
     check_type(how, FineTune, "give FineTune(epochs=..., lr=...) of maskgraph.empirical.tuning")
     check_type(train, (Pixels, Stream), "load_parts(data, data_dir).train of maskgraph.empirical.parts gives Pixels")
+    check_group(group)
+    if watch is not None:
+        check_function(watch, "watch", "nothing")
     if not len(train.labels):
         raise InputError(f"{train.name} holds no images to tune on; expected at least 1")
     if not is_whole(classes) or classes < 1:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.theory.solver.ranks import local_processes, local_rank
 from maskgraph.theory.solver.torch_group import join_group, others
 
@@ -110,3 +110,8 @@ class TorchGroup(Group):
     def leave(self) -> None:
         """End the group."""
         self._member.leave()
+
+
+def check_group(group: object) -> None:
+    """Raise InputError for what is neither a group of processes nor None, which stands for this one alone."""
+    check_type(group, (Group, type(None)), "give TorchGroup(device) of maskgraph.empirical.group")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskgraph.empirical.data import Rows
-from maskgraph.empirical.group import Group
+from maskgraph.empirical.group import Group, check_group
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
@@ -151,6 +151,7 @@ def read_images(
     Raises:
         RankLostError: another process has ended.
     """
+    check_group(group)
     group, data = group or Group(), image_set(images, device)
     at = torch.arange(data.grid[0] * data.grid[1], device=device)
     parts: list[list[NDArray[Any]]] = []

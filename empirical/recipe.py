@@ -140,7 +140,7 @@ def recipe_names() -> list[str]:
     return sorted(item.name.removesuffix(".toml") for item in RECIPES.iterdir() if item.name.endswith(".toml"))
 
 
-def read_recipe(name: str, resume: bool = False) -> Recipe:
+def read_recipe(name: str | Path, resume: bool = False) -> Recipe:
     """Read a recipe: one that comes with maskgraph by its name, or a TOML file by its path.
 
     It holds the tables [data] (the fields of `DataPlan`), [train] (`methods`, `seeds` and the fields of `TrainConfig`
@@ -148,13 +148,14 @@ def read_recipe(name: str, resume: bool = False) -> Recipe:
     for each method a table of accuracies by readout and, where it is another, their `source`.
 
     Args:
-        name: the recipe's.
+        name: the recipe's, or the path of the file.
         resume: whether a run may go on with it that was begun before what nothing reads was refused.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown table or key, or a value that cannot be run or that nothing
             reads.
     """
+    name = str(name) if isinstance(name, Path) else name
     own = isinstance(name, str) and name.endswith(".toml")
     if not own and name not in recipe_names():
         raise unknown("recipe", name, recipe_names(), also=", or the path of a .toml file")

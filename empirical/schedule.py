@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.workers import in_processes
-from maskgraph.graphs.errors import InputError, is_whole
+from maskgraph.graphs.errors import InputError, check_function, is_whole
 
 Report = Callable[[int, int, str, float], None]
 """Called with (pieces done, pieces in all, what was done last, share of the expected cost that is done)."""
@@ -48,6 +48,11 @@ def check_workers(workers: int) -> None:
     """Raise InputError for what is no number of processes."""
     if not is_whole(workers) or workers < 1:
         raise InputError(f"workers {workers!r}; expected at least 1, an integer")
+
+
+def check_report(report: object) -> None:
+    """Raise InputError for what cannot be told how far a run is (see `Report`)."""
+    check_function(report, "report", "pieces done, pieces in all, what was done last, and the share that is done")
 
 
 def undone(pieces: Iterable[Piece]) -> list[Piece]:

@@ -27,7 +27,7 @@ from maskgraph.empirical.footprint import check_footprint
 from maskgraph.empirical.plan import Plan, check_plan, plan_from, plan_table
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.records import write_json
-from maskgraph.empirical.schedule import Piece, Report, check_workers, side_by_side, undone
+from maskgraph.empirical.schedule import Piece, Report, check_report, check_workers, side_by_side, undone
 from maskgraph.empirical.stack import stacks
 from maskgraph.empirical.train import architecture, check_checkpoint
 from maskgraph.empirical.train_stack import train_stack
@@ -68,6 +68,7 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     """
     check_plan(plan)
     check_workers(workers)
+    check_report(report)
     directory = as_path(directory, "a run")
     # Before images are coded, which may take minutes.
     check_free(directory / "study.json", resume)

@@ -33,7 +33,7 @@ from maskgraph.empirical.config import WHERE, TrainConfig, check_config, resolve
 from maskgraph.empirical.data import CodedSet, TrainingSet, coded_digest, patch_values
 from maskgraph.empirical.divergence import check_finite, check_state
 from maskgraph.empirical.footprint import check_footprint, room
-from maskgraph.empirical.group import Group
+from maskgraph.empirical.group import Group, check_group
 from maskgraph.empirical.model import MaskedModel, ModelConfig, build_model
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.pixels import Pixels
@@ -41,7 +41,7 @@ from maskgraph.empirical.state import State, model_tensors
 from maskgraph.empirical.steps import to_the_end
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError, as_path, check_type, is_whole, kind_of
+from maskgraph.graphs.errors import InputError, as_path, check_function, check_type, is_whole
 
 Images = CodedImages | Pixels | Stream
 """What a model can be trained on."""
@@ -102,9 +102,9 @@ def train(
     check_config(config)
     check_images(images)
     check_every(checkpoint_every)
-    if watch is not None and not callable(watch):
-        raise InputError(f"watch is {kind_of(watch)}; expected a function of a TrainedModel and the number of steps")
-    check_type(group, (Group, type(None)), "give TorchGroup(device) of maskgraph.empirical.group")
+    if watch is not None:
+        check_function(watch, "watch", "a TrainedModel and the number of steps")
+    check_group(group)
     path, group = None if path is None else as_path(path, "a checkpoint"), group or Group()
     count = len(images.labels)
     device = resolve_device(config.device)

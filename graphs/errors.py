@@ -47,6 +47,22 @@ def check_type(value: object, kind: type | tuple[type, ...], mend: str) -> None:
         raise InputError(f"{kind_of(value)} is no {' or '.join(kinds)}; {mend}")
 
 
+def check_function(value: object, name: str, of: str) -> None:
+    """Raise InputError for what cannot be called.
+
+        >>> check_function(3, "watch", "nothing")
+        Traceback (most recent call last):
+        maskgraph.graphs.errors.InputError: watch is an int; expected a function of nothing
+
+    Args:
+        value: what was given.
+        name: of the argument.
+        of: what it is called with.
+    """
+    if not callable(value):
+        raise InputError(f"{name} is {kind_of(value)}; expected a function of {of}")
+
+
 def as_path(value: object, what: str) -> Path:
     """A path that was given as one or as its text.
 

@@ -105,14 +105,14 @@ def stack_of(configs: Any, paths: Any = (NOWHERE,), checkpoint: Any = NOWHERE, e
     train_stack(pixels(), configs, paths, checkpoint, every)
 
 
-def recipe_of(**changes: Any) -> None:
+def recipe_of(report: Any = print, group: Any = None, **changes: Any) -> None:
     """A recipe that should not begin."""
-    run_recipe(Recipe(DataPlan("digits", 2), **changes), NOWHERE, None, False, 1, lambda *_: None)
+    run_recipe(Recipe(DataPlan("digits", 2), **changes), NOWHERE, None, False, 1, report, group)
 
 
-def study_of(**changes: Any) -> None:
+def study_of(report: Any = print, **changes: Any) -> None:
     """A study that should not begin."""
-    run_study(Plan(Source("digits"), **changes), NOWHERE, False, 1, lambda *_: None)
+    run_study(Plan(Source("digits"), **changes), NOWHERE, False, 1, report)
 
 
 CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
@@ -228,6 +228,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         None,
         "None is no dict; give what answer(graph, mask_",
     ),
+    (lambda x: resampled(SAMPLE, 2, "target", Constants(), 40, 0, x), 3, "tick is an int; expected a function of not"),
     (lambda x: resampled(SAMPLE, x, "target", Constants(), 40, 0), "2", "dimension 2 for a graph of"),
     (
         lambda x: outputs_of(SAMPLE, x),
@@ -264,6 +265,9 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: write_report(x), None, "None in the place of the path of a run; expected a string or a Path"),
     (lambda x: write_recipe_report(x), None, "None in the place of the path of a run; expected a string or a Path"),
     (lambda x: read_judged(x), "nowhere", "nowhere holds no records; expected the directory of a finished or"),
+    (lambda x: whole_features(NETWORK, pixels(), ["cls"], x), 3, "an int is no Group or NoneType; give TorchGroup("),
+    (lambda x: fine_tune(NETWORK, pixels(), 10, FineTune(), watch=x), 3, "watch is an int; expected a function of not"),
+    (lambda x: fine_tune(NETWORK, pixels(), 10, FineTune(), group=x), 3, "an int is no Group or NoneType; give Torch"),
     (lambda x: fine_tune(NETWORK, pixels(), x, FineTune()), "10", "classes '10'; expected how many there are"),
     (lambda x: fine_tune(NETWORK, pixels(), 10, FineTune(), x), 3, "an int in the place of the path of a checkpoint"),
     (lambda x: plan_from(x), [], "a list is no dict; give the tables of a study, by name"),
@@ -380,8 +384,13 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         "a str is no Recipe; give Recipe(Dat",
     ),
     (lambda x: recipe_of(seeds=x), 10**18, "seeds 1000000000000000000; expected at most 10000"),
+    (lambda x: recipe_of(report=x), None, "report is None; expected a function of pieces done, pieces in all"),
+    (lambda x: recipe_of(group=x), 3, "an int is no Group or NoneType; give TorchGroup(device)"),
+    (lambda x: study_of(report=x), None, "report is None; expected a function of pieces done, pieces in all"),
     (lambda x: read_plan(x), 3, "an int in the place of the path of a study; expected a string or a Path"),
     (lambda x: read_recipe(x), 3, "unknown recipe 3; expected one of"),
+    (lambda x: read_recipe(x), Path("nowhere"), "unknown recipe 'nowhere'; expected one of"),
+    (lambda x: read_recipe(x), Path("nowhere.toml"), "nowhere.toml cannot be read (No such file or directory); exp"),
     (lambda x: read_records(x), 3, "an int in the place of the path of a run; expected a string or a Path"),
     (lambda x: read_bounds(x), None, "None in the place of the path of a run; expected a string or a Path"),
     (lambda x: load(x), 3, "unknown dataset 3; expected one of digits"),

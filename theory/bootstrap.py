@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.graphs.errors import InputError, check_type, is_whole
+from maskgraph.graphs.errors import InputError, check_function, check_type, is_whole
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.theory.answer import Bootstrap, Constants, RatioAnswer, answer
 from maskgraph.theory.dimension import check_dim
@@ -104,6 +104,7 @@ def resampled(
     check_hop(hop)
     check_type(constants, Constants, "give Constants(lipschitz, lam, epsilon)")
     check_seed(seed)
+    check_function(tick, "tick", "nothing")
     rng = np.random.default_rng(seed)
     rows = []
     for _ in range(resamples):
