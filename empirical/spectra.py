@@ -84,17 +84,40 @@ def alpha_req(Z: Features, same: float | None = None) -> PowerLaw:
     `about_mean`.
     """
     eigenvalues = covariance_spectrum(Z, same)
-    rounding = np.finfo(np.float64).eps * max(Z.shape) * eigenvalues[0]
-    usable = int((eigenvalues > rounding).sum()) if eigenvalues[0] > 0 else 0
-    first = FITTED[0] if usable >= 2 * FITTED[0] else 0
-    y = np.log(eigenvalues[first : min(usable, FITTED[1])])
+    usable = int((eigenvalues > _lost(*Z.shape) * eigenvalues[0]).sum()) if eigenvalues[0] > 0 else 0
+    fitted = _fitted(usable)
+    y = np.log(eigenvalues[fitted])
     if len(y) < 2:
         return PowerLaw(float("nan"), float("nan"), len(y))
-    x = np.log(np.arange(first + 1, first + 1 + len(y)))
+    x = np.log(fitted + 1.0)
     slope, intercept = np.polyfit(x, y, 1)
     residual = float(((y - slope * x - intercept) ** 2).sum())
     total = float(((y - y.mean()) ** 2).sum())
     return PowerLaw(-float(slope), 1 - residual / total if total > 0 else 1.0, len(y))
+
+
+def _lost(images: int, dim: int) -> float:
+    """The share of the largest eigenvalue up to which rounding may have made another."""
+    return float(np.finfo(np.float64).eps) * max(images, dim)
+
+
+def _fitted(usable: int) -> NDArray[np.int64]:
+    """Which of so many eigenvalues α-ReQ's line is fitted to, by index from 0."""
+    return np.arange(FITTED[0] if usable >= 2 * FITTED[0] else 0, min(usable, FITTED[1]))
+
+
+def _steepest(images: int, dim: int) -> float:
+    """The largest α of N images in D dimensions.
+
+    Of logarithms y within a range R, the slope Σ(x − x̄)y/Σ(x − x̄)² is the steepest where y is the largest up to x̄ and
+    the least beyond, as descending eigenvalues may be: R·½Σ|x − x̄|/Σ(x − x̄)². What is fitted is above rounding.
+    """
+    steepest = 0.0
+    for usable in range(2, min(images - 1, dim, FITTED[1]) + 1):
+        x = np.log(_fitted(usable) + 1.0)
+        apart = np.abs(x - x.mean())
+        steepest = max(steepest, float(apart.sum() / (2 * (apart**2).sum())))
+    return -math.log(_lost(images, dim)) * steepest
 
 
 def lidar(views: Features, same: float | None = None) -> float:
@@ -201,7 +224,10 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
     """The least and the largest value that N images in D dimensions leave each measure, where no feature is zero.
 
     Σ_ij (z_i·z_j)² ≥ N²/D, so that the mean over i ≠ j is at least (N/D − 1)/(N − 1). NESum is 0 where nothing varies,
-    and at least 1 elsewhere.
+    and at least 1 elsewhere. α is at least 0, as eigenvalues descend, and 0 where the fitted ones are equal; rounding
+    alone bounds it from above, and of one direction there is no line and no entry. Each share of variance may be
+    anything from 0 to 1 whatever N and D are: in two dimensions an angle may be that of the image, that of the mask, or
+    their sum.
     """
     rank, centred = float(min(images, dim)), float(min(images - 1, dim))
 
@@ -223,6 +249,8 @@ def bounds(images: int, dim: int) -> dict[str, tuple[float, float]]:
         "lidar": effective(centred),
         "uniformity": (max(0.0, (images / dim - 1) / (images - 1)), 1.0),
         "alignment": (-1.0, 1.0),
+        **({"alpha_req": (0.0, _steepest(images, dim))} if centred >= 2 else {}),
+        **dict.fromkeys(("share_image", "share_mask", "share_interaction"), (0.0, 1.0)),
     }
 
 

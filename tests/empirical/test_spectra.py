@@ -225,6 +225,45 @@ def test_bounds_are_reached() -> None:
     assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
 
 
+@pytest.mark.parametrize(("images", "dim"), [(40, 2), (6, 9), (40, 19), (90, 20), (90, 64)])
+def test_the_decay_of_a_spectrum_reaches_its_bounds(images: int, dim: int) -> None:
+    """Equal eigenvalues, and of all that fall once, as far as rounding lets them, the steepest line."""
+    low, high = bounds(images, dim)["alpha_req"]
+    rank = min(images - 1, dim)
+    assert alpha_req(centred_with_spectrum(np.ones(rank), images, 0)).alpha == pytest.approx(low, abs=1e-9)
+    least = 4 * np.finfo(np.float64).eps * max(images, dim)
+    found = [
+        alpha_req(centred_with_spectrum(np.repeat([1.0, least], [top, usable - top]), images, 0)[:, :dim]).alpha
+        for usable in range(2, rank + 1)
+        for top in range(1, usable)
+    ]
+    # A factor of 4 above what rounding takes.
+    assert max(found) == pytest.approx(high * math.log(least) / math.log(least / 4), rel=1e-3)
+    assert max(found) < high
+
+
+def test_where_one_direction_is_left_there_is_no_decay_to_bound() -> None:
+    assert "alpha_req" not in bounds(2, 9)
+    assert "alpha_req" not in bounds(9, 1)
+
+
+@pytest.mark.parametrize(("images", "masks"), [(2, 2), (3, 5), (6, 4)])
+def test_each_share_may_be_all_of_the_variance_whatever_n_and_d(images: int, masks: int) -> None:
+    i, j = np.meshgrid(np.arange(images) / images, np.arange(masks) / masks, indexing="ij")
+    for name, turn in (("share_image", i), ("share_mask", j), ("share_interaction", i + j)):
+        features = np.stack([np.cos(2 * math.pi * turn), np.sin(2 * math.pi * turn)], axis=2)
+        assert shares(features)[name] == pytest.approx(bounds(images, 2)[name][1], abs=ROUNDING)
+
+
+def test_chance_alone_has_no_share_of_images_or_masks_on_average() -> None:
+    """Unlike their shares of the sums of squares: (N − 1)/(Nq − 1) = 0.36 and (q − 1)/(Nq − 1) = 0.27 here."""
+    found = [shares(gaussian_null((5, 4, 200), seed)) for seed in range(40)]
+    # One strays by √(2/200·(1/4 + 1/12))/4 = 0.014, or √(2/200·(1/3 + 1/12))/5 = 0.013; what is below 0 is cut off,
+    # which leaves 0.4 of that on average, and a mean of 40 is off by a tenth of it: five of those.
+    for name in ("share_image", "share_mask"):
+        assert np.mean([one[name] for one in found]) < 0.4 * 0.014 + 5 * 0.0014
+
+
 @pytest.mark.parametrize("parallel", [False, True])
 @pytest.mark.parametrize(("images", "dim"), [(9, 4), (100, 16), (1000, 64)])
 def test_what_rounding_tells_apart_does_not_vary(images: int, dim: int, parallel: bool) -> None:
