@@ -10,7 +10,7 @@ from maskgraph.graphs.datasets import CodedImages
 from maskgraph.tables import table
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
-from maskgraph.theory.unseen import OF_THE_SAMPLE
+from maskgraph.theory.unseen import OF_THE_SAMPLE, of_the_sample
 
 DIM = 64
 """Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
@@ -79,7 +79,7 @@ def _warnings(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
     """What to say where the graph tells more of the sample than of the data."""
 
     def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
-        above = (found for found in answers if any((found["unseen"][key] or 0) > OF_THE_SAMPLE for key in keys))
+        above = (found for found in answers if any(of_the_sample(found["unseen"][key]) for key in keys))
         return ", ".join(f"{found['mask_ratio']:g}" for found in above)
 
     share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []

@@ -22,6 +22,9 @@ OF_THE_SAMPLE = 0.1
 """Above this unseen mass a graph says more about the sample than about the data: on worlds whose spectrum is known the
 error of λ₂ then exceeds λ₂ itself (the finding `finite-samples`)."""
 
+ROUNDING = 1e-9
+"""A share is a quotient of sums of masses; by so much of itself it may be off, and far less is what it is off by."""
+
 
 class Unseen(TypedDict):
     """Estimated share of the mass of fresh views that falls on no vertex of the graph, side by side.
@@ -47,6 +50,11 @@ def unseen(graph: MaskGraph) -> Unseen:
         "visible_fresh_mask": single_mask_mass(graph, "visible") if sampled else None,
         "target_fresh_mask": single_mask_mass(graph, "target") if sampled else None,
     }
+
+
+def of_the_sample(share: float | None) -> bool:
+    """Whether an unseen mass is above `OF_THE_SAMPLE`, and not by rounding alone; None, where there is none, is not."""
+    return share is not None and share > OF_THE_SAMPLE * (1 + ROUNDING)
 
 
 def singleton_mass(graph: MaskGraph, side: Side) -> float:

@@ -22,6 +22,7 @@ from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import load_stored
 from tests.cli.refusal import assert_refused
+from tests.strategies import VIEWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -263,6 +264,20 @@ def test_a_warning_where_the_graph_tells_of_the_sample(capsys: pytest.CaptureFix
     assert "WARNING" not in said("mixture:n=8,eta=0.3", "--mask-ratio", "0.5")
     dense = said("mixture:n=8,eta=0.3", "--images", "400", "--mask-ratio", "0.5", "--view", "sequence")
     assert "WARNING" not in dense
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("patches", range(2, 8))
+@pytest.mark.parametrize("images", [10, 70, 300])
+def test_a_tenth_is_not_more_than_a_tenth(
+    images: int, patches: int, view: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However its masses are rounded: a tenth of the images are like no other, and then one more is."""
+    for unlike, warned in ((images // 10, False), (images // 10 + 1, True)):
+        codes = np.repeat(np.maximum(np.arange(images) - images + unlike + 1, 0)[:, None], patches, axis=1)
+        drawn = world(tmp_path, codes=codes, labels=np.zeros(images, dtype=int))
+        assert main(["bound", drawn, "--mask-ratio", "0.5", "--dim", "1", "--view", view]) == 0
+        assert ("WARNING" in capsys.readouterr().out) == warned
 
 
 def test_nothing_is_built_where_there_is_nothing_to_resample(
