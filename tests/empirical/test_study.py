@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -140,6 +141,30 @@ def test_the_study_says_which_plan_it_is(finished: Path) -> None:
     found = read_study(finished)
     assert plan_from(found["plan"]) == plan()
     assert set(found["machine"]["versions"]) == {"numpy", "scipy", "torch", "scikit-learn"}
+
+
+def names(value: object) -> set[str]:
+    """The keys of all objects in a value, less the feature before the dot; those of plans and terms are others'."""
+    if isinstance(value, list):
+        return set().union(*map(names, value))
+    if not isinstance(value, dict):
+        return set()
+    inside = (names(item) for key, item in value.items() if key not in ("plan", "versions", "digests", "terms"))
+    return {key.rpartition(".")[2] for key in value}.union(*inside)
+
+
+def test_every_name_that_is_written_is_on_the_page_and_the_other_way_round(finished: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
+    text = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    told = set(re.findall(r"`(\w+)`", text))
+    made = set().union(*(names(json.loads(path.read_text())) for path in finished.rglob("*.json")))
+    assert made <= told
+    # What the tables of a record and the list of a graph explain, all there for this study.
+    tables = text[text.index("## A record") :]
+    explained = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?`) \|", tables, re.MULTILINE))))
+    explained |= set(re.findall(r"`(\w+)`", text.split("Of one graph: ")[1].partition("\n\n")[0]))
+    assert len(explained) > 60
+    assert explained <= made
 
 
 @pytest.mark.parametrize("view", ["positional", "bag"])
