@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 import zipfile
+from email import message_from_bytes
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +49,25 @@ def test_wheel_holds_all_rooms_under_one_name(wheel: Path) -> None:
     recipes = {f"maskgraph/empirical/recipes/{path.name}" for path in (ROOT / "empirical" / "recipes").glob("*.toml")}
     assert len(recipes) >= 9
     assert recipes <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("extra", "brought"), [("distributed", {"dask", "distributed"}), ("testing", {"hypothesis", "pytest"})]
+)
+def test_an_extra_brings_what_its_name_is_told_for(wheel: Path, extra: str, brought: set[str]) -> None:
+    """What messages and pages say to install: the packages that the extra names, and what these need."""
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        told = message_from_bytes(archive.read(name))
+    assert extra in told.get_all("Provides-Extra", [])
+    asked = [Requirement(line) for line in told.get_all("Requires-Dist", [])]
+    plain = {one.name for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})}
+    named = {one.name for one in asked if one.marker and one.marker.evaluate({"extra": extra})} - plain
+    needed = [Requirement(line) for one in named for line in requires(one) or []]
+    found = named | {one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})}
+    assert named <= brought
+    assert brought <= found
+    assert not brought & plain, "a bound needs none of them"
 
 
 def test_a_command_runs_from_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:
