@@ -81,15 +81,29 @@ def merged(counts: Iterable[Counts], edges: Sequence[int]) -> Counts:
             rank = max(rank, stack[-1][0]) + 1
             before = stack.pop()[1]
             size = before.nbytes
+            if done == 2:
+                _check_two(before, one, edges)
             one = merge(before, one)
             del before
-            if done == 2:
+            if done == 2 < len(edges):
                 _check_rest(size, one, edges)
         stack.append((rank, one))
     result = stack.pop()[1]
     while stack:
         result = merge(stack.pop()[1], result)
     return result
+
+
+def _check_two(a: Counts, b: Counts, edges: Sequence[int]) -> None:
+    """Refuse a first sum that does not fit: beside the two it takes at least what the larger does."""
+    both, whole, part = a.nbytes + b.nbytes, sum(edges), sum(edges[:2])
+    check_share(
+        both + max(a.nbytes, b.nbytes),
+        f"adding up the counts of {part:.2g} edges",
+        held=both,
+        most=MERGING * both * whole / part,
+        least=edges[0] / whole,
+    )
 
 
 def _check_rest(first: int, two: Counts, edges: Sequence[int]) -> None:

@@ -286,6 +286,38 @@ def test_the_share_that_a_refusal_names_fits(
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(("room", "fits"), [(0.6, False), (1.05, True)])
+def test_two_blocks_are_refused_before_they_are_added_up_and_not_after(
+    room: float, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = edges(
+        make_coded_images("some", np.random.default_rng(0).integers(16, size=(4000, 20)), np.zeros(4000, dtype=int)),
+        mask_set(mask_distribution("uniform", (4, 5), 0.5), 64),
+        "sequence",
+    )
+    blocks = found.blocks(130_000)
+    assert len(blocks) == 2
+
+    def peak(within: float) -> int:
+        before = tracemalloc.get_traced_memory()[0]
+        monkeypatch.setattr(memory, "available_bytes", lambda: before + within - tracemalloc.get_traced_memory()[0])
+        tracemalloc.reset_peak()
+        if fits or within == math.inf:
+            counting.count(found, blocks=blocks)
+        else:
+            with pytest.raises(InputError, match=r"adding up the counts of 2\.6e\+05 edges needs about .*" + MEND):
+                counting.count(found, blocks=blocks)
+        return tracemalloc.get_traced_memory()[1] - before
+
+    peak(math.inf)  # compiles
+    tracemalloc.start()
+    try:
+        needed = peak(math.inf)
+        assert peak(room * needed) <= room * needed
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_share_is_rounded_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundredth of what takes a thousand times the memory does not fit."""
     monkeypatch.setattr(memory, "available_bytes", lambda: 1.999)
