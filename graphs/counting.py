@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,11 +45,15 @@ def count(found: Edges, threads: int = 1, blocks: Sequence[Block] | None = None)
         InputError: the counts would not fit into memory.
     """
     blocks = found.blocks() if blocks is None else blocks
-    several = len(blocks) > 1
-    return merged((count_block(found, block, threads, several) for block in blocks), [one.edges for one in blocks])
+    several, edges = len(blocks) > 1, [one.edges for one in blocks]
+    shares = (done / sum(edges) for done in accumulate(edges, initial=0))
+    return merged(
+        (count_block(found, block, threads, several, share) for block, share in zip(blocks, shares, strict=False)),
+        edges,
+    )
 
 
-def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True) -> Counts:
+def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True, least: float = 0) -> Counts:
     """Count one block.
 
     Args:
@@ -56,25 +61,27 @@ def count_block(found: Edges, block: Block, threads: int = 1, keyed: bool = True
         block: which of them.
         threads: that count; the counts do not depend on them.
         keyed: whether the counts are to be added to others.
+        least: the share of all edges that is counted already, and so fits; what is free is what they leave.
 
     Raises:
         InputError: the counts would not fit into memory.
     """
     what, most = f"counting {block.edges:.2g} edges", _most(found, keyed)
-    check_share(ENTRY * block.edges, what, most=most)
+    check_share(ENTRY * block.edges, what, most=most, least=least)
     # Memory that is touched for the first time is what costs most: these become the masses of M, `ids` its indices.
     words = np.empty(block.edges, np.uint64)
     with ThreadPoolExecutor(threads) as pool:
         work = _Work(found, block, pool, threads, keyed)
         target = work.rank(found.layouts[1], words)
         need = ENTRY * block.edges + _kept(found, 1, keyed, *target.kept)
-        check_share(need, f"{what} and their target views", words.nbytes, most)
+        check_share(need, f"{what} and their target views", words.nbytes, most, least=least)
         second = work.describe(target, words)
         ids = np.empty(block.edges, np.uint32)
         work.number(target, words, ids)
         visible = work.rank(found.layouts[0], words)
         need = ENTRY * block.edges + _kept(found, 0, keyed, *visible.kept) + second.nbytes
-        check_share(need, f"{what} and their views", words.nbytes + ids.nbytes + second.nbytes, most)
+        held = words.nbytes + ids.nbytes + second.nbytes
+        check_share(need, f"{what} and their views", held, most, least=least)
         first = work.describe(visible, words)
         indptr, pairs = work.pairs(visible, words, ids, len(second.place))
     # Shrunk where they lie; nobody else looks at them any more.

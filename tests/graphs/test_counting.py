@@ -246,10 +246,12 @@ def test_a_graph_beyond_memory_is_refused_before_it_is_allocated(monkeypatch: py
     counting.count(found)
 
 
-@pytest.mark.parametrize("most", [BLOCK, 30_000])
 @pytest.mark.parametrize(
-    ("views", "free"),
-    [*product(("repeat", "differ", "two classes"), (0.2, 0.4)), ("differ", 0.8), ("two classes", 0.8)],
+    ("views", "free", "most"),
+    [
+        *product(("repeat", "differ", "two classes"), (0.2, 0.4), (BLOCK, 130_000, 30_000)),
+        *product(("differ", "two classes"), (0.8,), (BLOCK, 30_000)),
+    ],
 )
 def test_the_share_that_a_refusal_names_fits(
     views: str, free: float, most: int, monkeypatch: pytest.MonkeyPatch
@@ -316,6 +318,24 @@ def test_two_blocks_are_refused_before_they_are_added_up_and_not_after(
         assert peak(room * needed) <= room * needed
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_counted_already_is_known_to_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more memory no smaller share is named, though the blocks that are in it leave less of it free."""
+    found = unique_views()
+    blocks = found.blocks(8000)
+    assert [block.edges for block in blocks] == [8000] * 4
+    there, shares = counting.count(found).nbytes, []
+    for block in range(4):
+        for step in range(3):
+            room = iter([math.inf] * 3 * block + [math.inf] * step)
+            monkeypatch.setattr(counting, "merged", lambda counts, _: list(counts))
+            monkeypatch.setattr(memory, "available_bytes", lambda it=room: next(it, there / 100))
+            with pytest.raises(InputError, match="counting 8e.03 edges.*" + MEND) as refused:
+                counting.count(found, blocks=blocks)
+            shares.append(float(str(refused.value).partition("use about ")[2].partition("%")[0]))
+    assert shares[:3] < [25] * 3
+    assert shares[3:] == [25] * 3 + [50] * 3 + [75] * 3
 
 
 def test_a_share_is_rounded_down(monkeypatch: pytest.MonkeyPatch) -> None:
