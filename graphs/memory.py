@@ -10,14 +10,16 @@ from pathlib import Path
 from maskgraph.graphs.errors import InputError
 
 CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def available_bytes() -> int:
-    """What this process can still allocate: the least of free memory, the container's limit and its own limit."""
+    """What this process can still allocate: the least of free memory, its control groups' limits and its own limit."""
     limits = [_free()]
-    group, used = _number(CGROUP / "memory.max"), _number(CGROUP / "memory.current")
-    if group is not None:
-        limits.append(group - (used or 0))
+    for group, limit, used, idle in _groups():
+        if (most := _number(group / limit)) is not None:
+            # Files that were read lie in it as well, and give way.
+            limits.append(most - max((_number(group / used) or 0) - _files(group, idle), 0))
     own = resource.getrlimit(resource.RLIMIT_AS)[0]
     if own != resource.RLIM_INFINITY:
         limits.append(own - _address_space())
@@ -76,6 +78,40 @@ def _free() -> int:
     except OSError:
         pass
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _groups() -> list[tuple[Path, str, str, str]]:
+    """Control groups of this process, a job's or a container's, with those that they are part of.
+
+    Each with the files of its limit and of what is used of it, and the name of what of that are files seldom read: of
+    control groups as they are now, and of their first version.
+    """
+    now, first = ("memory.max", "memory.current", "inactive_file"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    own = {CGROUP: "", CGROUP / "memory": ""}
+    try:
+        for line in OWN_CGROUP.read_text(encoding="utf-8").splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                own[CGROUP] = path.strip("/")
+            elif "memory" in controllers.split(","):
+                own[CGROUP / "memory"] = path.strip("/")
+    except (OSError, ValueError):
+        pass
+    found = []
+    for root, path in own.items():
+        names = now if root == CGROUP else (*first, "total_inactive_file")
+        found += [(one, *names) for one in (root / path, *(root / path).parents) if one.is_relative_to(root)]
+    return found
+
+
+def _files(group: Path, name: str) -> int:
+    try:
+        for line in (group / "memory.stat").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{name} "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
 
 
 def _address_space() -> int:

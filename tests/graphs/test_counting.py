@@ -378,6 +378,28 @@ def test_available_memory_is_the_least_of_all_limits(tmp_path: Path, monkeypatch
     assert memory.available_bytes() == 600
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_bytes() > 600
+    # What a scheduler allows a job is written in the group of the job, or of what that is part of.
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/elsewhere\n0::/job/step\n")
+    monkeypatch.setattr(memory, "OWN_CGROUP", own)
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    (tmp_path / "job" / "step" / "memory.max").write_text("900\n")
+    assert memory.available_bytes() == 900
+    (tmp_path / "job" / "memory.max").write_text("1000\n")
+    (tmp_path / "job" / "memory.current").write_text("700\n")
+    assert memory.available_bytes() == 300
+    # Files that were read once are given up for what is allocated.
+    (tmp_path / "job" / "memory.stat").write_text("anon 300\ninactive_file 400\nactive_file 0\n")
+    assert memory.available_bytes() == 700
+    # The same where control groups are of the first version.
+    own.write_text("4:cpu,memory:/task\n1:name=systemd:/elsewhere\n")
+    (tmp_path / "memory" / "task").mkdir(parents=True)
+    (tmp_path / "memory" / "task" / "memory.limit_in_bytes").write_text("800\n")
+    (tmp_path / "memory" / "task" / "memory.usage_in_bytes").write_text("500\n")
+    (tmp_path / "memory" / "task" / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 200\n")
+    assert memory.available_bytes() == 500
+    own.write_text("what no kernel writes")
+    assert memory.available_bytes() > 1000
     with pytest.raises(InputError, match=r"a graph needs about 1\.02e\+03 GiB of memory and .* GiB are free; use less"):
         memory.check_memory(2.0**40, "a graph", "use less")
 
