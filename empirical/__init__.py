@@ -15,6 +15,7 @@ data          batches of views, on the device that trains
 placed        arrays of the host there, without waiting
 pixels        images in bytes on that device
 stream        images read as they are needed
+readers       where they come from: a folder, a torch dataset
 parts         train, validation and test, never mixed
 augment       crops and flips
 randaugment   RandAugment
