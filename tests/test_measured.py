@@ -81,6 +81,22 @@ def test_the_study_of_the_readme_is_that_of_the_record() -> None:
     assert_shown(study_text(read_bounds(run), read_records(run), "cls"), "README.md", "digits: theory of the graph")
 
 
+def test_another_processor_moves_probes_by_what_the_readme_says() -> None:
+    theory, probes = [], []
+    for name in ("README.md", "results/digits-zen3.txt"):
+        rows = [line.split() for line in page(name).splitlines() if re.match(r" *0\.\d+ +(u-)?mae ", line)]
+        bare = re.findall(r"^baseline (\S+): linear (\S+), 5-NN (\S+), few-shot (\S+)$", page(name), re.MULTILINE)
+        assert (len(rows), len(bare)) == (10, 3)
+        theory.append([row[:6] for row in rows] + [list(row[:1]) for row in bare])
+        means = [
+            cell.partition("±")[0] for row in [row[6:9] for row in rows] + [row[1:] for row in bare] for cell in row
+        ]
+        probes.append([round(1000 * float(mean)) for mean in means])
+    assert theory[0] == theory[1]
+    moved = max(abs(here - there) for here, there in zip(*probes, strict=True))
+    assert f"means of probes move by at most {moved / 1000:.3f}." in page("README.md")
+
+
 def test_what_uniformity_does_to_shares_is_as_recorded() -> None:
     """F8 of docs/theory.md, means over seeds of the study and of the recipe; what it says of amounts, seed by seed."""
     records = read_records(RESULTS / "digits")
