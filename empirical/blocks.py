@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -118,7 +120,22 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Te
         score = score if bias is None else score + bias
         written_out: Tensor = score.softmax(dim=-1, dtype=q.dtype) @ v
         return written_out
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    with nullcontext() if bias is None else _without_cudnn():
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+@contextmanager
+def _without_cudnn() -> Iterator[None]:
+    """Within it attention is not cuDNN's, the first choice of later PyTorch in bfloat16 on an H100.
+
+    That one has no gradient of what is added to the scores, and an error is all that comes of asking for it.
+    """
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from maskgraph.empirical.blocks import RelativePositions, attention, sincos_positions
 from maskgraph.empirical.model import (
@@ -150,6 +152,27 @@ def test_attention_adds_its_bias_to_the_scores() -> None:
         half = attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), bias)
         # As above, with a bias up to 3 rounded likewise.
         torch.testing.assert_close(half.double(), exact, rtol=0, atol=3 * 9 * 2**-8)
+
+
+def test_what_is_added_to_scores_is_kept_from_kernels_without_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, fused = [], functional.scaled_dot_product_attention
+
+    def noted(*args: Any, **named: Any) -> torch.Tensor:
+        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return fused(*args, **named)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", noted)
+    q, bias = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 2)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        for enabled in (True, False):
+            torch.backends.cuda.enable_cudnn_sdp(enabled)
+            for added in (None, bias):
+                attention(q, q, q, added)
+            assert torch.backends.cuda.cudnn_sdp_enabled() == enabled
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+    assert seen == [True, False, False, False]
 
 
 def test_relative_positions_are_offsets() -> None:
