@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from maskgraph.cli import main
 from maskgraph.empirical.recipe import read_recipe, recipe_names
@@ -265,5 +266,7 @@ def test_mistakes_are_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # Beside a GPU one of these would be no mistake, and train.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert_refused(capsys, message, "recipe", *arguments)
     assert list(tmp_path.iterdir()) == []
