@@ -20,5 +20,8 @@ def placed(array: NDArray[Any], device: torch.device) -> Tensor:
         device: where; on a CPU the tensor shares the array's memory, on a GPU the array may be changed at once.
     """
     tensor = torch.as_tensor(array)
+    if device.type == "cpu":
+        return tensor
+    # Numbers with gaps between them would be pinned with these, and for the copy laid out anew in memory that is not.
     # The pinned copy is kept by its allocator until the GPU has read it.
-    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.contiguous().pin_memory().to(device, non_blocking=True)

@@ -112,9 +112,11 @@ class Emulation(TorchDispatchMode):
         self._look(func, args, tensors, asked, bool(kwargs.get("non_blocking")))
         # All but what is made for the host alone; a copy is where it is copied to.
         gpu = asked == GPU or (asked is None and here and isinstance(args[0], OnGpu | list | tuple))
-        pinned = func is ops._pin_memory.default or kwargs.pop("pin_memory", False)
         if func is ops._pin_memory.default:
-            func = ops.clone.default
+            pinned = torch.empty_strided(args[0].shape, args[0].stride(), dtype=args[0].dtype).copy_(args[0])
+            pinned.pinned = True  # type: ignore[attr-defined]
+            return pinned
+        pinned = kwargs.pop("pin_memory", False)
         plain, named = tree_map(_value, (args, kwargs))
         self._keep(func, plain, named)
         out = func(*plain, **named)
@@ -143,7 +145,8 @@ class Emulation(TorchDispatchMode):
             return
         if func is ops._to_copy.default:
             down, up = isinstance(args[0], OnGpu) and asked not in (None, GPU), asked == GPU and bool(host)
-            if down or (up and not (queued and hasattr(args[0], "pinned"))):
+            # What has gaps is laid out anew before it is copied, and that is pinned no more.
+            if down or (up and not (queued and hasattr(args[0], "pinned") and args[0].is_contiguous())):
                 self._wait("a copy " + ("to the host" if down else "to the GPU"))
         elif func is ops.copy_.default:
             if isinstance(args[0], OnGpu) != isinstance(args[1], OnGpu):
