@@ -258,8 +258,14 @@ class _Need:
         raise InputError(f"{need}; {fit} would fit: lower the {self.batch}{keep}{fewer}")
 
 
-WITHOUT_MEMORY = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""What errors say that are for want of memory and of no type of their own."""
+WITHOUT_MEMORY = (
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "'out of memory'",
+)
+"""What errors say that are for want of memory and of no type of their own; the last is NCCL's."""
 
 
 @contextmanager

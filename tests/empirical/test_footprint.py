@@ -311,7 +311,12 @@ def test_memory_that_runs_out_all_the_same_is_one_sentence(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "reason",
-    ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"],
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "Cuda failure 2 'out of memory'",
+    ],
 )
 def test_memory_that_runs_out_in_a_graph_is_seen_behind_the_end_of_its_capture(reason: str) -> None:
     def capture() -> None:

@@ -176,6 +176,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         ("[../gloo/transport/tcp/pair.cc:538] Connection closed by peer", RankLostError),
         ("could not create a primitive", RuntimeError),
         ("CUDA error: an illegal memory access was encountered", RuntimeError),
+        ("NCCL error in: NCCLUtils.cpp:77\nLast error:\nCuda failure 2 'out of memory', allocate less", RuntimeError),
         ("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory", RuntimeError),
     ],
 )

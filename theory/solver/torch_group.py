@@ -32,8 +32,8 @@ IDLE = timedelta(days=7)
 """How long it waits in a sum: the first may build graphs for hours. The end of a process ends all waiting at once, and
 one that falls silent is noticed by `solver.torch_heartbeat`."""
 
-OWN = ("CUDA error", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
-"""What errors of this process's own work say, whatever else they do."""
+OWN = ("CUDA error", "Cuda failure", "CUBLAS", "cuDNN", "DefaultCPUAllocator")
+"""What errors of this process's own work say, whatever else they do; the second is NCCL's of CUDA."""
 
 OF_ANOTHER = ("gloo", "NCCL", "onnection", "ocket", "peer", "imed out", "imeout", "roken pipe")
 """What those of a lost one say, which come from gloo, NCCL or the store."""
