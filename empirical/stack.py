@@ -112,6 +112,7 @@ class Stack:
         self._lam = torch.tensor(lam, device=device)
         self._losses = vmap(self._loss)
         self._graphs: dict[int, tuple[Any, Batch, Tensor]] = {}
+        self._side: Any = None
 
     def advance(self) -> None:
         """One step of every model."""
@@ -214,7 +215,9 @@ class Stack:
 
     def _aside(self, batch: Batch) -> Tensor:
         """The same on a stream beside the current one, as a graph is captured."""
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        # One for all steps: what is freed on a stream, and what libraries have for it, is of no use to another.
+        self._side = self._side or torch.cuda.Stream()
+        current, side = torch.cuda.current_stream(), self._side
         side.wait_stream(current)
         with torch.cuda.stream(side):
             parts = self._made(batch)
