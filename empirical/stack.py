@@ -110,7 +110,6 @@ class Stack:
         self.losses = torch.zeros(len(configs), self.steps, 3, device=device)
         lam = [float(config.lam) if config.uniform else 0.0 for config in configs]
         self._lam = torch.tensor(lam, device=device)
-        self._losses = vmap(self._loss)
         self._graphs: dict[int, tuple[Any, Batch, Tensor]] = {}
         self._side: Any = None
 
@@ -188,7 +187,7 @@ class Stack:
         tokens = {f"model.{name}": value for name, value in own_tokens(self._network.model, size).items()}
         outputs = functional_call(self._network, tokens, (batch,))
         fields = (getattr(batch, name) for name in FIELDS)
-        total, parts = self._losses(self._lam, *(part.unflatten(0, (-1, size)) for part in (*outputs, *fields)))
+        total, parts = vmap(self._loss)(self._lam, *(part.unflatten(0, (-1, size)) for part in (*outputs, *fields)))
         total.sum().backward()
         self.whole = False
         self._optimiser.step()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -323,6 +325,20 @@ def test_ctrl_c_in_the_middle_of_an_update_goes_back_to_the_checkpoint(
     assert made == list(range(7, 18))
     for one, other in zip(found, together(images(), MIXED, tmp_path / "whole"), strict=True):
         assert_same_bits(one, other)
+
+
+def test_a_stack_is_gone_with_its_last_name() -> None:
+    """What a cycle holds waits for the collector, and the next stack of a study for the memory of its graphs."""
+    configs = [SHORT, with_(SHORT, seed=1)]
+    stack = Stack(training_set(images(), SHORT, CPU), configs, CPU)
+    stack.advance()
+    held = [weakref.ref(one) for one in (stack, *stack.parameters.values())]
+    gc.disable()
+    try:
+        del stack
+        assert [one() for one in held] == [None] * len(held)
+    finally:
+        gc.enable()
 
 
 def test_runs_are_parted_into_stacks_in_their_order() -> None:
