@@ -25,10 +25,12 @@ from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.judge import judge_network
+from maskgraph.empirical.linear_probe import SgdProbe, sgd_probe
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import Parts
 from maskgraph.empirical.placed import placed
+from maskgraph.empirical.probes import Labelled
 from maskgraph.empirical.readers import DatasetReader
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.regularise import Regularise
@@ -265,6 +267,16 @@ def test_a_network_on_cuda_is_tuned_and_judged(how: FineTune, tmp_path: Path) ->
     assert judged is not None
     assert judged.predicted["mean.fine-tune"].shape == (12,)
     assert np.isfinite(judged.record["collapse"]["cls"]["singular_values"]).all()
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_linear_probe_on_cuda_says_what_it_says_on_a_cpu() -> None:
+    rng, y = np.random.default_rng(0), np.arange(60) % 3
+    # Classes that lie apart: rounding moves no feature from one to another.
+    x = np.eye(3)[y] @ rng.normal(size=(3, 8)) * 10 + rng.normal(size=(60, 8))
+    known, how = Labelled(x[:40], y[:40], np.full(40, 1 / 40)), SgdProbe(epochs=4, batch=16, steps=6, lr=0.5, trust=0.5)
+    there, here = (sgd_probe(known, x[40:], how, device) for device in (GPU, CPU))
+    assert there.tolist() == here.tolist() == y[40:].tolist()
 
 
 @pytest.mark.usefixtures("quiet")
