@@ -284,20 +284,22 @@ def room(batch: int, accumulate: int, device: torch.device, models: int = 1) -> 
     try:
         yield
     except RuntimeError as error:
-        if (ran_out := _ran_out(error)) is None:
+        if (reason := ran_out(error)) is None:
             raise
         what, mend = f"in {accumulate} parts", f"add --resume and --accumulate {2 * accumulate}"
         if models > 1:
             what, mend = f"of each of {models} models", "lower --stack, with another --out"
-        # CUDA goes on in the same line with how much of which kind there is.
-        reason = str(ran_out).splitlines()[0].partition(". GPU ")[0].rstrip(".")
         raise InputError(f"{device.type} ran out of memory on {batch} images {what} ({reason}); {mend}") from error
 
 
-def _ran_out(error: BaseException | None) -> BaseException | None:
-    """The error for want of memory that one is or was raised after: the end of a broken capture raises its own."""
+def ran_out(error: BaseException | None) -> str | None:
+    """What one of PyTorch's errors says of a want of memory, or None where it is of something else.
+
+    It may be what was raised before: the end of a broken capture raises its own.
+    """
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in WITHOUT_MEMORY):
-            return error
+            # CUDA goes on in the same line with how much of which kind there is.
+            return str(error).splitlines()[0].partition(". GPU ")[0].rstrip(".")
         error = error.__context__
     return None

@@ -64,12 +64,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"maskgraph: error: {failure}; {mend}, then repeat")
         _hush(sys.stdout)
         return BAD_INPUT
-    except MemoryError as failure:
+    except (MemoryError, RuntimeError) as failure:
+        if (reason := _without_memory(failure)) is None:
+            raise
         _say(
-            f"maskgraph: error: out of memory: {failure or 'no more can be had'}; free some, or make the graph smaller "
-            "(--images, --max-masks, --codes, --view)"
+            f"maskgraph: error: out of memory: {reason}; free some, or make it smaller: a graph by --images, "
+            "--max-masks, --codes or --view, a training by --images or --batch"
         )
         return BAD_INPUT
+
+
+def _without_memory(failure: Exception) -> str | None:
+    """What is said of a want of memory, or None where the failure is of something else."""
+    if isinstance(failure, MemoryError):
+        return str(failure) or "no more can be had"
+    # Of PyTorch it is a RuntimeError; where that is not loaded there is none.
+    if "torch" not in sys.modules:
+        return None
+    from maskgraph.empirical.footprint import ran_out
+
+    return ran_out(failure)
 
 
 def _say(text: str) -> None:

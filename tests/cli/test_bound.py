@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskgraph import commands
@@ -454,18 +456,41 @@ def test_the_components_are_told_before_any_solve(coded: str, capsys: pytest.Cap
     assert "1 component: the first eigenvalue is 1, and for k = 1 the tail is trivially |A|_F^2 - 1; 2 more" in told
 
 
-def test_what_does_not_fit_into_memory_after_all_is_one_sentence(
-    coded: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        np.empty(2**62 // 8)
+def of_numpy() -> None:
+    np.empty(2**62 // 8)
 
-    monkeypatch.setattr(commands, "answer", full)
+
+def of_torch() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1 GiB")
+
+
+@pytest.mark.parametrize(
+    ("full", "reason"),
+    [(of_numpy, "Unable to allocate 4.* EiB .*"), (of_torch, "CUDA out of memory. Tried to allocate 2.00 GiB")],
+)
+def test_what_does_not_fit_into_memory_after_all_is_one_sentence(
+    full: Callable[[], None],
+    reason: str,
+    coded: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def answered(*_: Any, **__: Any) -> None:
+        full()
+
+    monkeypatch.setattr(commands, "answer", answered)
     assert main(["bound", coded, "--mask-ratio", "0.5"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert re.fullmatch(
-        r"maskgraph: error: out of memory: Unable to allocate 4.* EiB .*; free some, or .*--max-masks.*", error
-    )
+    assert re.fullmatch(f"maskgraph: error: out of memory: {reason}; free some, or .*--max-masks.*", error)
+
+
+def test_another_failure_keeps_its_traceback(coded: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(commands, "answer", broken)
+    with pytest.raises(RuntimeError, match="a defect of ours"):
+        main(["bound", coded, "--mask-ratio", "0.5"])
 
 
 def redirected(how: str) -> subprocess.CompletedProcess[str]:
