@@ -13,13 +13,15 @@ from typing import Any
 
 import torch
 
+from maskgraph import __version__
 from maskgraph.empirical.config import WHERE
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.records import read_shaped, remove_unfinished, write_json
 from maskgraph.graphs.errors import InputError
 
-PACKAGES = ("numpy", "scipy", "torch", "scikit-learn")
+PACKAGES = ("numpy", "scipy", "numba", "torch", "scikit-learn")
+"""Whose versions a directory names beside our own."""
 
 FREE = {("train", key) for key in (*WHERE, "precision")}
 """What may differ between a plan and the one that it resumes; what a precision stands for may not."""
@@ -214,7 +216,7 @@ def _write(
         "platform": platform.platform(),
         "processor": torch.cuda.get_device_name() if device.type == "cuda" else platform.machine(),
         "precision": precision,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"maskgraph": __version__} | {name: version(name) for name in PACKAGES},
     }
     write_json(path, {"plan": plan, "digests": dict(digests), "machine": machine})
 

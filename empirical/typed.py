@@ -130,8 +130,12 @@ def _settled(wanted: str, value: object) -> object | None:
         return float(value)
     if wanted.startswith("tuple") and isinstance(value, list | tuple):
         items = tuple(item.item() if isinstance(item, np.generic) else item for item in value)
-        # What is expected of methods is made, and looked at, in its own place.
-        return items if "Expected" in wanted or _fits(wanted, items) else None
+        if "Expected" in wanted:
+            # What is expected of methods is made, and looked at, in its own place.
+            return items
+        if not _fits(wanted, items):
+            return None
+        return tuple(float(item) for item in items) if "float" in wanted else items
     return value if _fits(wanted, value) else None
 
 

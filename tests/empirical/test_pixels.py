@@ -111,6 +111,11 @@ def test_a_crop_stays_between_black_and_white_as_pillow_s_does(full: int) -> Non
         assert np.quantile(difference, 0.9) <= 2
 
 
+def test_a_whole_number_is_the_same_share() -> None:
+    plain = pixels(Augmentation((0.5, 1)))
+    assert plain.digest() == pixels(Augmentation((0.5, 1.0))).digest() != pixels(Augmentation((0.5, 0.9))).digest()
+
+
 def test_an_interrupted_run_with_crops_goes_on_in_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

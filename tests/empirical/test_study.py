@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+import maskgraph
 from maskgraph.empirical import explain, schedule, study
 from maskgraph.empirical.claim import check_free
 from maskgraph.empirical.explain import judge, study_graph
@@ -140,7 +141,9 @@ def test_what_is_written_is_json_without_nan_or_infinity(finished: Path) -> None
 def test_the_study_says_which_plan_it_is(finished: Path) -> None:
     found = read_study(finished)
     assert plan_from(found["plan"]) == plan()
-    assert set(found["machine"]["versions"]) == {"numpy", "scipy", "torch", "scikit-learn"}
+    versions = found["machine"]["versions"]
+    assert set(versions) == {"maskgraph", "numpy", "scipy", "numba", "torch", "scikit-learn"}
+    assert versions["maskgraph"] == maskgraph.__version__
 
 
 def names(value: object) -> set[str]:
