@@ -45,18 +45,18 @@ def check_share(
     there are fewer edges, and `least`, a share of them that is known to fit.
 
     Raises:
-        InputError: naming the need, what there is, and what share of the edges would fit.
+        InputError: naming the need, what there is, and what share of the edges would fit, if any.
     """
     there = available_bytes() + held
     share = max((there - fixed) / max((need if most is None else most) - fixed, 1), least)
-    mend = f"use about {_percent(share)}% of the masks (--max-masks) or of the images (--images)"
+    fewer = f"use about {_percent(share)}% of the masks (--max-masks) or of the images (--images)"
+    # Where what stays already does not fit, no share does.
+    mend = fewer if share > 0 else "end what else runs here, or use another machine"
     _refuse(need, there, what, f"{mend}, or coarser views (--codes, --view)")
 
 
 def _percent(share: float) -> str:
     """A share in percent, rounded down to two digits: what is rounded up does not fit."""
-    if share <= 0:
-        return "0"
     return f"{Decimal(100 * share).normalize(Context(prec=2, rounding=ROUND_DOWN)):f}"
 
 

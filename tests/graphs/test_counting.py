@@ -344,6 +344,11 @@ def test_a_share_is_rounded_down(monkeypatch: pytest.MonkeyPatch) -> None:
     for need, share in ((2.0, "99"), (16.0, "12"), (1600.0, "0.12"), (1e6, "0.00019")):
         with pytest.raises(InputError, match=f"use about {share}% of the masks"):
             memory.check_share(need, "a graph")
+    # Of what takes three bytes whatever the edges are, no share of them does.
+    with pytest.raises(
+        InputError, match=r"are free; end what else runs here, or use another machine, or coarser views"
+    ):
+        memory.check_share(4.0, "a graph", fixed=3)
 
 
 def test_numbers_of_edges_beyond_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
