@@ -10,7 +10,7 @@ from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, check_patches
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.readout import read_images
+from maskgraph.empirical.readout import read_images, suited
 from maskgraph.empirical.stream import Stream
 
 
@@ -51,7 +51,7 @@ def predictions(
     """(N,) int64, the class that each whole image is given.
 
     Args:
-        classifier: in evaluation mode.
+        classifier: in evaluation mode; run in the dtype of its parameters.
         images: N of them.
         group: the processes that share them, the first of which has the answer; None: this one alone.
 
@@ -63,7 +63,7 @@ def predictions(
     check_patches(classifier.model, images.name, images.grid, images.patch_dim)
 
     def read(patches: Tensor, _: Tensor) -> list[Tensor]:
-        scores = classifier(patches)
+        scores = classifier(suited(patches, classifier.model))
         return [scores.argmax(dim=1), torch.isfinite(scores).all(dim=1)]
 
     classes, known = read_images(images, next(classifier.parameters()).device, read, group)

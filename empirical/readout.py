@@ -48,7 +48,7 @@ def whole_features(
     _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
-        tokens = model.encode(_suited(patches, model), at, at[:, :0])
+        tokens = model.encode(suited(patches, model), at, at[:, :0])
         return [model.feature(tokens, kind) for kind in kinds]
 
     found = read_images(images, _device(model), read, group)
@@ -71,7 +71,7 @@ def layer_features(
     _check(model, images)
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
-        layers = model.layers(_suited(patches, model), at)
+        layers = model.layers(suited(patches, model), at)
         return [model.feature(tokens, kind) for kind in POOLED for tokens in layers]
 
     found = [values.astype(np.float64) for values in read_images(images, _device(model), read, group)]
@@ -107,7 +107,7 @@ def view_features(
     shared = masks.sample(rng, views) if crossed else None
     data, parts = image_set(images, _device(model)), []
     for rows in _batches(len(data)):
-        patches = _suited(data.whole(rows), model)
+        patches = suited(data.whole(rows), model)
         for_image = []
         for view in range(views):
             kept = masks.sample(rng, len(rows)) if shared is None else np.tile(shared[view], (len(rows), 1))
@@ -170,17 +170,17 @@ def read_images(
     return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 
+def suited(patches: Tensor, model: MaskedModel) -> Tensor:
+    """Patches in the dtype of a model, which may have been changed for speed or to see what rounding does."""
+    return patches.to(next(model.parameters()).dtype)
+
+
 def _batches(count: int, size: int = BATCH) -> Iterator[Rows]:
     return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def _device(model: MaskedModel) -> torch.device:
     return next(model.parameters()).device
-
-
-def _suited(patches: Tensor, model: MaskedModel) -> Tensor:
-    """Patches in the dtype of a model, which may have been changed for speed or to see what rounding does."""
-    return patches.to(next(model.parameters()).dtype)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

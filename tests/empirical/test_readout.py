@@ -79,6 +79,10 @@ def test_features_are_computed_in_the_dtype_of_the_network(variant: str, dtype: 
         np.testing.assert_array_equal(features, values)
     if dtype == torch.float64:
         assert (found["cls"] != found["cls"].astype(np.float32)).any()
+    classifier = Classifier(model, 3, "cls").to(dtype).eval()
+    with torch.no_grad():
+        scores = classifier(patches)
+    np.testing.assert_array_equal(predictions(classifier, images), scores.argmax(dim=1).numpy())
 
 
 def nearest_masks(model: MaskedModel, images: Pixels, masks: MaskDistribution, found: Array) -> NDArray[np.int64]:
