@@ -197,6 +197,24 @@ def test_an_edge_costs_what_is_recorded() -> None:
             assert_is(shown, value)
 
 
+def test_building_takes_what_is_recorded() -> None:
+    places = {
+        "65,536, Zen 5": ("graphs-benchmark-zen5.json", "few"),
+        "6.8 million, Zen 5": ("graphs-benchmark-zen5.json", "many"),
+        "65,536, Zen 3": ("graphs-benchmark.json", "few"),
+        "6.8 million, Zen 3": ("graphs-benchmark.json", "many"),
+    }
+    rows = table("docs/measured.md", "views a side, machine")
+    assert [label for label, *_ in rows] == list(places)
+    for label, *cells in rows:
+        name, regime = places[label]
+        [found] = [one["competitors"] for one in record(name)["regimes"] if one["regime"] == regime]
+        for way, cell in zip(("maskgraph", "pandas", "numpy-sort"), cells, strict=True):
+            seconds, size = cell.split(" s, ")
+            assert_is(seconds, statistics.median(found[way]["cpu_seconds"]))
+            assert_is(size, statistics.median(found[way]["extra_bytes"]) / found[way]["edges"])
+
+
 def test_the_sweep_on_fashion_mnist_has_as_many_steps_as_its_file_and_the_benchmark_say() -> None:
     plan = read_plan(ROOT / "studies/fashion-mnist.toml")
     # The dataset has a test part of its own, so that all of its training part is trained on.
