@@ -52,7 +52,7 @@ MATRIX = 8192
 STACKED = 6
 """Models of a stack: two methods and three seeds, as in studies/fashion-mnist.toml."""
 
-SWEEP = 148_500
+SWEEP = 211_500
 """Steps of such stacks in that study."""
 
 FEW, HALF = 64, 0.02

@@ -160,12 +160,16 @@ def add_graph(parser: argparse.ArgumentParser, max_masks: int = 2000) -> None:
     )
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Where a run is written, and how it is worked on."""
-    parser.add_argument("--out", type=path, metavar="DIR", help="where the run is written (runs/NAME)")
-    parser.add_argument(
-        "--resume", action="store_true", help="finish the run that is in --out, or add seeds and methods to it"
-    )
+def add_run(parser: argparse.ArgumentParser, out: str, more: str) -> None:
+    """Where a run is written, and how it is worked on.
+
+    Args:
+        parser: of the command.
+        out: what stands in for --out.
+        more: what a run may be resumed with more of.
+    """
+    parser.add_argument("--out", type=path, metavar="DIR", help=f"where the run is written ({out})")
+    parser.add_argument("--resume", action="store_true", help=f"finish the run that is in --out, or add {more} to it")
     parser.add_argument(
         "--workers",
         type=whole,

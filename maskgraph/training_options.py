@@ -93,7 +93,7 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     parser.add_argument("--queue", type=whole, metavar="N", help="features of earlier batches as further negatives (0)")
     parser.add_argument("--device", metavar="D", help="auto (default), cpu or cuda")
     parser.add_argument("--precision", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
-    add_run(parser)
+    add_run(parser, "runs/DATASET-METHOD", "seeds and mask ratios")
 
 
 def study(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -120,7 +120,7 @@ A study is a file of three tables, of which only dataset is required:
 docs/studies.md says what each is and its default. What is read of a .npz and of a folder: maskgraph train --help.""",
     )
     parser.add_argument("study", type=path, metavar="STUDY.toml", help="the study")
-    add_run(parser)
+    add_run(parser, "runs/STUDY", "seeds, methods, mask ratios, views and hops")
 
 
 def recipe(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -135,7 +135,7 @@ Train every method of a recipe with every seed, and judge each network on test i
 neighbours, few-shot, fine-tuning, layer by layer, and every measure of collapse, each with its interval and beside
 what pixels, random networks and features of nothing score. Interrupted, it goes on where it was with --resume.
 
-  maskgraph recipe                                        the recipes that come along, their cost and what to expect
+  maskgraph recipe                                        the recipes that come along, what they are and cost
   maskgraph recipe digits                                 about twenty CPU-minutes
   maskgraph recipe mine.toml --data-dir /data/imagenet    your own: [data], [train], [judge], see docs/recipes.md
   torchrun --nproc-per-node 8 -m maskgraph recipe imagenet1k-base --data-dir /data/imagenet
@@ -158,7 +158,7 @@ cut out. All have three channels; transparency is dropped.""",
         "--accumulate", type=whole, metavar="N", help="parts that a step's images are run in, for memory (1)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    add_run(parser)
+    add_run(parser, "runs/recipe-NAME", "seeds and methods")
 
 
 def report(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from maskgraph.cli import main
+from maskgraph.empirical.plan import read_plan
 from maskgraph.empirical.recipe import read_recipe
 from maskgraph.empirical.records import read_bounds, read_records
 from maskgraph.empirical.summary import differences, read_judged
@@ -193,6 +195,33 @@ def test_an_edge_costs_what_is_recorded() -> None:
         assert_is(size, row["kept"] / edges)
         for shown, value in zip(once.split(", "), row["once"], strict=True):
             assert_is(shown, value)
+
+
+def test_building_takes_what_is_recorded() -> None:
+    places = {
+        "65,536, Zen 5": ("graphs-benchmark-zen5.json", "few"),
+        "6.8 million, Zen 5": ("graphs-benchmark-zen5.json", "many"),
+        "65,536, Zen 3": ("graphs-benchmark.json", "few"),
+        "6.8 million, Zen 3": ("graphs-benchmark.json", "many"),
+    }
+    rows = table("docs/measured.md", "views a side, machine")
+    assert [label for label, *_ in rows] == list(places)
+    for label, *cells in rows:
+        name, regime = places[label]
+        [found] = [one["competitors"] for one in record(name)["regimes"] if one["regime"] == regime]
+        for way, cell in zip(("maskgraph", "pandas", "numpy-sort"), cells, strict=True):
+            seconds, size = cell.split(" s, ")
+            assert_is(seconds, statistics.median(found[way]["cpu_seconds"]))
+            assert_is(size, statistics.median(found[way]["extra_bytes"]) / found[way]["edges"])
+
+
+def test_the_sweep_on_fashion_mnist_has_as_many_steps_as_its_file_and_the_benchmark_say() -> None:
+    plan = read_plan(ROOT / "studies/fashion-mnist.toml")
+    # The dataset has a test part of its own, so that all of its training part is trained on.
+    steps = len(plan.graph.mask_ratios) * plan.train.epochs * math.ceil(60_000 / plan.train.batch)
+    assert len(plan.methods) * plan.seeds == plan.stack
+    assert f" {steps:,} steps of six" in page("studies/fashion-mnist.toml")
+    assert f"\nSWEEP = {steps:_}\n" in page("benchmarks/training_gpu.py")
 
 
 def test_a_number_is_held_to_the_digits_that_it_shows() -> None:

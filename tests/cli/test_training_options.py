@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from maskgraph import training_options
+from maskgraph import training_commands, training_options
+from maskgraph.cli import main
+from maskgraph.empirical import experiment, study
 from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.plan import FILLED_IN, GraphPlan, Plan
 from maskgraph.options import Parser
 
 COMMANDS = Parser().add_subparsers(parser_class=Parser)
 training_options.train(COMMANDS)
+training_options.study(COMMANDS)
+training_options.recipe(COMMANDS)
 PARSER = COMMANDS.choices["train"]
 HELP = {action.dest: str(action.help) for action in PARSER._actions}
 OWN = sorted({field.name for field in fields(TrainConfig)} - FILLED_IN - {"view"} | {"method"})
@@ -48,3 +54,48 @@ def test_the_graph_of_one_method_is_that_of_a_study() -> None:
     assert (PARSER.get_default("mask"), PARSER.get_default("mask_unit")) == (plan.mask, plan.mask_unit)
     assert PARSER.get_default("stack") is None
     assert numbers(HELP["stack"]) == [Plan.stack]
+
+
+def told(command: str, option: str) -> str:
+    """What the help of a command says of an option."""
+    return next(str(one.help) for one in COMMANDS.choices[command]._actions if one.dest == option)
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "names"),
+    [
+        ("train", ["mixture:n=4", "--method", "u-mae", "--mask-ratio", "0.5"], {"DATASET-METHOD": "mixture-u-mae"}),
+        ("study", ["mine.toml"], {"STUDY": "mine"}),
+        ("recipe", ["digits"], {"NAME": "digits"}),
+    ],
+)
+def test_help_tells_where_a_run_is_written(
+    command: str, given: list[str], names: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text('[data]\ndataset = "mixture:n=4"\n')
+    where = []
+
+    def asked(_plan: Any, directory: Path, *_others: Any) -> None:
+        where.append(directory)
+        raise KeyboardInterrupt
+
+    for name in ("run_study", "run_recipe"):
+        monkeypatch.setattr(training_commands, name, asked)
+    main([command, *given])
+    [out] = re.findall(r"\((.*)\)", told(command, "out"))
+    for placeholder, name in names.items():
+        out = out.replace(placeholder, name)
+    assert where == [Path(out)]
+
+
+def test_help_tells_what_a_run_may_have_more_of() -> None:
+    one = {"seeds", "mask_ratios"}
+    for command, grows in (
+        ("train", one),
+        ("study", {key for _, key in study.GROWS}),
+        ("recipe", {key for _, key in experiment.GROWS}),
+    ):
+        more = told(command, "resume").partition(" add ")[2].partition(" to it")[0]
+        assert {key.replace(" ", "_") for key in re.split(", | and ", more)} == grows
+    assert one <= {key for _, key in study.GROWS}
