@@ -6,7 +6,8 @@
 
 Forward, backward and AdamW under bfloat16 autocast, draws of images and masks included, interleaved in one process, by
 the clock between two synchronisations. MFU is the share of the bfloat16 rate that the maker of the GPU states; the rate
-of one large product here is printed beside it.
+of one large product here is printed beside it. "host ms" is what the host takes to ask for a step: where it is all that
+the step takes, the GPU waits for the host.
 
 Before anything is timed ours and the literal step must give one loss on one batch, and a stack, whose steps are CUDA
 graphs, the losses that its models have alone; a step in bfloat16 the loss and the gradient of one in float32. All
@@ -158,14 +159,15 @@ def check_half(images: Pixels, setting: Setting, device: torch.device) -> None:
         raise ArithmeticError(f"losses {said[0]} in float32, {said[1]} in bfloat16; cosine {cosine} of their gradients")
 
 
-def seconds(step: Callable[[], object], steps: int, device: torch.device) -> float:
-    """Of one step, on the clock."""
+def seconds(step: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
+    """Of one step, on the clock; and of it what the host took to ask for it."""
     _finish(device)
     start = time.perf_counter()
     for _ in range(steps):
         step()
+    asked = time.perf_counter() - start
     _finish(device)
-    return (time.perf_counter() - start) / steps
+    return (time.perf_counter() - start) / steps, asked / steps
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,7 @@ def matrix_rate(device: torch.device) -> float:
     """Operations a second of a product of large bfloat16 matrices."""
     side = MATRIX if device.type == "cuda" else MATRIX // 8
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * side**3 / min(seconds(lambda: a @ b, 5, device) for _ in range(3))
+    return 2 * side**3 / min(seconds(lambda: a @ b, 5, device)[0] for _ in range(3))
 
 
 def measure(name: str, setting: Setting, device: torch.device, rounds: int, steps: int) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
         # Kernels are chosen and graphs captured in the first steps.
         seconds(way.step, 5, device)
         peak[label] = torch.cuda.max_memory_allocated() if device.type == "cuda" else None
-    taken: dict[str, list[float]] = {label: [] for label in ways}
+    taken: dict[str, list[tuple[float, float]]] = {label: [] for label in ways}
     for _ in range(rounds):
         for label, way in ways.items():
             taken[label].append(seconds(way.step, steps, device))
@@ -249,8 +251,9 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
             {
                 "way": label,
                 "models": ways[label].models,
-                "seconds_per_step": times,
-                "images_per_second": [ways[label].models * setting.batch / one for one in times],
+                "seconds_per_step": [whole for whole, _ in times],
+                "host_seconds_per_step": [host for _, host in times],
+                "images_per_second": [ways[label].models * setting.batch / whole for whole, _ in times],
                 "peak_bytes": peak[label],
             }
             for label, times in taken.items()
@@ -270,7 +273,8 @@ def report(found: dict[str, Any]) -> str:
         for way in one["ways"]:
             rate = statistics.median(way["images_per_second"])
             share = "-" if top is None else f"{rate * 1e9 * one['gflop_per_image'] / top:.1%}"
-            rows.append((way["way"], str(one["batch"]), spread(way["images_per_second"], 0), share))
+            host = 1e3 * statistics.median(way["host_seconds_per_step"])
+            rows.append((way["way"], str(one["batch"]), spread(way["images_per_second"], 0), share, f"{host:.2f}"))
             if way["models"] > 1:
                 minutes = statistics.median(way["seconds_per_step"]) * SWEEP / 60
                 lines.append(
@@ -278,7 +282,7 @@ def report(found: dict[str, Any]) -> str:
                 )
     product = f"one product of large matrices: {found['matrix_tflops']:.3g} TFLOP/s"
     share = "" if top is None else f", {found['matrix_tflops'] * 1e12 / top:.1%} of the stated rate"
-    return "\n".join([table(("step", "batch", "images/s", "MFU"), rows), product + share, *lines])
+    return "\n".join([table(("step", "batch", "images/s", "MFU", "host ms"), rows), product + share, *lines])
 
 
 def begun(path: Path | None, base: dict[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,8 @@ def crop_shares(shares: tuple[float, ...], key: str) -> tuple[float, float] | No
         return None
     if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
         raise InputError(
-            f"{key} {list(shares)}; expected the least and the largest share of the area, such as [0.2, 1], or nothing"
+            f"{key} [{', '.join(f'{share:g}' for share in shares)}]; expected the least and the largest share of the "
+            "area, such as [0.2, 1], or nothing"
         )
     return shares[0], shares[1]
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
@@ -99,6 +100,10 @@ class Stack:
         check_stack(configs)
         self.states = [State(data, config, device, Group()) for config in configs]
         self._data, self._config, self._device = data, configs[0], device
+        # A seed draws once.
+        own = {state.config.seed: state.draws for state in self.states}
+        self._draws = list(own.values())
+        self._whose = torch.tensor([list(own).index(state.config.seed) for state in self.states], device=device)
         stacked = stack_models([state.model for state in self.states])
         self._network = Network(stacked, configs[0], device)
         self.parameters = dict(self._network.named_parameters())
@@ -164,12 +169,12 @@ class Stack:
 
     def _drawn(self) -> Batch:
         """The batches of all models, one after the other; those with one seed share theirs."""
-        drawn: dict[int, Batch] = {}
-        for state in self.states:
-            if state.config.seed not in drawn:
-                drawn[state.config.seed] = self._data.batch(*state.draws.at(self.step))
-        batches = [drawn[state.config.seed] for state in self.states]
-        return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in FIELDS))
+        drawn = zip(*(draws.at(self.step) for draws in self._draws), strict=True)
+        batch = self._data.batch(*(np.concatenate(part) for part in drawn))
+        if len(self._draws) == len(self.states):
+            return batch
+        parts = (getattr(batch, name).unflatten(0, (len(self._draws), -1)) for name in FIELDS)
+        return Batch(*(part[self._whose].flatten(0, 1) for part in parts))
 
     def _loss(self, lam: Tensor, reconstruction: Tensor, z: Tensor, *fields: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of one model, and its two parts."""

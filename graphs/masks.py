@@ -80,8 +80,12 @@ class MaskDistribution:
         if self.unit > 1:
             return self._patches_of(self._of_units().sample(rng, size))
         if self.kind == "uniform":
-            order = np.argsort(rng.random((size, self.patches)), axis=1)[:, : self.kept]
-            return np.sort(order, axis=1)
+            drawn = rng.random((size, self.patches))
+            shown = drawn <= np.partition(drawn, self.kept - 1, axis=1)[:, self.kept - 1 : self.kept]
+            if np.count_nonzero(shown) > size * self.kept:
+                # Two equal numbers, at odds of 1e-14 a mask: the first of them.
+                return np.sort(np.argsort(drawn, axis=1, kind="stable")[:, : self.kept], axis=1)
+            return _marked(shown)
         listed = self._listed()
         return listed[rng.integers(len(listed), size=size)]
 
@@ -249,8 +253,14 @@ def make_mask_set(kept: ArrayLike, patches: int, total: int | None = None) -> Ma
 def dropped_patches(kept: NDArray[np.int64], patches: int) -> NDArray[np.int64]:
     """(B, n2) int64: the patches that masks drop, ascending; of masks (B, n1) that may repeat, as in a batch."""
     is_dropped = np.ones((len(kept), patches), dtype=bool)
-    np.put_along_axis(is_dropped, kept, False, axis=1)
-    return np.nonzero(is_dropped)[1].reshape(len(kept), -1)
+    is_dropped[np.arange(len(kept))[:, None], kept] = False
+    return _marked(is_dropped)
+
+
+def _marked(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(B, ·) int64: where the rows of (B, n) are true, ascending, as often in each."""
+    rows, columns = flags.shape
+    return np.asarray(np.flatnonzero(flags).reshape(rows, -1) - np.arange(rows)[:, None] * columns)
 
 
 def _listed_masks(kept: ArrayLike, patches: int) -> NDArray[np.int64]:
