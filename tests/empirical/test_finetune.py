@@ -119,7 +119,9 @@ def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.M
         return made[-1]
 
     monkeypatch.setattr(torch.optim, "AdamW", kept)
-    tuned = fine_tune(network(), pixels(), 3, FineTune(epochs=1, batch=12, layer_decay=0.5, weight_decay=0.1))
+    # With relative positions, which are a matrix and no weight of a layer.
+    start = build_model(model_config("micro", (2, 2), 48, family="simmim", relative=True, layer_scale=0.1), 0).eval()
+    tuned = fine_tune(start, pixels(), 3, FineTune(epochs=1, batch=12, layer_decay=0.5, weight_decay=0.1))
     names = {id(parameter): name for name, parameter in tuned.named_parameters()}
     groups = made[0].param_groups
     found = {names[id(p)]: (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
@@ -128,6 +130,7 @@ def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.M
         name: (scale, 0.1 if tuned.get_parameter(name).ndim == 2 and name.endswith("weight") else 0.0)
         for name, scale in layer_scales(tuned, 0.5).items()
     }
+    assert found["model.relative.table"] == (1.0, 0.0)
     assert len({(group["scale"], group["weight_decay"]) for group in groups}) == len(groups)
     # Published are those of torch, and not the second of MAE's training.
     assert {group["betas"] for group in groups} == {(0.9, 0.999)}
