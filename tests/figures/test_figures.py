@@ -246,6 +246,9 @@ def test_spectra_show_every_eigenvalue(bounds: pd.DataFrame) -> None:
     assert len(drawn) == 2
     for axes in drawn:
         assert [line.get_ydata().tolist() for line in axes.get_lines()] == [[1.0, ratio] for ratio in RATIOS]
+        assert [list(line.get_xdata()) for line in axes.get_lines()] == [[1, 2]] * 2
+        labels = [line.get_label() for line in axes.get_lines()]
+        assert labels == [f"ρ = {ratio:g}: 1 comp., head {1 + ratio**2:.1f}" for ratio in RATIOS]
 
 
 def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
