@@ -50,6 +50,9 @@ def test_a_run_that_goes_on_from_before_replaces_what_came_after(trained: Traine
     again = Curve(path, tmp_path)
     again.add(at(trained, 9), 3.0, 18, {"knn": 0.5})
     assert [point["step"] for point in again.points] == [6, 9]
+    # Of the same step once more, too.
+    again.add(at(trained, 9), 3.0, 18, {"knn": 0.75})
+    assert [(point["step"], point["knn"]) for point in again.points] == [(6, 0.5), (9, 0.75)]
     assert again.points[1]["reconstruction"] == pytest.approx(float(trained.losses[6:9, 0].mean()))
 
 

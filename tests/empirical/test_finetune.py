@@ -21,6 +21,7 @@ from maskgraph.empirical.classifier import Classifier, layer_scales, predictions
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.divergence import TrainingDivergedError
 from maskgraph.empirical.finetune import fine_tune
+from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedModel, build_model, model_config
 from maskgraph.empirical.network import resolve_precision
 from maskgraph.empirical.pixels import PixelSet
@@ -41,6 +42,10 @@ CLIPPED = 16 * 2.0**-24
 
 LINEAR = 16 * 10 * 2.0**-24
 """Of a float32 sum of 64 products, whose partial sums are some ten: √64 roundings of that, and a few of a norm."""
+
+
+LOSS = 1e-5
+"""Of a float32 loss through two blocks, relative: some hundred roundings."""
 
 
 def network() -> MaskedModel:
@@ -110,6 +115,31 @@ def test_a_first_step_moves_each_part_by_its_own_rate() -> None:
         assert torch.equal(tuned.model.get_parameter(name), before[name])
 
 
+def test_a_classifier_starts_where_its_seed_says() -> None:
+    first, same, other = (
+        TuningState(
+            network(), pixels(), 3, FineTune(seed=seed), torch.device("cpu"), Group()
+        ).classifier.classify.weight
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_the_loss_is_the_cross_entropy_of_smoothed_labels() -> None:
+    """Away from the equal odds that training starts from, where smoothing costs nothing."""
+    images, how = pixels(), FineTune(epochs=1, batch=12, smoothing=0.3)
+    state = TuningState(network(), images, 3, how, torch.device("cpu"), Group())
+    with torch.no_grad():
+        state.classifier.classify.weight.normal_(generator=torch.Generator().manual_seed(0))
+        scores = state.classifier(PixelSet(images, torch.device("cpu")).whole(np.arange(12)))
+    state.advance()
+    odds = np.exp(scores.double().numpy())
+    shares = 0.7 * np.eye(3)[images.labels] + 0.3 / 3
+    wanted = -(shares * np.log(odds / odds.sum(axis=1, keepdims=True))).sum(axis=1).mean()
+    assert float(state._losses[0]) == pytest.approx(wanted, rel=LOSS)
+
+
 def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[torch.optim.AdamW] = []
     adamw = torch.optim.AdamW
@@ -119,7 +149,9 @@ def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.M
         return made[-1]
 
     monkeypatch.setattr(torch.optim, "AdamW", kept)
-    tuned = fine_tune(network(), pixels(), 3, FineTune(epochs=1, batch=12, layer_decay=0.5, weight_decay=0.1))
+    # With relative positions, which are a matrix and no weight of a layer.
+    start = build_model(model_config("micro", (2, 2), 48, family="simmim", relative=True, layer_scale=0.1), 0).eval()
+    tuned = fine_tune(start, pixels(), 3, FineTune(epochs=1, batch=12, layer_decay=0.5, weight_decay=0.1))
     names = {id(parameter): name for name, parameter in tuned.named_parameters()}
     groups = made[0].param_groups
     found = {names[id(p)]: (group["scale"], group["weight_decay"]) for group in groups for p in group["params"]}
@@ -128,6 +160,7 @@ def test_matrices_alone_decay_and_each_layer_is_one_launch(monkeypatch: pytest.M
         name: (scale, 0.1 if tuned.get_parameter(name).ndim == 2 and name.endswith("weight") else 0.0)
         for name, scale in layer_scales(tuned, 0.5).items()
     }
+    assert found["model.relative.table"] == (1.0, 0.0)
     assert len({(group["scale"], group["weight_decay"]) for group in groups}) == len(groups)
     # Published are those of torch, and not the second of MAE's training.
     assert {group["betas"] for group in groups} == {(0.9, 0.999)}

@@ -21,6 +21,7 @@ from maskgraph.empirical.probes import DRAWS, Labelled, few_shot_probe, knn_prob
 from maskgraph.empirical.readout import view_features
 from maskgraph.empirical.recipe import JudgePlan
 from maskgraph.empirical.stream import take
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.masks import mask_distribution
 from tests.empirical.toys import pixels
@@ -31,6 +32,9 @@ SHORT = {"epochs": 2, "warmup": 1}
 
 ALL = JudgePlan(probes=("ridge", "sgd", "knn", "few-shot"))
 COUNTS = (150, 60, 200)
+
+SINGULAR = 1e-7
+"""Of singular values of ten unit vectors by way of their squares: the root of 10·2⁻⁵², rounded up."""
 
 
 def planted(seed: int, apart: float = 2.0) -> tuple[tuple[NDArray[np.float64], ...], Labels]:
@@ -70,6 +74,9 @@ def test_every_probe_answers_as_if_it_were_asked_alone(asked: list[SgdProbe]) ->
     np.testing.assert_array_equal(found["sgd"], sgd_probe(both, test, SgdProbe(seed=7, **SHORT)))
     np.testing.assert_array_equal(found["few-shot"], few_shot_probe(both, test, 7))
     assert found["few-shot"].shape == (DRAWS, COUNTS[2])
+    deal = np.random.default_rng([7, Use.SHUFFLED]).permutation
+    dealt = (equal(x, deal(y)) for x, y in ((train, labels.train), (validation, labels.validation)))
+    np.testing.assert_array_equal(found[SHUFFLED], ridge_probe(next(dealt), next(dealt), test).predicted)
     some, _ = probed((train, validation, test), labels, JudgePlan(probes=("knn",)), 7, CPU)
     assert list(some) == ["knn"]
     assert len(asked) == 1
@@ -140,5 +147,8 @@ def test_a_network_is_judged_by_its_features_blocks_and_views() -> None:
     )
     for name, value in spectra.collapse_report(views, crossed).items():
         assert record["collapse"]["cls"][name] == pytest.approx(value, nan_ok=True)
+    first = views[:, 0] / np.linalg.norm(views[:, 0], axis=1, keepdims=True)
+    singular = np.sqrt(np.linalg.eigvalsh(first @ first.T)[::-1])
+    assert record["collapse"]["cls"]["singular_values"] == pytest.approx(singular, abs=SINGULAR)
     assert (record["collapse"]["cls"]["images"], record["collapse"]["cls"]["dimension"]) == (10, 64)
     assert record["collapse"]["cls"]["bounds"]["rankme"][1] == pytest.approx(10, rel=1e-4)

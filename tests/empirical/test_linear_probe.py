@@ -79,6 +79,19 @@ def test_ridge_of_more_features_than_images_is_scikit_learns_too() -> None:
     np.testing.assert_array_equal(found.predicted, by_sklearn(both, test.x, 3, found.regulariser))
 
 
+def test_ridge_is_fitted_again_on_images_that_count_alike_whatever_part_they_were_in() -> None:
+    """Validation is the smaller part, and a part's masses sum to 1 by itself: one image of it is worth no more."""
+    train, validation, test = (labelled(count, 4, 3, seed, weighted=False) for seed, count in enumerate((60, 12, 400)))
+    found = ridge_probe(train, validation, test.x)
+    x, y = np.concatenate([train.x, validation.x]), np.concatenate([train.y, validation.y])
+    answers = [
+        by_sklearn(Labelled(x, y, weights / weights.sum()), test.x, 3, found.regulariser)
+        for weights in (np.ones(72), np.concatenate([train.weights, validation.weights]))
+    ]
+    np.testing.assert_array_equal(found.predicted, answers[0])
+    assert (answers[0] != answers[1]).sum() > 5, "a set where it matters"
+
+
 def test_regularisers_reach_from_least_squares_to_class_means() -> None:
     """Of few images in a large dimension, least squares fits noise and class means do not; of many it is the other way.
 
@@ -266,6 +279,9 @@ def test_the_published_probe_starts_near_zero() -> None:
     # Of the deviation of 10,000 draws, five times its own.
     assert float(start.weight.detach().std()) == pytest.approx(0.01, rel=5 / math.sqrt(2 * 10_000))
     assert not start.bias.any()
+    same, other = (linear_probe._linear(500, 20, seed).weight for seed in (0, 1))
+    assert torch.equal(start.weight, same)
+    assert not torch.equal(start.weight, other), "a seed is a draw"
 
 
 def test_the_probe_is_as_published() -> None:

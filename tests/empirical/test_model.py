@@ -320,6 +320,16 @@ def test_any_grid_and_patch_has_a_model(size: str, grid: tuple[int, int], patch_
     assert torch.isfinite(predicted).all()
 
 
+def test_named_sizes_are_those_that_were_published() -> None:
+    """Parameters do not tell heads: encoders of Dosovitskiy et al. and Touvron et al. 2021, MAE's decoder."""
+    names = ("dim", "depth", "heads", "decoder_dim", "decoder_depth", "decoder_heads")
+    for size, encoder in (("tiny", (192, 12, 3)), ("base", (768, 12, 12)), ("large", (1024, 24, 16))):
+        config = model_config(size, (14, 14), 768)
+        # Tiny has a decoder of our own: heads as wide as its encoder's.
+        decoder = (192, 4, 3) if size == "tiny" else (512, 8, 16)
+        assert tuple(getattr(config, name) for name in names) == (*encoder, *decoder)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_sizes_have_the_parameters_of_their_blocks(size: str) -> None:
     """Counted by hand at the shape of ViT-MAE: 224² pixels in patches of 16² in three channels."""

@@ -14,7 +14,16 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from maskgraph.empirical import probes
 from maskgraph.empirical.model import FeatureKind
-from maskgraph.empirical.probes import Labelled, ProbeScores, full_features, knn_probe, pixel_features, probe
+from maskgraph.empirical.probes import (
+    Labelled,
+    ProbeScores,
+    few_shot_probe,
+    full_features,
+    knn_probe,
+    pixel_features,
+    probe,
+    standardised,
+)
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
 from tests.empirical.toys import PATCH_DIM, double_model, images
@@ -158,6 +167,22 @@ def test_few_shot_takes_five_of_each_class_or_all_there_are(monkeypatch: pytest.
     assert [np.bincount(part.y).tolist() for part in few] == [[5, 3, 5]] * 4
     assert all(len(np.unique(part.x, axis=0)) == 13 for part in few)
     assert len({part.x[:5].tobytes() for part in few}) == 4, "four draws"
+
+
+def test_labels_of_few_shot_are_worth_their_masses(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Labelled] = []
+
+    def noted(train: Labelled, asked: NDArray[np.float64]) -> NDArray[np.int64]:
+        taken.append(train)
+        return np.zeros(len(asked), dtype=np.int64)
+
+    monkeypatch.setattr(probes, "_logistic", noted)
+    train = clouds(40, 0)
+    few_shot_probe(train, train.x, 0)
+    scaled, _ = standardised(train, train.x)
+    for few in taken:
+        rows = [int(np.flatnonzero((scaled.x == x).all(axis=1))[0]) for x in few.x]
+        np.testing.assert_allclose(few.weights, train.weights[rows] / train.weights[rows].sum())
 
 
 def test_a_seed_is_a_draw() -> None:

@@ -107,6 +107,7 @@ def test_features_of_masked_views(variant: str, monkeypatch: pytest.MonkeyPatch)
     again = view_features(model, images, masks, 40, 3, ["mean"])
     assert {kind: features.shape for kind, features in found.items()} == {"cls": (12, 40, 64), "mean": (12, 40, 64)}
     np.testing.assert_array_equal(found["mean"], again["mean"])
+    assert not np.array_equal(found["mean"], view_features(model, images, masks, 40, 4, ["mean"])["mean"])
     seen = nearest_masks(model, images, masks, found["mean"])
     # 480 draws of one of six masks: 80 expected of each, standard deviation 8.2; five of them.
     assert np.abs(np.bincount(seen.ravel(), minlength=6) - 80).max() < 5 * 8.2
@@ -148,6 +149,11 @@ def test_pixels_as_features() -> None:
     np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-12)
     np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, rtol=1e-12)
     np.testing.assert_allclose(found[3, 2, 1] * images.std + images.mean, images.pixels[3, 2, 1] / 255, rtol=1e-12)
+    # The same images in bytes of which 16 stands for 1, as digits are kept.
+    few = replace(images, pixels=images.pixels // 16, full=16)
+    np.testing.assert_allclose(
+        pixel_vectors(few), ((few.pixels / 16 - few.mean) / few.std).reshape(12, -1), rtol=0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(

@@ -162,8 +162,8 @@ def test_arithmetic_is_that_of_every_network_image_and_epoch() -> None:
     assert arithmetic(dataclasses.replace(recipe, images=None)) is None
 
 
-def in_memory(data: DataPlan, data_dir: Path | None = None) -> tuple[Pixels, Pixels, Pixels]:
-    parts = load_parts(data, data_dir)
+def in_memory(data: DataPlan, data_dir: Path | None = None, seed: int = 0) -> tuple[Pixels, Pixels, Pixels]:
+    parts = load_parts(data, data_dir, seed)
     assert isinstance(parts.train, Pixels)
     assert isinstance(parts.validation, Pixels)
     assert isinstance(parts.test, Pixels)
@@ -191,6 +191,8 @@ def test_digits_are_parted_into_three_that_share_no_image() -> None:
         np.testing.assert_allclose(part.mean, values.mean(axis=(0, 1, 2)))
         np.testing.assert_allclose(part.std, values.std(axis=(0, 1, 2)))
     np.testing.assert_array_equal(in_memory(recipe.data)[2].labels, test.labels)
+    for mine, drawn in zip(pieces, in_memory(recipe.data, seed=1), strict=True):
+        assert mine != rows_of(drawn.pixels), "a seed is a draw"
 
 
 def test_a_test_part_of_its_own_is_used_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

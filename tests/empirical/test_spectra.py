@@ -155,6 +155,28 @@ def test_uniformity_of_orthogonal_features_is_not_below_its_floor(seed: int) -> 
         assert 0 <= found < 1e-15
 
 
+def test_a_report_is_of_first_views_at_unit_norm_and_what_compares_views_of_all() -> None:
+    rng = np.random.default_rng(0)
+    # Lengths of many sizes, so that each measure of what is not normalised would be another; and no two arrays alike.
+    views, crossed = (rng.normal(size=(30, q, 4)) * rng.uniform(0.1, 9, size=(30, q, 1)) + 0.5 for q in (3, 4))
+    first = views[:, 0] / np.linalg.norm(views[:, 0], axis=1, keepdims=True)
+    law = alpha_req(first)
+    wanted = {
+        "rankme": published(first),
+        "stable_rank": stable_rank(first),
+        "participation_ratio": 1 / np.mean((first @ first.T) ** 2),
+        "nesum": nesum(first),
+        "alpha_req": law.alpha,
+        "alpha_req_r_squared": law.r_squared,
+        "alpha_req_points": law.points,
+        "lidar": lidar(2 * views / np.linalg.norm(views, axis=2, keepdims=True)),
+        "uniformity": uniformity(first),
+        "alignment": alignment(views),
+        **shares(crossed),
+    }
+    assert collapse_report(views, crossed) == pytest.approx(wanted, rel=ROUNDING)
+
+
 def test_shares_are_those_of_a_planted_variance() -> None:
     """Unit vectors near a pole, moved by independent normals of an image, of a mask and of both."""
     rng = np.random.default_rng(0)
@@ -223,6 +245,7 @@ def test_bounds_are_reached() -> None:
     assert lidar(points) == pytest.approx(bounds(4, 4)["lidar"][1], abs=1e-9)
     assert bounds(4, 4)["lidar"][1] == pytest.approx(3, abs=1e-4)
     assert nesum(frame[:8]) == pytest.approx(bounds(8, 4)["nesum"][1])
+    assert nesum(np.eye(4)) == pytest.approx(bounds(4, 4)["nesum"][1])
 
 
 @pytest.mark.parametrize(("images", "dim"), [(40, 2), (6, 9), (40, 19), (90, 20), (90, 64)])

@@ -68,6 +68,21 @@ def test_scores_are_means_over_seeds(run: Path) -> None:
         assert score.over_images == pytest.approx((0.2, 0.8))
 
 
+def test_no_interval_of_a_mean_leaves_what_accuracies_can_be() -> None:
+    accuracies = {"high": (0.9, 1.0), "low": (0.0, 0.1)}
+    records = [
+        {
+            "method": "mae",
+            "scores": {name: {"accuracy": each[seed], "low": 0.0, "high": 1.0} for name, each in accuracies.items()},
+        }
+        for seed in range(2)
+    ]
+    high, low = scores(records)
+    half = stats.t.ppf(0.975, 1) * 0.05
+    assert high.over_seeds == pytest.approx((0.95 - half, 1))
+    assert low.over_seeds == pytest.approx((0, 0.05 + half))
+
+
 def test_what_uniformity_changes_is_paired_by_seed(run: Path) -> None:
     found = {change.readout: change for change in differences(run, read_judged(run))}
     assert set(found) == {"cls.ridge", "cls.few-shot"}

@@ -34,7 +34,7 @@ from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
 from tests.empirical import literal
-from tests.empirical.toys import GRID, PATCH_DIM, SHORT, assert_same_bits, images, with_
+from tests.empirical.toys import GRID, PATCH_DIM, SHORT, assert_same_bits, double_model, images, with_
 from tests.strategies import VIEWS
 
 PATCHES = GRID[0] * GRID[1]
@@ -251,6 +251,22 @@ def test_features_are_normalised_twice_where_asked(monkeypatch: pytest.MonkeyPat
     moved = [train(images(), with_(SHORT, final_norm=norm)) for norm in ("once", "twice")]
     assert not torch.equal(moved[0].model.head.weight, moved[1].model.head.weight)
     assert len(runs) == 2
+
+
+@pytest.mark.parametrize("times", ["once", "twice"])
+def test_what_is_made_uniform_went_through_the_last_norm_as_often_as_asked(times: str) -> None:
+    """The norm here has a scale and a shift, which a second time counts."""
+    config, model, cpu = with_(SHORT, final_norm=times), double_model(), torch.device("cpu")
+    data = training_set(images(), config, cpu)
+    batch = data.batch(*Draws(data, config).at(0))
+    batch = replace(batch, visible=batch.visible.double())
+    _, z = network_module.Network(model, config, cpu)(batch)
+    cls = model.encode(batch.visible, batch.positions, batch.slots)[:, 0]
+    if times == "twice":
+        standard = (cls - cls.mean(dim=1, keepdim=True)) / (cls.var(dim=1, keepdim=True, correction=0) + 1e-6).sqrt()
+        own = dict(model.norm.named_parameters())
+        cls = standard * own["weight"] + own["bias"]
+    torch.testing.assert_close(z, cls / cls.norm(dim=1, keepdim=True), rtol=0, atol=1e-12)
 
 
 def test_lam_auto_is_one_over_four_l_of_the_latest_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

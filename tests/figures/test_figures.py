@@ -209,11 +209,46 @@ def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records:
             np.testing.assert_array_equal(np.asarray(one.get_facecolor()), wanted)
 
 
+def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(
+    bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    names = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
+    columns = [f"{feature}.{readout}" for feature in ("cls", "mean") for readout in names]
+    level = {column: 0.1 * (1 + place) for place, column in enumerate(columns)}
+    records = records.assign(**level)
+    for feature in ("cls", "mean"):
+        (*_, accuracy) = panels(bound_versus_accuracy(bounds, records, feature))
+        assert accuracy.containers[0].lines[0].get_ydata() == pytest.approx([level[f"{feature}.knn"]] * 2)
+        assert accuracy.get_ylabel() == f"5-NN accuracy on held-out images, {feature} feature"
+        rows = np.reshape(np.array(panels(accuracy_against_bound(bounds, records, feature)), dtype=object), (3, 2))
+        for row, (readout, name) in zip(rows, names.items(), strict=True):
+            assert row[0].get_ylabel() == f"{name}, {feature}"
+            for axes in row:
+                assert line(axes, "MAE").get_ydata() == pytest.approx([level[f"{feature}.{readout}"]] * 2)
+
+
+def test_baselines_are_means_over_their_seeds_by_the_readout_of_the_axis(
+    bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    networks = [
+        {"method": "random-network", "seed": seed, "cls.knn": 0.2 + 0.2 * seed, "mean.knn": 0.6, "cls.linear": 0.9}
+        for seed in (0, 1)
+    ]
+    coded = {"method": "coded-pixels", "seed": 0, "pixels.knn": 0.7, "pixels.linear": 0.5}
+    records = pd.concat([records, pd.DataFrame([*networks, coded])], ignore_index=True)
+    (*_, accuracy) = panels(bound_versus_accuracy(bounds, records, "cls"))
+    for name, wanted in (("raw pixels", 0.9), ("coded pixels", 0.7), ("random network", 0.3)):
+        assert line(accuracy, name).get_ydata() == pytest.approx([wanted] * 2)
+
+
 def test_spectra_show_every_eigenvalue(bounds: pd.DataFrame) -> None:
     drawn = panels(spectra(bounds))
     assert len(drawn) == 2
     for axes in drawn:
         assert [line.get_ydata().tolist() for line in axes.get_lines()] == [[1.0, ratio] for ratio in RATIOS]
+        assert [list(line.get_xdata()) for line in axes.get_lines()] == [[1, 2]] * 2
+        labels = [line.get_label() for line in axes.get_lines()]
+        assert labels == [f"ρ = {ratio:g}: 1 comp., head {1 + ratio**2:.1f}" for ratio in RATIOS]
 
 
 def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:

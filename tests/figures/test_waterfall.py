@@ -22,7 +22,7 @@ def records(unmet: str = "") -> pd.DataFrame:
         {"method": method, "mask_ratio": ratio, "seed": seed}
         | {"checks": [check(s, () if s == unmet else (3.0 + seed, 2.0, ratio)) for s in SHOWN]}
         for method in ("mae", "u-mae")
-        for ratio in (0.25, 0.7)
+        for ratio in (0.25, 0.7, 0.95)
         for seed in (0, 1)
     ]
     return pd.DataFrame([*rows, {"method": "raw-pixels", "mask_ratio": None, "seed": 0, "checks": []}])
