@@ -51,9 +51,17 @@ def noise(count: int = 2000) -> Pixels:
     return Pixels("noise", pixels, 255, np.zeros(count, dtype=np.int64), PATCH, mean, std)
 
 
-def ours(images: Pixels, method: str, precision: str) -> State:
+def ours(images: Pixels, method: str, precision: str, compiled: bool = False) -> State:
     """The state that training steps."""
-    config = TrainConfig(method=method, size="tiny", batch=BATCH, epochs=10_000, precision=precision, device="cpu")
+    config = TrainConfig(
+        method=method,
+        size="tiny",
+        batch=BATCH,
+        epochs=10_000,
+        precision=precision,
+        device="cpu",
+        compile=compiled,
+    )
     return State(training_set(images, config, CPU), config, CPU, Group())
 
 
@@ -104,6 +112,9 @@ def measure(rounds: int, steps: int) -> dict[str, Any]:
         for precision in ("fp32", "bf16"):
             own = ours(images, method, precision)
             ways[f"maskgraph {method}, {precision}"] = own.advance, own, precision
+    for precision in ("fp32", "bf16"):
+        own = ours(images, "mae", precision, compiled=True)
+        ways[f"maskgraph mae, {precision}, compiled"] = own.advance, own, precision
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     rates: dict[str, list[float]] = {name: [] for name in dtypes}

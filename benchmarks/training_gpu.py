@@ -10,8 +10,8 @@ of one large product here is printed beside it. "host ms" is what the host takes
 the step takes, the GPU waits for the host.
 
 Before anything is timed ours and the literal step must give one loss on one batch, and a stack, whose steps are CUDA
-graphs, the losses that its models have alone; a step in bfloat16 the loss and the gradient of one in float32. All
-losses have to be finite when the last step is timed.
+graphs, the losses that its models have alone; a step in bfloat16, and a compiled one, the loss and the gradient of one
+in float32. All losses have to be finite when the last step is timed.
 
 Each network is written when it is done. What the file holds is not measured again, and of another machine or in other
 steps it is refused.
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ from literal_mae import LiteralStep
 from measuring import machine, spread, table
 from training import as_floats, check_same
 
-from maskgraph.empirical.config import TrainConfig
+from maskgraph.empirical.config import TrainConfig, check_compiler
 from maskgraph.empirical.footprint import flops
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder
@@ -44,6 +45,7 @@ from maskgraph.empirical.records import check_writable, read_json, write_json
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import training_set
+from maskgraph.graphs.errors import InputError
 
 SEED = 0
 
@@ -143,20 +145,25 @@ def check_stack(images: Pixels, setting: Setting, device: torch.device) -> None:
             raise ArithmeticError(f"losses {found.tolist()} in a stack and {wanted.tolist()} alone")
 
 
-def check_half(images: Pixels, setting: Setting, device: torch.device) -> None:
-    """Raise ArithmeticError unless a step in bfloat16, for which attention has other kernels, is one in float32."""
+def check_ways(images: Pixels, setting: Setting, device: torch.device, compiled: bool) -> None:
+    """Raise ArithmeticError unless a step in bfloat16, for which attention has other kernels, is one in float32.
+
+    And one of compiled blocks, where these are to be timed.
+    """
     how = {"method": "u-mae", "batch": min(setting.batch, FEW)}
     losses, gradients = [], []
-    for precision in ("fp32", "bf16"):
-        one = state(images, config(setting, device, precision=precision, **how), device)
+    for changes in ({"precision": "fp32"}, {}, *([{"compile": True}] if compiled else [])):
+        one = state(images, config(setting, device, **changes, **how), device)
         one.advance()
         losses.append(one.losses[0, :2])
         # The step has moved the parameters and left the gradients.
         gradients.append(torch.cat([p.grad.flatten() for p in one.model.parameters() if p.grad is not None]))
-    cosine = float(torch.nn.functional.cosine_similarity(*gradients, dim=0))
-    if not torch.allclose(*losses, rtol=HALF) or not cosine > 1 - HALF:
-        said = [loss.tolist() for loss in losses]
-        raise ArithmeticError(f"losses {said[0]} in float32, {said[1]} in bfloat16; cosine {cosine} of their gradients")
+    for loss, gradient in zip(losses[1:], gradients[1:], strict=True):
+        cosine = float(torch.nn.functional.cosine_similarity(gradients[0], gradient, dim=0))
+        if not torch.allclose(losses[0], loss, rtol=HALF) or not cosine > 1 - HALF:
+            raise ArithmeticError(
+                f"losses {losses[0].tolist()} in float32, {loss.tolist()} otherwise; cosine {cosine} of their gradients"
+            )
 
 
 def seconds(step: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
@@ -200,6 +207,16 @@ def literally(step: LiteralStep) -> Way:
     return Way(make, 1, lambda: torch.tensor(said))
 
 
+def compiles(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs here; says what is missing."""
+    try:
+        check_compiler(device)
+    except InputError as error:
+        print(f"nothing is timed compiled: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def matrix_rate(device: torch.device) -> float:
     """Operations a second of a product of large bfloat16 matrices."""
     side = MATRIX if device.type == "cuda" else MATRIX // 8
@@ -207,7 +224,9 @@ def matrix_rate(device: torch.device) -> float:
     return 2 * side**3 / min(seconds(lambda: a @ b, 5, device)[0] for _ in range(3))
 
 
-def measure(name: str, setting: Setting, device: torch.device, rounds: int, steps: int) -> dict[str, Any]:
+def measure(
+    name: str, setting: Setting, device: torch.device, rounds: int, steps: int, compiled: bool
+) -> dict[str, Any]:
     """Images a second of every way to train a network.
 
     Raises:
@@ -219,15 +238,20 @@ def measure(name: str, setting: Setting, device: torch.device, rounds: int, step
     weights = {key: value.cpu() for key, value in published_tensors(single.model, setting.patch).items()}
     literal = LiteralStep(weights, as_floats(images).to(device), setting.batch, setting.kept, fused=True, half=True)
     check_same(single, literal)
-    check_half(images, setting, device)
+    check_ways(images, setting, device, compiled)
     work = flops(single.model.config, setting.kept)
     del single
     ways = {f"{name}: facebookresearch/mae, bf16": literally(literal)}
+    hows: dict[str, dict[str, Any]] = {"": {}, **({", compiled": {"compile": True}} if compiled else {})}
     for method in ("mae", "u-mae"):
-        ways[f"{name}: maskgraph {method}"] = trained(state(images, config(setting, device, method=method), device))
+        for how, changes in hows.items():
+            single = state(images, config(setting, device, method=method, **changes), device)
+            ways[f"{name}: maskgraph {method}{how}"] = trained(single)
     if setting.size == "micro":
         check_stack(images, setting, device)
-        ways[f"{name}: {STACKED} at once"] = trained(stack(images, members(setting, device), device), STACKED)
+        for how, changes in hows.items():
+            together = stack(images, members(setting, device, **changes), device)
+            ways[f"{name}: {STACKED} at once{how}"] = trained(together, STACKED)
     peak = {}
     for label, way in ways.items():
         if device.type == "cuda":
@@ -278,7 +302,7 @@ def report(found: dict[str, Any]) -> str:
             if way["models"] > 1:
                 minutes = statistics.median(way["seconds_per_step"]) * SWEEP / 60
                 lines.append(
-                    f"{SWEEP:,} steps of {way['models']} models, studies/fashion-mnist.toml: {minutes:.1f} minutes"
+                    f"{SWEEP:,} steps of {way['way']}, as in studies/fashion-mnist.toml: {minutes:.1f} minutes"
                 )
     product = f"one product of large matrices: {found['matrix_tflops']:.3g} TFLOP/s"
     share = "" if top is None else f", {found['matrix_tflops'] * 1e12 / top:.1%} of the stated rate"
@@ -312,6 +336,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="images a step, instead of each network's own")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--steps", type=int, default=20, help="steps of each way in a round (20)")
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="time nothing compiled")
     parser.add_argument("--out", type=Path, help="JSON with machine, versions and every time; begun or gone on with")
     options = parser.parse_args()
     device = torch.device(options.device)
@@ -324,7 +349,7 @@ def main() -> None:
     base = {
         "command": f"python benchmarks/training_gpu.py --out {options.out}",
         "seed": SEED,
-        "options": {key: getattr(options, key) for key in ("batch", "rounds", "steps")},
+        "options": {key: getattr(options, key) for key in ("batch", "rounds", "steps", "compile")},
         "machine": {**about, **described(device)},
         "networks": {},
     }
@@ -332,6 +357,7 @@ def main() -> None:
         found = begun(options.out, base)
     except ValueError as error:
         parser.error(str(error))
+    compiled = options.compile and compiles(device)
     for name in options.networks:
         if name in found["networks"]:
             continue
@@ -340,7 +366,7 @@ def main() -> None:
         batch = options.batch or own.batch
         # Whole batches: the last of an epoch would have a graph of its own, captured while it is timed.
         setting = replace(own, batch=batch, images=max(own.images // batch, 1) * batch)
-        found["networks"][name] = measure(name, setting, device, options.rounds, options.steps)
+        found["networks"][name] = measure(name, setting, device, options.rounds, options.steps, compiled)
         if options.out is not None:
             write_json(options.out, found)
     print(report(found))

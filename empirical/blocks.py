@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+BACKEND = "inductor"
+"""Which of torch.compile's makes code: the one that fuses."""
+
+WITH_GRADIENT = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""The kernels of attention that have a gradient of what is added to the scores, or give way to one that has. cuDNN's,
+the first choice of later PyTorch in bfloat16 on an H100, does neither: an error is all that comes of asking for it."""
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block (Dosovitskiy et al. 2021, arXiv 2010.11929)."""
+    """Pre-norm transformer block (Dosovitskiy et al. 2021, arXiv 2010.11929).
+
+    Attributes:
+        compiled: `through` as it is run where gradients are wanted in training (see `compile_blocks`); None: as it is.
+    """
+
+    compiled: Callable[[Block, Tensor, Tensor | None, Tensor | None], Tensor] | None = None
 
     def __init__(self, dim: int, heads: int, layer_scale: float = 0.0) -> None:
         """Initialise it as PyTorch does.
@@ -43,6 +57,12 @@ class Block(nn.Module):
         Returns:
             (B, T, dim).
         """
+        if self.compiled is not None and self.training and torch.is_grad_enabled():
+            return self.compiled(self, x, branches, bias)
+        return self.through(x, branches, bias)
+
+    def through(self, x: Tensor, branches: Tensor | None, bias: Tensor | None) -> Tensor:
+        """What `forward` computes."""
         batch, length, dim = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, dim // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -50,6 +70,19 @@ class Block(nn.Module):
         x = x + _scaled(self.proj(mixed), self.scale1, branches, 0)
         out: Tensor = x + _scaled(self.fc2(functional.gelu(self.fc1(self.norm2(x)))), self.scale2, branches, 1)
         return out
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Have torch.compile make the code that a model's blocks are trained by.
+
+    One piece of code for each shape that a batch gives a block, eight at most: those of networks before are dropped.
+    What cannot be compiled as a whole, or would be a ninth, is an error.
+    """
+    torch.compiler.reset()
+    compiled = torch.compile(Block.through, fullgraph=True, dynamic=False, backend=BACKEND)
+    for module in model.modules():
+        if isinstance(module, Block):
+            module.compiled = compiled
 
 
 def _scaled(added: Tensor, scale: Tensor | None, branches: Tensor | None, which: int) -> Tensor:
@@ -120,22 +153,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Te
         score = score if bias is None else score + bias
         written_out: Tensor = score.softmax(dim=-1, dtype=q.dtype) @ v
         return written_out
-    with nullcontext() if bias is None else _without_cudnn():
+    with nullcontext() if bias is None else sdpa_kernel(WITH_GRADIENT):
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-
-
-@contextmanager
-def _without_cudnn() -> Iterator[None]:
-    """Within it attention is not cuDNN's, the first choice of later PyTorch in bfloat16 on an H100.
-
-    That one has no gradient of what is added to the scores, and an error is all that comes of asking for it.
-    """
-    before = torch.backends.cuda.cudnn_sdp_enabled()
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    try:
-        yield
-    finally:
-        torch.backends.cuda.enable_cudnn_sdp(before)
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:

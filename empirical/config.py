@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, get_args
 
 import torch
@@ -31,8 +34,8 @@ MOST_EPOCHS = 1_000_000
 UNIFORMITY = {"lam": "--lambda", "final_norm": "--final-norm", "diagonal": "--no-diagonal", "queue": "--queue"}
 """Fields of a TrainConfig that the uniformity loss alone reads, and their options."""
 
-WHERE = ("device", "accumulate")
-"""Fields of a TrainConfig that say where and in how many parts it is run: a run may go on with others."""
+WHERE = ("device", "accumulate", "compile")
+"""Fields of a TrainConfig that say where, in how many parts and by which code it is run: it may go on with others."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ class TrainConfig:
         seed: of initialisation, order and masks.
         device: auto, cpu or cuda.
         precision: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16.
+        compile: whether torch.compile makes the blocks' code for training, which then passes over memory less often: a
+            minute or so before the first step, and other roundings.
     """
 
     method: Method = "mae"
@@ -113,6 +118,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         """See that it holds what its types say."""
@@ -167,6 +173,19 @@ class TrainConfig:
         )
 
 
+def check_compiler(device: torch.device) -> None:
+    """Raise InputError where torch.compile would find nothing to compile with: on a GPU it needs Triton, too."""
+    if device.type == "cuda" and find_spec("triton") is None:
+        raise InputError("compile on cuda needs Triton, which PyTorch's builds for CUDA bring along; leave compile out")
+    variable, usual = ("CC", ("gcc", "clang")) if device.type == "cuda" else ("CXX", ("g++",))
+    named = os.environ.get(variable)
+    if not any(map(shutil.which, (named,) if named else usual)):
+        raise InputError(
+            f"compile finds no compiler ({named or ' or '.join(usual)}); install one, name another in {variable}, or "
+            "leave compile out"
+        )
+
+
 def check_config(config: TrainConfig) -> None:
     """Raise InputError naming the first value of a configuration that cannot be trained."""
     check_type(config, TrainConfig, "give TrainConfig(method=..., epochs=...) of maskgraph.empirical.config")
@@ -181,7 +200,9 @@ def check_config(config: TrainConfig) -> None:
         )
     config.model((1, 2), 2)
     check_mask(config.mask_kind, config.mask_ratio, config.mask_unit)
-    resolve_device(config.device)
+    device = resolve_device(config.device)
+    if config.compile:
+        check_compiler(device)
     for name, least in (("epochs", 1), ("batch", 1), ("accumulate", 1), ("queue", 0)):
         if getattr(config, name) < least:
             raise InputError(f"{name} {getattr(config, name)}; expected at least {least}")

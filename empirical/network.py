@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from maskgraph.empirical.blocks import compile_blocks
 from maskgraph.empirical.config import PRECISIONS, TrainConfig
 from maskgraph.empirical.data import Batch
 from maskgraph.empirical.model import MaskedModel
@@ -25,6 +26,8 @@ class Network(nn.Module):
     def __init__(self, model: MaskedModel, config: TrainConfig, device: torch.device) -> None:
         super().__init__()
         self.model, self._config, self._device = model, config, device
+        if config.compile:
+            compile_blocks(model)
 
     def forward(self, batch: Batch, branches: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32.

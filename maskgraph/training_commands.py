@@ -69,7 +69,7 @@ def recipe(options: argparse.Namespace) -> int:
         else:
             print(recipes_text(rows))
         return OK
-    chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate")}
+    chosen = {name: getattr(options, name) for name in ("device", "precision", "accumulate", "compile")}
     asked = read_recipe(options.recipe, options.resume)
     train = replace(asked.train, **{name: value for name, value in chosen.items() if value is not None})
     methods = asked.methods if options.methods is None else tuple(options.methods)
@@ -87,7 +87,8 @@ def recipe(options: argparse.Namespace) -> int:
 
 def _check_bare(options: argparse.Namespace) -> None:
     """Raise InputError for an option about a recipe where none is named."""
-    for name in ("data_dir", "methods", "seeds", "device", "precision", "accumulate", "out", "resume", "workers"):
+    names = ("data_dir", "methods", "seeds", "device", "precision", "accumulate", "compile", "out", "resume", "workers")
+    for name in names:
         if getattr(options, name) not in (None, False):
             raise InputError(
                 f"--{name.replace('_', '-')} without a recipe; name one, such as digits, or list them by "

@@ -93,7 +93,18 @@ Then:  maskgraph verify RUN   and   maskgraph report RUN""",
     parser.add_argument("--queue", type=whole, metavar="N", help="features of earlier batches as further negatives (0)")
     parser.add_argument("--device", metavar="D", help="auto (default), cpu or cuda")
     parser.add_argument("--precision", metavar="P", help="auto (default: bf16 on CUDA), fp32 or bf16")
+    add_compile(parser)
     add_run(parser, "runs/DATASET-METHOD", "seeds and mask ratios")
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    """Whether torch.compile makes the code of the blocks."""
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="have torch.compile make the code of the blocks: a minute or so at first, then fewer passes over memory",
+    )
 
 
 def study(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -115,7 +126,7 @@ A study is a file of three tables, of which only dataset is required:
   [graph]  mask_ratios, views, hops, mask, mask_unit, max_masks
   [train]  methods, seeds, stack, view, size, decoder_dim, decoder_depth, relative_positions, layer_scale,
            bottleneck, target, distance, feature, final_norm, diagonal, queue, lam, epochs, batch,
-           accumulate, lr, weight_decay, warmup, lr_drop, drop_path, beta2, clip, device, precision
+           accumulate, lr, weight_decay, warmup, lr_drop, drop_path, beta2, clip, device, precision, compile
 
 docs/studies.md says what each is and its default. What is read of a .npz and of a folder: maskgraph train --help.""",
     )
@@ -154,6 +165,7 @@ cut out. All have three channels; transparency is dropped.""",
     parser.add_argument("--seeds", type=whole, metavar="N", help="networks of each method (the recipe's own)")
     parser.add_argument("--device", metavar="D", help="auto, cpu or cuda (the recipe's own, auto)")
     parser.add_argument("--precision", metavar="P", help="auto, fp32 or bf16 (the recipe's own, auto)")
+    add_compile(parser)
     parser.add_argument(
         "--accumulate", type=whole, metavar="N", help="parts that a step's images are run in, for memory (1)"
     )
