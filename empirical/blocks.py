@@ -72,14 +72,16 @@ class Block(nn.Module):
         return out
 
 
-def compile_blocks(model: nn.Module) -> None:
-    """Have torch.compile make the code that a model's blocks are trained by.
+def compile_blocks(model: nn.Module, whether: bool) -> None:
+    """Have torch.compile make the code that a model's blocks are trained by, or run them as they are written.
 
     One piece of code for each shape that a batch gives a block, eight at most: those of networks before are dropped.
     What cannot be compiled as a whole, or would be a ninth, is an error.
     """
-    torch.compiler.reset()
-    compiled = torch.compile(Block.through, fullgraph=True, dynamic=False, backend=BACKEND)
+    compiled = None
+    if whether:
+        torch.compiler.reset()
+        compiled = torch.compile(Block.through, fullgraph=True, dynamic=False, backend=BACKEND)
     for module in model.modules():
         if isinstance(module, Block):
             module.compiled = compiled

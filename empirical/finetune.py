@@ -16,6 +16,7 @@ import torch
 
 from maskgraph.empirical.checkpoint import check_held, check_known, check_same, read_meta, take_up, write_checkpoint
 from maskgraph.empirical.classifier import Classifier
+from maskgraph.empirical.config import check_compiler
 from maskgraph.empirical.footprint import room
 from maskgraph.empirical.group import Group, check_group
 from maskgraph.empirical.model import MaskedModel, check_patches
@@ -58,8 +59,8 @@ def fine_tune(
 
     Raises:
         InputError: labels beyond the classes; images that are cut into other patches than the model's, or cannot be
-            augmented so; a model in another dtype than float32; a checkpoint of something else, or one that cannot be
-            read or written.
+            augmented so; a model in another dtype than float32; nothing to compile with; a checkpoint of something
+            else, or one that cannot be read or written.
         TrainingDivergedError: the loss or a parameter became NaN or infinite; the checkpoint before stays.
         KeyboardInterrupt: passed on after a checkpoint of the last step was written; where it struck in the middle of
             an update, or several processes tune, the checkpoint before stays.
@@ -81,6 +82,8 @@ def fine_tune(
     if (dtype := next(model.parameters()).dtype) != torch.float32:
         raise InputError(f"a network in {dtype}; fine-tuning is of parameters in torch.float32: give model.float()")
     group, device = group or Group(), next(model.parameters()).device
+    if how.compile:
+        check_compiler(device)
     tuning = TuningState(model, train, classes, how, device, group)
     meta = tuning.identity(_digest(model))
     if path is not None and path.exists():

@@ -26,8 +26,7 @@ class Network(nn.Module):
     def __init__(self, model: MaskedModel, config: TrainConfig, device: torch.device) -> None:
         super().__init__()
         self.model, self._config, self._device = model, config, device
-        if config.compile:
-            compile_blocks(model)
+        compile_blocks(model, config.compile)
 
     def forward(self, batch: Batch, branches: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction (B, n2, s) and features of unit norm (B, D), both float32.

@@ -263,6 +263,7 @@ def fine_tuning(plan: JudgePlan, train: TrainConfig) -> FineTune | None:
             randaugment=plan.fine_tune_randaugment,
         ),
         precision=train.precision,
+        compile=train.compile,
         seed=train.seed,
     )
     return how if "fine-tune" in plan.probes else None

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from maskgraph.empirical.blocks import compile_blocks
 from maskgraph.empirical.checkpoint import (
     OTHER_VERSION,
     check_held,
@@ -244,6 +245,7 @@ def untrained(images: Images, config: TrainConfig) -> TrainedModel:
 
 def _trained(state: State) -> TrainedModel:
     losses = state.total()[: state.step].cpu().numpy()
+    compile_blocks(state.model, False)
     return TrainedModel(state.model.eval(), state.config, losses, state.seconds)
 
 

@@ -35,6 +35,7 @@ class FineTune:
             (0.08, 1) for MAE and for SimMIM, whose trainings have other shares.
         regularise: RandAugment, mixup, cutmix, random erasing and drop path.
         precision: auto, fp32 or bf16 (see `TrainConfig`).
+        compile: likewise.
         seed: of the classifier, the order and the crops.
     """
 
@@ -52,6 +53,7 @@ class FineTune:
     crop: tuple[float, ...] = ()
     regularise: Regularise = field(default_factory=Regularise)
     precision: str = "fp32"
+    compile: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskgraph.empirical.augment import Draws, crop_shares
+from maskgraph.empirical.blocks import compile_blocks
 from maskgraph.empirical.classifier import Classifier, layer_scales
 from maskgraph.empirical.data import Rows
 from maskgraph.empirical.divergence import TrainingDivergedError, all_finite
@@ -55,6 +56,7 @@ class TuningState:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(how.seed)
             self.classifier = Classifier(copy.deepcopy(model), classes, how.feature, how.norm).to(device).train()
+        compile_blocks(self.classifier, how.compile)
         crop = crop_shares(how.crop, "crop") or train.augmentation.crop
         augmentation = dataclasses.replace(train.augmentation, crop=crop, randaugment=how.regularise.randaugment)
         self._data = image_set(dataclasses.replace(train, augmentation=augmentation), device)
@@ -75,7 +77,7 @@ class TuningState:
             start: a fingerprint of the weights that it starts from.
         """
         how = dataclasses.asdict(self._how)
-        del how["accumulate"]
+        del how["accumulate"], how["compile"]
         how["precision"] = resolve_precision(self._how.precision, self._device)
         images = self._data.images
         # What a network sees of images has no labels in it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from maskgraph.empirical import blocks, config
+from maskgraph.empirical import blocks, config, finetune
 from maskgraph.empirical.blocks import Block, compile_blocks
-from maskgraph.empirical.config import TrainConfig, check_config
+from maskgraph.empirical.config import TrainConfig, check_compiler, check_config
+from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.model import build_model, model_config
+from maskgraph.empirical.regularise import Regularise
 from maskgraph.empirical.stack import Stack
 from maskgraph.empirical.train import train, training_set
+from maskgraph.empirical.tuning import FineTune
 from maskgraph.graphs.errors import InputError
 from tests.empirical.test_checkpoint import stop_at
-from tests.empirical.toys import GROUPED, SHORT, assert_same_bits, images, with_
+from tests.empirical.toys import GROUPED, SHORT, assert_same_bits, images, pixels, with_
 
 CPU = torch.device("cpu")
 
@@ -39,7 +43,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return run
 
     monkeypatch.setattr(blocks, "BACKEND", traced)
-    monkeypatch.setattr(config, "check_compiler", lambda device: None)
+    for module in (config, finetune):
+        monkeypatch.setattr(module, "check_compiler", lambda device: None)
     yield seen
     torch.compiler.reset()
 
@@ -72,9 +77,26 @@ def test_the_models_of_a_stack_are_compiled_as_one(runs: list[int]) -> None:
     assert set(runs) == {8, 4}, "of both models, in batches of four and of two"
 
 
+def test_a_compiled_fine_tuning_is_the_fine_tuning(runs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network whose own training was compiled, too: each is asked for itself."""
+    data = pixels()
+    start = train(data, TrainConfig(epochs=1, batch=6, device="cpu", compile=True)).model
+    assert (len(runs), {id(block.compiled) for block in start.blocks}) == (2 * 3, {id(None)})
+    del runs[:]
+    how = FineTune(epochs=2, batch=8, accumulate=2, norm="new", regularise=Regularise(drop_path=0.3))
+    plain, compiled = (fine_tune(start, data, 3, replace(how, compile=whether)) for whether in (False, True))
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, compiled.state_dict()[name]), name
+    assert len(runs) == 2 * 2 * 2 * start.config.depth
+    monkeypatch.setattr(finetune, "check_compiler", check_compiler)
+    monkeypatch.setenv("CXX", "nowhere")
+    with pytest.raises(InputError, match=r"compile finds no compiler \(nowhere\)"):
+        fine_tune(start, data, 3, replace(how, compile=True))
+
+
 def test_what_does_not_train_runs_as_it_is(runs: list[int]) -> None:
     model = build_model(model_config("micro", (2, 2), 3), 0)
-    compile_blocks(model)
+    compile_blocks(model, True)
     at = torch.arange(4).expand(5, -1)
     view = torch.zeros(5, 2, 3), at[:, :2], at[:, 2:]
     model.eval()(*view)
@@ -89,7 +111,7 @@ def test_a_network_has_its_own_code_and_eight_shapes_at_most(runs: list[int]) ->
     """A ninth would run as it is and nobody would know."""
     block = Block(8, 2)
     for _ in range(2):
-        compile_blocks(block)
+        compile_blocks(block, True)
         for size in range(2, 10):
             block(torch.zeros(size, 3, 8))
     with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
