@@ -543,6 +543,15 @@ def test_all_views_in_the_embedding_leave_nothing() -> None:
     assert check.verdict == "holds"
 
 
+def test_eigenvectors_of_eigenvalue_0_are_in_no_embedding() -> None:
+    """They are arbitrary: of a rank-1 graph the constant alone is read, at any k below N1, and errs by the variance."""
+    graph = joint_graph(np.ones((4, 4)), labels=[[0], [1], [1], [1]])
+    for k in (1, 2, 3):
+        check = held("Embedding", graph, Outputs(f=np.eye(4)[:, :k]))
+        assert check.lhs == pytest.approx(2 * 0.25 * 0.75)
+        assert check.verdict == "tight"
+
+
 def test_one_view_one_target() -> None:
     graph = all_alike()
     found = by_number(ledger(graph, Outputs(np.ones((1, 1)), graph.X2, graph.X2, graph.X2, lipschitz=0.25)))
