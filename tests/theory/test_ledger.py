@@ -730,6 +730,18 @@ def test_values_whose_squares_overflow() -> None:
     assert "overflows: bring the values of the model nearer to 1" in found["S1"].note
 
 
+@pytest.mark.parametrize(
+    ("field", "named"), [("size", "tolerance"), ("leeway", "tolerance"), ("trivial", "trivial bound")]
+)
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_tolerance_or_a_trivial_bound_that_overflows_lets_nothing_pass(field: str, named: str, value: float) -> None:
+    graph, outputs = a_holding_case()
+    changes: dict[str, Any] = {field: lambda t: value}
+    check = replace(statement("S1"), **changes).measure(Terms(graph, outputs))
+    assert check.verdict == "assumption not met"
+    assert check.note == f"'{named}' overflows: bring the values of the model nearer to 1"
+
+
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, "assumption not met"), (1.0, "holds"), (1.5, "holds")])
 def test_a_larger_lambda_only_helps_thm_4_2(factor: float, verdict: str) -> None:
     graph, outputs = a_holding_case()
