@@ -152,8 +152,8 @@ def _masses(M: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.fl
         raise InputError(
             f"a joint distribution of shape {matrix.shape} and dtype {matrix.dtype}; expected (N1, N2) real numbers"
         )
-    # Entries row by row, several in one place summed, as a dense matrix has them.
-    entries = sp.csr_array(matrix, dtype=np.float64)
+    # Entries row by row, several in one place summed, as a dense matrix has them; the caller's stay as they are.
+    entries = sp.csr_array(matrix, dtype=np.float64, copy=True)
     entries.sum_duplicates()
     mass = entries.data
     if (np.isfinite(mass) & (mass >= 0)).all():

@@ -331,6 +331,8 @@ def test_units_are_kept_or_dropped_as_one(kind: MaskKind, grid: tuple[int, int],
         ((4, 4), 0, "mask unit 0; expected the side of a square in patches, at least 1"),
         ((4, 4), 3, "mask unit 3 on 4 x 4 patches; expected a divisor of both sides that leaves at least 2 units"),
         ((4, 6), 4, "mask unit 4 on 4 x 6 patches"),
+        ((3, 7), 3, "mask unit 3 on 3 x 7 patches"),
+        ((7, 3), 3, "mask unit 3 on 7 x 3 patches"),
         ((4, 4), 4, "mask unit 4 on 4 x 4 patches"),
     ],
 )

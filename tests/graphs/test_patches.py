@@ -62,6 +62,12 @@ def test_patch_size_that_does_not_divide(patch: int) -> None:
         patchify(np.zeros((1, 8, 4, 1)), patch)
 
 
+@pytest.mark.parametrize(("height", "width"), [(6, 9), (9, 6)])
+def test_patch_sizes_that_are_named_divide_both_sides(height: int, width: int) -> None:
+    with pytest.raises(InputError, match=r"choose one of \[1, 3\] as the patch size"):
+        patchify(np.zeros((1, height, width, 1)), 4)
+
+
 def test_a_single_patch_cannot_be_masked() -> None:
     with pytest.raises(InputError, match=r"patch size 4 leaves one patch of the 4x4 image.*choose one of \[1, 2\]"):
         patchify(np.zeros((1, 4, 4, 1)), 4)
@@ -125,6 +131,15 @@ def test_threshold_leaves_out_empty_intervals() -> None:
     np.testing.assert_allclose(codebook.values, [[0.05], [1.0]], rtol=0, atol=ROUNDING)
     # Images that it was not fitted on still fall on one side or the other.
     assert set(assign_codes(np.array([[[-9.0], [0.5], [9.0]]]), codebook).ravel().tolist()) == {0, 1}
+
+
+def test_a_patch_on_a_cut_is_in_the_interval_above_it() -> None:
+    """Halves, quarters and their means are exact: what was fitted above a cut is coded there."""
+    patches = np.array([[[0.0], [0.25], [0.5], [0.75], [1.0]]])
+    codebook = fit_codebook(patches, uniform(1), "threshold", 2)
+    assert codebook.cuts.tolist() == [0.5]
+    assert codebook.values.tolist() == [[0.125], [0.75]]
+    assert assign_codes(patches, codebook).tolist() == [[0, 0, 1, 1, 1]]
 
 
 def test_threshold_of_constant_images() -> None:

@@ -172,6 +172,12 @@ def test_a_sparse_joint_distribution_is_the_dense_one(form: str) -> None:
 def test_entries_of_one_place_add_up_and_zeros_are_none() -> None:
     entries = sp.coo_array(([1.0, 2.0, 0.0, 2.0, 1.0], ([0, 0, 0, 1, 0], [0, 0, 1, 1, 2])), shape=(2, 3))
     np.testing.assert_array_equal(joint_graph(entries).M.toarray(), MASSES / 6)
+    # As they stand in a CSR matrix too, where no conversion adds them up, and one of them may be negative.
+    rows = sp.csr_array(([4.0, -1.0, 1.0, 2.0], [0, 0, 2, 1], [0, 3, 4]), shape=(2, 3))
+    graph = joint_graph(rows)
+    np.testing.assert_array_equal(graph.M.toarray(), MASSES / 6)
+    assert len(graph.images.codes) == 3
+    assert rows.nnz == 4, "the caller's own"
 
 
 def test_a_class_of_each_visible_or_target_view() -> None:
@@ -194,6 +200,8 @@ def test_a_networkx_graph_through_its_biadjacency() -> None:
         (sp.csr_array(MASSES) * -1, None, None, r"of shape \(2, 3\); expected finite masses, some in each row and"),
         (sp.csr_array([[1.0, 0.0], [1.0, 0.0]]), None, None, "expected finite masses, some in each row and column"),
         (sp.csr_array((2, 2)), None, None, "expected finite masses, some in each row and column"),
+        (sp.csr_array(([1.0, 0.0], [0, 0], [0, 1, 2])), None, None, "expected finite masses, some in each row and"),
+        ([[np.inf, 1.0]], None, None, r"of shape \(1, 2\); expected finite masses"),
         (MASSES * np.nan, None, None, "expected finite masses"),
         (MASSES * 1j, None, None, r"of shape \(2, 3\) and dtype complex128; expected \(N1, N2\) real numbers"),
         (MASSES[0], None, None, r"of shape \(3,\) and dtype float64; expected \(N1, N2\) real numbers"),
@@ -201,6 +209,7 @@ def test_a_networkx_graph_through_its_biadjacency() -> None:
         (MASSES, VALUES[:2], None, r"targets of shape \(2, 1\) and labels of shape None for .*\(3, s\) and \(2, 3\)"),
         (MASSES, VALUES[:, 0], None, r"targets of shape \(3,\) and labels of shape None"),
         (MASSES, None, [[1, 2]], r"targets of shape None and labels of shape \(1, 2\) for a joint distribution of"),
+        (MASSES, None, [[1], [2], [3]], r"targets of shape None and labels of shape \(3, 1\) for a joint"),
         (MASSES, None, [1, 2], r"labels of shape \(2,\)"),
     ],
 )

@@ -91,6 +91,27 @@ def test_intervals_by_dense_matrices_of_repeated_rows(hop: str) -> None:
     assert (ours["resamples"], ours["level"]) == (40, 0.95)
 
 
+def test_each_number_has_the_interval_of_its_own_name() -> None:
+    images = class_mixture(4, 0.3, 3, images=12, seed=3)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.75)), "sequence")
+    found = answer(graph, 0.75, 2, constants=Constants(lam=2.0, epsilon=0.125))
+    numbers = {**found, **found["bounds"]}
+    named = statistics(found)
+    assert len(named) == len(set(named.values())) == 11
+    assert named == {name: numbers[name] for name in named}
+
+
+def test_resamples_under_masks_that_keep_less_than_half() -> None:
+    images = class_mixture(4, 0.3, images=12)
+    graph = mask_graph(images, make_mask_set([[0], [2]], 4), "sequence")
+    rng = np.random.default_rng(5)
+    again = [mask_graph(resample(images, rng), graph.masks, "sequence") for _ in range(FEWEST)]
+    wanted = [statistics(answer(one, 0.75, 1))["alpha_target"] for one in again]
+    assert resampled(graph, 1, "target", Constants(), FEWEST, 5)["alpha_target"].tolist() == wanted
+    with pytest.raises(InputError, match="dimension 3 for a graph of 2 visible views"):
+        resampled(graph, 3, "target", Constants(), FEWEST, 5)
+
+
 def test_the_seed_names_the_resamples() -> None:
     graph = graph_of(class_mixture(4, 0.3, images=12), "bag")
     one, same, other = (resampled(graph, 2, "target", Constants(), 39, seed) for seed in (0, 0, 1))

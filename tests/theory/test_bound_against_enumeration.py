@@ -261,6 +261,14 @@ def test_a_ratio_in_units_of_squares_is_that_of_masks_made_of_them() -> None:
         answer(mask_graph(images, patches, "positional"), 0.9, 1)
 
 
+@pytest.mark.parametrize("grid", [(2, 6), (6, 2)])
+def test_a_ratio_in_units_as_large_as_the_shorter_side(grid: tuple[int, int]) -> None:
+    """Two of three squares are kept at one half, 8 of 12 patches and not 6."""
+    images = make_coded_images("w", np.arange(24).reshape(2, 12) % 5, np.arange(2), grid=grid)
+    graph = mask_graph(images, mask_set(mask_distribution("uniform", grid, 0.5, 2)), "positional")
+    assert answer(graph, 0.5, 1)["kept"] == 8
+
+
 @pytest.mark.parametrize("dim", [0, -1, 4, 100])
 def test_dimension_out_of_range(dim: int) -> None:
     graph = FIXED_WORLDS["equal values under two codes"].graph(1, "sequence")

@@ -191,6 +191,18 @@ def test_out_of_range(patches: int, flip: float) -> None:
         binary_alpha(patches, flip)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_more_classes_than_codes_some_never_shown(seed: int) -> None:
+    """One patch a side: B is the joint distribution of two codes, and all else of the C eigenvalues is 0, not NaN."""
+    rng = np.random.default_rng(seed)
+    prior, likelihood = rng.dirichlet(np.ones(5)), np.zeros((5, 4))
+    likelihood[:, :3] = rng.dirichlet(np.ones(3), size=5)
+    joint = np.einsum("c,ca,cb->ab", prior, likelihood[:, :3], likelihood[:, :3])
+    B = joint / np.sqrt(np.outer(joint.sum(axis=1), joint.sum(axis=0)))
+    wanted = [*np.linalg.svd(B, compute_uv=False) ** 2, 0, 0]
+    assert mixture_eigenvalues(prior, likelihood, 1, 1) == pytest.approx(wanted, abs=ROUNDING)
+
+
 def test_probabilities_that_were_rounded_are_taken_as_what_they_were() -> None:
     """To six digits thirds sum to 0.999999, and λ_1 of 12 such patches a side would miss 1 by 2e-5."""
     exact = mixture_eigenvalues(np.array([1, 2]) / 3, np.array([[1, 1, 1], [1, 1, 1]]) / 3, 12, 12)

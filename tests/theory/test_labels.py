@@ -13,6 +13,7 @@ from hypothesis import given
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
+from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.synthetic import joint_graph
 from maskgraph.graphs.views import View
@@ -112,6 +113,21 @@ def test_what_codes_are_called_decides_no_vote() -> None:
             ties += bool((np.abs(score[:, 0] - score[:, 1]) < ROUNDING).any()) if len(set(classes)) == 2 else 0
         assert len(found) == 1
     assert ties > 30
+
+
+@pytest.mark.parametrize(("more", "answer"), [(0.0, 0), (1e-15, 0), (1e-12, 1), (-1e-12, 0)])
+def test_scores_that_more_than_rounding_tells_apart_are_no_tie(more: float, answer: int) -> None:
+    """One feature for all: the scores are the masses of the classes, and the last bits of those decide nothing."""
+    graph = joint_graph(np.diag([0.5 - more, 0.5 + more]), labels=[[0], [1]])
+    assert labels.mean_classifier(graph, np.ones((2, 1))).tolist() == [answer] * 2
+
+
+@pytest.mark.parametrize("answer", [[0, -1], [-2, 1], [0, 2]])
+def test_an_answer_that_is_no_class_is_refused(answer: list[int]) -> None:
+    graph = joint_graph(np.eye(2), labels=[[0], [1]])
+    for error in (labels.vote_error, lambda graph, answer: labels.misread(graph.class_mass1, answer)):
+        with pytest.raises(InputError, match=r"expected \(2,\) integers, a class below 2 for each view"):
+            error(graph, np.array(answer))
 
 
 @pytest.mark.parametrize("view", VIEWS)

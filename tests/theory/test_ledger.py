@@ -254,6 +254,45 @@ def test_outputs_close_to_constant_are_allowed_for() -> None:
     assert check.tolerance == pytest.approx(2 * 100 * 5e-7 / 100, rel=0.1)
 
 
+@pytest.mark.parametrize(("off", "met"), [(0.9e-6, True), (1.1e-6, False)])
+def test_what_agrees_to_a_millionth_counts_as_equal(off: float, met: bool) -> None:
+    """Constancy, with positions and without, and the rank of outputs, at any size of theirs."""
+    graph, _ = two_states(0.2)
+    for size in (1e-3, 1.0, 1e3):
+        nearly = size * (1 + off * graph.X2)
+        plane = size * np.array([[1.0, off], [1.0, -off]])
+        wide = joint_graph(graph.M.toarray(), np.eye(2))
+        for check in (
+            held("Thm 3.6", graph, Outputs(collapsed=nearly)),
+            held("S4", graph, Outputs(collapsed=nearly)),
+            held("S3", wide, Outputs(f=np.ones((2, 1)), h=plane)),
+        ):
+            (one,) = check.assumptions
+            assert one.value == pytest.approx(off, rel=1e-3)
+            assert one.met is met
+            assert (check.verdict == "assumption not met") is not met
+
+
+@pytest.mark.parametrize(("off", "met"), [(1e-15, True), (1e-12, False)])
+def test_a_norm_that_is_not_1_by_more_than_rounding_is_seen(off: float, met: bool) -> None:
+    graph, outputs = a_holding_case()
+    assert outputs.f is not None
+    assert (held("S2", graph, replace(outputs, f=(1 + off) * outputs.f)).verdict == "holds") is met
+
+
+def test_how_far_a_model_is_from_the_printed_lipschitz_condition() -> None:
+    """Outputs 4 times as far apart as features, squared 16: the left half has L = 1/16 and both L = 16."""
+    graph, outputs = a_holding_case()
+    assert outputs.f is not None
+    apart = 2 * float(np.linalg.norm(outputs.f[0] - outputs.f[1]))
+    check = held("Thm 4.2", graph, replace(outputs, h=apart * np.array([[1.0], [-1.0]])))
+    (one,) = (one for one in check.assumptions if one.name == "bi-Lipschitz everywhere")
+    assert check.terms["L"] == pytest.approx(1 / 16)
+    assert one.value == pytest.approx(16 * 16 - 1)
+    assert not one.met
+    assert check.verdict != "assumption not met", "it is not needed"
+
+
 def test_no_lipschitz_constant() -> None:
     graph, _ = two_states(0.2)
     stuck = by_number(ledger(graph, Outputs(np.eye(2), np.ones((2, 1)))))["Thm 4.2"]
@@ -282,6 +321,15 @@ def test_claims_are_held_to_what_is_measured() -> None:
     assert "lambda >= 1/(4L) by" in other["Thm 4.2"].note
     assert other["Thm 4.2 any lambda"].terms["lam"] == 0.01
     assert other["S2"].verdict == "holds"
+
+
+def test_an_epsilon_is_claimed_without_a_pseudo_inverse() -> None:
+    graph, outputs = a_holding_case()
+    claimed = by_number(ledger(graph, replace(outputs, pseudo=None, epsilon=0.0625)))
+    plain = by_number(ledger(graph, replace(outputs, pseudo=None)))
+    for number in ("Thm 3.4", "Thm 4.2", "Thm 4.2 any lambda"):
+        assert claimed[number].verdict == "holds"
+        assert claimed[number].rhs == pytest.approx(plain[number].rhs - 0.0625)
 
 
 def test_parts_that_are_missing_cost_only_what_needs_them() -> None:
@@ -377,6 +425,19 @@ def test_shapes_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
     notes = [check.note for check in found if check.verdict == "assumption not met"]
     assert any(f"{name} has shape {shape}; expected a finite (2, " in note for note in notes)
     assert any(check.verdict == "tight" for check in found), "the other rows are still there"
+
+
+@pytest.mark.parametrize("name", ["h", "collapsed", "pseudo"])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_outputs_of_another_width_than_targets(name: str, width: int) -> None:
+    """A single value is not repeated to three."""
+    graph = joint_graph(np.array([[3.0, 1.0], [1.0, 3.0]]), np.ones((2, 3)))
+    whole = Outputs(np.eye(2), np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 3)))
+    hit = {"h": "I1", "collapsed": "Thm 3.6", "pseudo": "Thm 3.2"}[name]
+    assert by_number(ledger(graph, whole))[hit].verdict != "assumption not met"
+    found = by_number(ledger(graph, with_part(whole, name, np.ones((2, width)))))
+    assert f"{name} has shape (2, {width}); expected a finite (2, 3) array" in found[hit].note
+    assert found["U"].verdict == "tight"
 
 
 def test_a_zero_feature() -> None:
@@ -480,6 +541,15 @@ def test_all_views_in_the_embedding_leave_nothing() -> None:
     check = statement("Embedding").measure(Terms(graph, Outputs(f=np.eye(2), h=np.zeros((2, 1)))))
     assert check.lhs == 0
     assert check.verdict == "holds"
+
+
+def test_eigenvectors_of_eigenvalue_0_are_in_no_embedding() -> None:
+    """They are arbitrary: of a rank-1 graph the constant alone is read, at any k below N1, and errs by the variance."""
+    graph = joint_graph(np.ones((4, 4)), labels=[[0], [1], [1], [1]])
+    for k in (1, 2, 3):
+        check = held("Embedding", graph, Outputs(f=np.eye(4)[:, :k]))
+        assert check.lhs == pytest.approx(2 * 0.25 * 0.75)
+        assert check.verdict == "tight"
 
 
 def test_one_view_one_target() -> None:
@@ -658,6 +728,18 @@ def test_values_whose_squares_overflow() -> None:
         found = by_number(ledger(graph, Outputs(np.eye(2), 1e160 * np.ones((2, 1)))))
     assert {check.verdict for check in found.values()} <= {"assumption not met", "tight", "vacuous", "holds"}
     assert "overflows: bring the values of the model nearer to 1" in found["S1"].note
+
+
+@pytest.mark.parametrize(
+    ("field", "named"), [("size", "tolerance"), ("leeway", "tolerance"), ("trivial", "trivial bound")]
+)
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_tolerance_or_a_trivial_bound_that_overflows_lets_nothing_pass(field: str, named: str, value: float) -> None:
+    graph, outputs = a_holding_case()
+    changes: dict[str, Any] = {field: lambda t: value}
+    check = replace(statement("S1"), **changes).measure(Terms(graph, outputs))
+    assert check.verdict == "assumption not met"
+    assert check.note == f"'{named}' overflows: bring the values of the model nearer to 1"
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(0.5, "assumption not met"), (1.0, "holds"), (1.5, "holds")])

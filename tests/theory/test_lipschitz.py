@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import AugmentationGraph
+from maskgraph.graphs.errors import InputError
 from maskgraph.theory import lipschitz
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from tests.strategies import searched
@@ -170,6 +171,16 @@ def test_outputs_of_parallel_features_are_equal_ones(seed: int) -> None:
     assert two_sided_lipschitz(f, h, mass) == pytest.approx(4, rel=RELATIVE)
     # Outputs that more than rounding tells apart are another matter.
     assert two_sided_lipschitz(f, h + 1e-13 * np.eye(12, 5), mass) == math.inf
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_is_not_finite_is_no_view_that_never_differs(bad: float) -> None:
+    _, A = two_states(0.2)
+    for f, h in ((np.array([[1.0], [bad]]), np.eye(2)), (np.eye(2), np.array([[1.0], [bad]]))):
+        with pytest.raises(InputError, match=rf"has \[{bad}\] at view 1; expected finite numbers"):
+            one_sided_lipschitz(A, f, h)
+        with pytest.raises(InputError, match=rf"has \[{bad}\] at view 1; expected finite numbers"):
+            two_sided_lipschitz(f, h, A.p1)
 
 
 def test_scaling_is_on_squares() -> None:
