@@ -31,8 +31,9 @@ def draw_worlds(worlds: Mapping[str, nx.Graph], about: str) -> Figure:
     """Augmentation graphs side by side.
 
     Within a component a view stands at its entries in the second and third eigenvectors of A, divided by √p1: views
-    that say the same of their class coincide. Its area is its mass p1, its colour the class it shows most often; a
-    line's width is the entry of A. Self-loops, which carry much of the mass, are told in the title instead of drawn.
+    that say the same of their class coincide. Its colour is the class it shows most often; its area grows with its mass
+    p1, and a line's width with the entry of A. Self-loops, which carry much of the mass, are told in the title instead
+    of drawn.
 
     Args:
         worlds: title to graph, as `AugmentationGraph.to_networkx` makes them.

@@ -351,6 +351,18 @@ def test_four_l_lambda_where_no_l_serves(method: Method, product: float) -> None
     assert found["four_L_lambda"] == product
 
 
+def test_the_lambda_of_auto_is_that_of_the_last_step() -> None:
+    """The 1/(4L) of the L that was last measured in training, beside the L of the graph."""
+    world = graph("positional")
+    config = TrainConfig(method="u-mae", mask_ratio=0.5, lam="auto", epochs=30, batch=4, device="cpu")
+    trained = train(world.images, config)
+    first, last = trained.losses[0, 2], trained.losses[-1, 2]
+    assert first != pytest.approx(last, rel=0.01)
+    found = judge(trained, world)
+    wanted = 4 * found["cls.lipschitz"] * world.X2.shape[1] * float(last)
+    assert found["four_L_lambda"] == pytest.approx(wanted, rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", FEATURES)
 def test_theorems_are_held_to_the_feature_of_the_configuration(kind: FeatureKind) -> None:
     world = graph("sequence")

@@ -46,6 +46,16 @@ FORWARD = 1e-10
 """Three blocks of sums of at most 256 products of size below 10: some 10⁴ roundings of 10·2⁻⁵³ is 1e-11."""
 
 
+@pytest.mark.parametrize("start", [0.1, 1e-5])
+def test_the_factors_of_layer_scale_start_where_they_are_said_to(start: float) -> None:
+    """0.1 in SimMIM's ViT, less in deeper networks (Touvron et al. 2021)."""
+    model = build_model(model_config("micro", GRID, PATCH_DIM, layer_scale=start), 0)
+    factors = [value for name, value in model.named_parameters() if "scale" in name]
+    assert len(factors) == 2 * model.config.depth
+    for factor in factors:
+        assert torch.equal(factor, torch.full_like(factor, start))
+
+
 def parameters_of(model: MaskedModel) -> dict[str, NDArray[np.float64]]:
     """Every parameter and the position tables, as copies."""
     named = [*model.named_parameters(), *model.named_buffers()]

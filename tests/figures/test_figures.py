@@ -266,6 +266,27 @@ def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
         assert title in axes.get_title()
 
 
+def test_a_view_stands_where_the_walk_on_the_graph_has_it() -> None:
+    """Coordinates x with Px = λx, P = D^-½ A D^½ the walk, and so of mean 0 under p1 but for the component's place."""
+    for axes, graph in zip(panels(draw_worlds(small_worlds(), EXAMPLE)), small_worlds().values(), strict=True):
+        (drawn,) = axes.collections
+        nodes, mass = list(graph), np.array([graph.nodes[node]["mass"] for node in graph])
+        places, areas = np.asarray(drawn.get_offsets()), np.asarray(drawn.get_sizes())
+        np.testing.assert_allclose(np.polyval(np.polyfit(mass, areas, 1), mass), areas, rtol=1e-9)
+        assert areas.argmax() == mass.argmax() or np.ptp(mass) < 1e-12
+        widths = sorted(one.get_linewidth() for one in axes.get_lines())
+        entries = sorted(entry for a, b, entry in graph.edges(data="weight") if a != b)
+        np.testing.assert_allclose(widths, widths[-1] / entries[-1] * np.array(entries), rtol=1e-9)
+        for part in nx.connected_components(graph):
+            at = [index for index, node in enumerate(nodes) if node in part]
+            p1 = mass[at] / mass[at].sum()
+            A = nx.to_numpy_array(graph, [nodes[index] for index in at], weight="weight")
+            x = places[at] - p1 @ places[at]
+            walked = A / np.sqrt(p1)[:, None] * np.sqrt(p1) @ x
+            share = (p1 @ (x * walked)) / (p1 @ x**2)
+            np.testing.assert_allclose(walked, share * x, rtol=0, atol=1e-9)
+
+
 def test_views_that_say_the_same_of_their_class_coincide() -> None:
     """In the class mixture a view says no more than its bag: 27 sequences stand in at most 10 places."""
     figure = draw_worlds(small_worlds(), EXAMPLE)
