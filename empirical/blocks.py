@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,21 @@ def compile_blocks(model: nn.Module, whether: bool) -> None:
     for module in model.modules():
         if isinstance(module, Block):
             module.compiled = compiled
+
+
+@contextmanager
+def as_written(model: nn.Module) -> Iterator[None]:
+    """Within it a model's blocks run as they are written; afterwards by the code that they had, which is not dropped.
+
+    What was compiled belongs to the process: whoever is shown the model may copy it, write it or send it elsewhere.
+    """
+    before = {module: module.compiled for module in model.modules() if isinstance(module, Block)}
+    compile_blocks(model, False)
+    try:
+        yield
+    finally:
+        for block, compiled in before.items():
+            block.compiled = compiled
 
 
 def _scaled(added: Tensor, scale: Tensor | None, branches: Tensor | None, which: int) -> Tensor:

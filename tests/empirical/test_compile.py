@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -88,10 +89,21 @@ def test_a_compiled_fine_tuning_is_the_fine_tuning(runs: list[int], monkeypatch:
     for name, value in plain.state_dict().items():
         assert torch.equal(value, compiled.state_dict()[name]), name
     assert len(runs) == 2 * 2 * 2 * start.config.depth
+    assert pickle.dumps(compiled), "code that was compiled is in no module that could be found again"
     monkeypatch.setattr(finetune, "check_compiler", check_compiler)
     monkeypatch.setenv("CXX", "nowhere")
     with pytest.raises(InputError, match=r"compile finds no compiler \(nowhere\)"):
         fine_tune(start, data, 3, replace(how, compile=True))
+
+
+def test_who_looks_on_sees_no_code_and_takes_none_away(runs: list[int]) -> None:
+    """Every step after the first look at a network ran as it is written, and nobody knew."""
+    sent: list[bytes] = []
+    how = with_(SHORT, compile=True)
+    found = train(images(), how, watch=lambda trained, _: sent.append(pickle.dumps(trained.model)), checkpoint_every=5)
+    assert_same_bits(found, train(images(), SHORT))
+    assert len(sent) == 4
+    assert len(runs) == 18 * 3, "steps, blocks of the micro network"
 
 
 def test_what_does_not_train_runs_as_it_is(runs: list[int]) -> None:
