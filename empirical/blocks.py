@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 BACKEND = "inductor"
 """Which of torch.compile's makes code: the one that fuses."""
 
-WITH_GRADIENT = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""The kernels of attention that have a gradient of what is added to the scores, or give way to one that has. cuDNN's,
-the first choice of later PyTorch in bfloat16 on an H100, does neither: an error is all that comes of asking for it."""
+WITH_GRADIENT: dict[SDPBackend, Callable[[], bool]] = {
+    SDPBackend.FLASH_ATTENTION: torch.backends.cuda.flash_sdp_enabled,
+    SDPBackend.EFFICIENT_ATTENTION: torch.backends.cuda.mem_efficient_sdp_enabled,
+    SDPBackend.MATH: torch.backends.cuda.math_sdp_enabled,
+}
+"""The kernels of attention that have a gradient of what is added to the scores, or give way to one that has, and what
+says whether they are allowed. cuDNN's, the first choice of later PyTorch in bfloat16 on an H100, does neither: an error
+is all that comes of asking for it."""
 
 
 class Block(nn.Module):
@@ -57,9 +62,10 @@ class Block(nn.Module):
         Returns:
             (B, T, dim).
         """
-        if self.compiled is not None and self.training and torch.is_grad_enabled():
-            return self.compiled(self, x, branches, bias)
-        return self.through(x, branches, bias)
+        compiled = self.compiled if self.training and torch.is_grad_enabled() else None
+        # Around what is compiled and not in it: traced code would bring back, ever after, what was allowed then.
+        with nullcontext() if bias is None else sdpa_kernel(_with_gradient()):
+            return (compiled or Block.through)(self, x, branches, bias)
 
     def through(self, x: Tensor, branches: Tensor | None, bias: Tensor | None) -> Tensor:
         """What `forward` computes."""
@@ -85,6 +91,26 @@ def compile_blocks(model: nn.Module, whether: bool) -> None:
     for module in model.modules():
         if isinstance(module, Block):
             module.compiled = compiled
+
+
+@contextmanager
+def as_written(model: nn.Module) -> Iterator[None]:
+    """Within it a model's blocks run as they are written; afterwards by the code that they had, which is not dropped.
+
+    What was compiled belongs to the process: whoever is shown the model may copy it, write it or send it elsewhere.
+    """
+    before = {module: module.compiled for module in model.modules() if isinstance(module, Block)}
+    compile_blocks(model, False)
+    try:
+        yield
+    finally:
+        for block, compiled in before.items():
+            block.compiled = compiled
+
+
+def _with_gradient() -> list[SDPBackend]:
+    """Those of `WITH_GRADIENT` that the caller has not ruled out, as who wants sums in a fixed order does."""
+    return [kernel for kernel, allowed in WITH_GRADIENT.items() if allowed()]
 
 
 def _scaled(added: Tensor, scale: Tensor | None, branches: Tensor | None, which: int) -> Tensor:
@@ -155,8 +181,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Te
         score = score if bias is None else score + bias
         written_out: Tensor = score.softmax(dim=-1, dtype=q.dtype) @ v
         return written_out
-    with nullcontext() if bias is None else sdpa_kernel(WITH_GRADIENT):
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -183,6 +185,12 @@ def check_compiler(device: torch.device) -> None:
         raise InputError(
             f"compile finds no compiler ({named or ' or '.join(usual)}); install one, name another in {variable}, or "
             "leave compile out"
+        )
+    # What is compiled is called from Python, and includes its header, which distributions keep in a package of its own.
+    if not (header := Path(sysconfig.get_path("include")) / "Python.h").exists():
+        raise InputError(
+            f"compile finds no {header}, which the code includes; install Python's headers (python3-dev), or leave "
+            "compile out"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from maskgraph.empirical.blocks import compile_blocks
 from maskgraph.empirical.checkpoint import check_held, check_known, check_same, read_meta, take_up, write_checkpoint
 from maskgraph.empirical.classifier import Classifier
 from maskgraph.empirical.config import check_compiler
@@ -107,6 +108,7 @@ def fine_tune(
     running = partial(room, how.batch, how.accumulate, device)
     alone = path is not None and group.count == 1
     to_the_end(tuning, max(tuning.batches, APART), running, keep, alone)
+    compile_blocks(tuning.classifier, False)
     return tuning.classifier.eval()
 
 

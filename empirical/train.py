@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskgraph.empirical.blocks import compile_blocks
+from maskgraph.empirical.blocks import as_written, compile_blocks
 from maskgraph.empirical.checkpoint import (
     OTHER_VERSION,
     check_held,
@@ -126,7 +126,8 @@ def train(
 
     def show() -> None:
         if watch is not None:
-            watch(_trained(state), state.steps)
+            with as_written(state.model):
+                watch(_trained(state), state.steps)
             state.model.train()
 
     if state.step and (state.step % checkpoint_every == 0 or state.step == state.steps):
@@ -134,6 +135,7 @@ def train(
         show()
     running = partial(room, config.batch, config.accumulate, device)
     to_the_end(state, checkpoint_every, running, keep, alone=path is not None and group.count == 1, shown=show)
+    compile_blocks(state.model, False)
     return _trained(state)
 
 
@@ -245,7 +247,6 @@ def untrained(images: Images, config: TrainConfig) -> TrainedModel:
 
 def _trained(state: State) -> TrainedModel:
     losses = state.total()[: state.step].cpu().numpy()
-    compile_blocks(state.model, False)
     return TrainedModel(state.model.eval(), state.config, losses, state.seconds)
 
 

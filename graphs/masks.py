@@ -61,7 +61,7 @@ class MaskDistribution:
         row, column = np.divmod(units * self.unit, columns)
         first = row * self.unit * columns + column
         patches = first[:, :, None, None] + side[:, None] * columns + side
-        return np.sort(patches.reshape(len(units), -1), axis=1)
+        return np.sort(patches.reshape(len(units), units.shape[1] * self.unit**2), axis=1)
 
     def _listed(self) -> NDArray[np.int64]:
         """As `enumerate`, of a kind that is listed; the same array for all who ask."""
@@ -85,7 +85,7 @@ class MaskDistribution:
             if np.count_nonzero(shown) > size * self.kept:
                 # Two equal numbers, at odds of 1e-14 a mask: the first of them.
                 return np.sort(np.argsort(drawn, axis=1, kind="stable")[:, : self.kept], axis=1)
-            return _marked(shown)
+            return _marked(shown, self.kept)
         listed = self._listed()
         return listed[rng.integers(len(listed), size=size)]
 
@@ -254,13 +254,13 @@ def dropped_patches(kept: NDArray[np.int64], patches: int) -> NDArray[np.int64]:
     """(B, n2) int64: the patches that masks drop, ascending; of masks (B, n1) that may repeat, as in a batch."""
     is_dropped = np.ones((len(kept), patches), dtype=bool)
     is_dropped[np.arange(len(kept))[:, None], kept] = False
-    return _marked(is_dropped)
+    return _marked(is_dropped, patches - kept.shape[1])
 
 
-def _marked(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """(B, ·) int64: where the rows of (B, n) are true, ascending, as often in each."""
+def _marked(flags: NDArray[np.bool_], times: int) -> NDArray[np.int64]:
+    """(B, times) int64: where the rows of (B, n) are true, ascending, as often in each; B may be 0."""
     rows, columns = flags.shape
-    return np.asarray(np.flatnonzero(flags).reshape(rows, -1) - np.arange(rows)[:, None] * columns)
+    return np.asarray(np.flatnonzero(flags).reshape(rows, times) - np.arange(rows)[:, None] * columns)
 
 
 def _listed_masks(kept: ArrayLike, patches: int) -> NDArray[np.int64]:

@@ -299,10 +299,12 @@ def test_what_is_placed_may_be_changed_at_once() -> None:
     assert there.cpu().tolist() == [0, 1, 2]
 
 
-# A compiler has nothing to compile for where the GPU is emulated, and of what it traces it asks for a gradient.
+# A compiler has nothing to compile for where the GPU is emulated. Of what it traces it asks for a gradient, and in
+# float32 it recommends TF32, once.
 ON_A_GPU = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
     pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),
 ]
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from maskgraph.empirical.blocks import RelativePositions, attention, sincos_positions
+from maskgraph.empirical.blocks import Block, RelativePositions, attention, sincos_positions
 from maskgraph.empirical.model import (
     SIZES,
     FeatureKind,
@@ -165,24 +166,29 @@ def test_attention_adds_its_bias_to_the_scores() -> None:
 
 
 def test_what_is_added_to_scores_is_kept_from_kernels_without_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And from those that the caller has ruled out, who is left with what was allowed before."""
     seen, fused = [], functional.scaled_dot_product_attention
 
     def noted(*args: Any, **named: Any) -> torch.Tensor:
-        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        seen.append(allowed())
         return fused(*args, **named)
 
+    def allowed() -> set[str]:
+        kernels = ("flash", "mem_efficient", "math", "cudnn")
+        return {kernel for kernel in kernels if getattr(torch.backends.cuda, f"{kernel}_sdp_enabled")()}
+
     monkeypatch.setattr(functional, "scaled_dot_product_attention", noted)
-    q, bias = torch.ones(1, 1, 2, 4), torch.zeros(1, 1, 2, 2)
-    before = torch.backends.cuda.cudnn_sdp_enabled()
-    try:
-        for enabled in (True, False):
-            torch.backends.cuda.enable_cudnn_sdp(enabled)
+    block, x, bias = Block(4, 1), torch.ones(1, 2, 4), torch.zeros(1, 1, 2, 2)
+    ours = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    cases = [([*ours, SDPBackend.CUDNN_ATTENTION], {"flash", "mem_efficient", "math"})]
+    cases += [(ours, {"flash", "mem_efficient", "math"}), ([SDPBackend.MATH], {"math"})]
+    for left, wanted in cases:
+        with sdpa_kernel(left):
+            before = allowed()
             for added in (None, bias):
-                attention(q, q, q, added)
-            assert torch.backends.cuda.cudnn_sdp_enabled() == enabled
-    finally:
-        torch.backends.cuda.enable_cudnn_sdp(before)
-    assert seen == [True, False, False, False]
+                block(x, bias=added)
+            assert allowed() == before
+        assert seen[-2:] == [before, wanted]
 
 
 def test_relative_positions_are_offsets() -> None:

@@ -20,6 +20,7 @@ from maskgraph.graphs.masks import (
     MaskDistribution,
     MaskKind,
     MaskSet,
+    dropped_patches,
     kept_patches,
     make_mask_set,
     mask_distribution,
@@ -139,6 +140,13 @@ def test_at_least_one_mask() -> None:
     for limit in (0, 2.5):
         with pytest.raises(InputError, match=f"max_masks {limit}; expected an integer of at least 1"):
             mask_set(MaskDistribution("uniform", (2, 2), 2), max_masks=limit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["uniform", "block", "grid"])
+@pytest.mark.parametrize("unit", [1, 2])
+def test_no_draw_is_an_array_of_no_masks(kind: MaskKind, unit: int) -> None:
+    drawn = mask_distribution(kind, (4, 4), 0.75, unit).sample(np.random.default_rng(0), 0)
+    assert (drawn.shape, dropped_patches(drawn, 16).shape) == ((0, 4), (0, 12))
 
 
 def test_sample_of_a_huge_distribution() -> None:
