@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from maskgraph.graphs.errors import InputError
 
 BACKEND = "inductor"
 """Which of torch.compile's makes code: the one that fuses."""
@@ -24,6 +27,10 @@ says whether they are allowed. cuDNN's, the first choice of later PyTorch in bfl
 is all that comes of asking for it."""
 
 
+Through = Callable[["Block", Tensor, Tensor | None, Tensor | None], Tensor]
+"""A block's way from tokens, branches and bias to tokens."""
+
+
 class Block(nn.Module):
     """Pre-norm transformer block (Dosovitskiy et al. 2021, arXiv 2010.11929).
 
@@ -31,7 +38,7 @@ class Block(nn.Module):
         compiled: `through` as it is run where gradients are wanted in training (see `compile_blocks`); None: as it is.
     """
 
-    compiled: Callable[[Block, Tensor, Tensor | None, Tensor | None], Tensor] | None = None
+    compiled: Through | None = None
 
     def __init__(self, dim: int, heads: int, layer_scale: float = 0.0) -> None:
         """Initialise it as PyTorch does.
@@ -82,15 +89,35 @@ def compile_blocks(model: nn.Module, whether: bool) -> None:
     """Have torch.compile make the code that a model's blocks are trained by, or run them as they are written.
 
     One piece of code for each shape that a batch gives a block, eight at most: those of networks before are dropped.
-    What cannot be compiled as a whole, or would be a ninth, is an error.
+    A ninth, which no training has, is an error of PyTorch's, and what cannot be compiled as a whole an InputError.
     """
     compiled = None
     if whether:
+        # A second to import, and wanted here alone.
+        from torch._dynamo.exc import TorchDynamoException
+
         torch.compiler.reset()
-        compiled = torch.compile(Block.through, fullgraph=True, dynamic=False, backend=BACKEND)
+        made = torch.compile(Block.through, fullgraph=True, dynamic=False, backend=BACKEND)
+        compiled = partial(_compiled, made, TorchDynamoException)
     for module in model.modules():
         if isinstance(module, Block):
             module.compiled = compiled
+
+
+def _compiled(
+    made: Through,
+    failed: type[Exception],
+    block: Block,
+    x: Tensor,
+    branches: Tensor | None,
+    bias: Tensor | None,
+) -> Tensor:
+    try:
+        return made(block, x, branches, bias)
+    except failed as error:
+        # The first line says who, the second what.
+        said = " ".join([line.strip() for line in str(error).splitlines() if line.strip()][:2]) or type(error).__name__
+        raise InputError(f"torch.compile makes no code of the blocks ({said}); leave compile out") from error
 
 
 @contextmanager

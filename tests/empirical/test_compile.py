@@ -127,9 +127,19 @@ def test_a_network_has_its_own_code_and_eight_shapes_at_most(runs: list[int]) ->
         compile_blocks(block, True)
         for size in range(2, 10):
             block(torch.zeros(size, 3, 8))
-    # The second is what PyTorch 2.6 says.
-    with pytest.raises((torch._dynamo.exc.FailOnRecompileLimitHit, torch._dynamo.exc.Unsupported)):
+    # The second is what PyTorch 2.6 says, by way of ours.
+    with pytest.raises((torch._dynamo.exc.FailOnRecompileLimitHit, InputError)):
         block(torch.zeros(10, 3, 8))
+
+
+@pytest.mark.usefixtures("runs")
+def test_what_the_compiler_cannot_do_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Callable[..., Any]:
+        raise RuntimeError("no space left on device\nand much more")
+
+    monkeypatch.setattr(blocks, "BACKEND", broken)
+    with pytest.raises(InputError, match=r"no code of the blocks \(.*no space left on device\); leave compile out"):
+        train(images(), with_(SHORT, compile=True))
 
 
 def test_a_run_may_go_on_compiled(runs: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
