@@ -302,9 +302,25 @@ def test_floors_far_from_0_are_good_to_what_the_targets_differ_by(offset: float,
     assert risk.rank_floor(far, width + 1) == risk.bayes_risk(far)
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_floors_of_targets_that_hardly_differ_far_from_0(slots: int) -> None:
+    """By 2⁻²⁰ about 1e8, which no double rounds: about a mean rounded as they are, 1e-4 of the risk would be lost."""
+    rng = np.random.default_rng(slots)
+    codes, codebook = rng.integers(0, 4, (12, slots + 1)), rng.integers(-8, 8, (4, 3)) / 8
+    masks = make_mask_set([[place] for place in range(slots + 1)], slots + 1)
+    near, far = (
+        mask_graph(make_coded_images("w", codes, [0] * 12, None, values), masks, "sequence")
+        for values in (codebook, codebook / 2**17 + 1e8)
+    )
+    assert risk.bayes_risk(near) > 0.01
+    assert risk.bayes_risk(far) * 4**17 == pytest.approx(risk.bayes_risk(near), rel=ROUNDING, abs=0)
+    assert risk.rank_floor(far, 3 * slots + 1) == risk.bayes_risk(far)
+
+
 def test_a_mask_that_tells_of_an_image_of_hardly_any_mass() -> None:
     """Var(x2) is of size 1e-36, and all of it within masks: beside a mean rounded as x2 is, nothing was left of it."""
     codes = [[1] * 5, [0] * 5]
     images = make_coded_images("rare", codes, [0, 0], [3.0, 1e-36], np.array([[0.7, 0.1], [0.3, 0.9]]))
     graph = mask_graph(images, make_mask_set([[0], [1], [2], [3], [4]], 5))
-    assert risk.target_variance_given_mask(graph) == pytest.approx(risk.target_variance(graph), rel=1e-12)
+    # approx would else let anything below 1e-12 pass.
+    assert risk.target_variance_given_mask(graph) == pytest.approx(risk.target_variance(graph), rel=1e-12, abs=0)
