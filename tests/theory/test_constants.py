@@ -103,6 +103,21 @@ def test_water_is_filled_by_positive_constants_alone(name: str, value: float) ->
         bounds.water_filling(np.ones(2), **{"lipschitz": 1.0, "lam": 0.25} | {name: value})
 
 
+@pytest.mark.parametrize("values", [[math.nan], [math.inf, 1.0], [1.0, math.nan], [1j], ["1"], [0.5, 1.0]])
+def test_water_is_filled_over_finite_eigenvalues_alone(values: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"values .* expected (finite )?eigenvalues"):
+        bounds.water_filling(np.array(values), 1.0, 0.25)
+
+
+@pytest.mark.parametrize("L", [1e-60, 0.3, 0.7, 1.0, 3.0, 49.0, 1e60])
+def test_the_printed_lambda_is_told_from_its_neighbours(L: float) -> None:
+    lam = 1 / (4 * L)
+    for same in (lam, np.nextafter(lam, 0), np.nextafter(lam, 1e300)):
+        assert bounds.is_printed_lambda(same, L)
+    for other in (lam * (1 - 1e-9), lam * (1 + 1e-9)):
+        assert not bounds.is_printed_lambda(other, L)
+
+
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 def test_no_epsilon_without_an_end(value: float) -> None:
     with pytest.raises(InputError, match="epsilon .* expected a number of at least 0"):
