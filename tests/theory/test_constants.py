@@ -120,7 +120,7 @@ def test_the_printed_lambda_is_told_from_its_neighbours(L: float) -> None:
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
 def test_no_epsilon_without_an_end(value: float) -> None:
-    with pytest.raises(InputError, match="epsilon .* expected a number of at least 0"):
+    with pytest.raises(InputError, match=r"epsilon .* expected a number of at least 0"):
         bounds.check_constants(1.0, 0.25, value)
 
 
