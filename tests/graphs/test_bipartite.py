@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.classes import classes_of
 from maskgraph.graphs.datasets import make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import make_mask_set
@@ -109,6 +111,21 @@ def test_representatives_are_places_where_the_view_occurs(view: View) -> None:
     graph = FIXED_WORLDS["rows of weight zero"].graph(2, view)
     image, mask = graph.representatives1
     assert graph.ids1[image, mask].tolist() == list(range(len(graph.p1)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_of_some_views_are_rows_of_all(seed: int) -> None:
+    """Of views that are seen with one class and of views that are seen with several."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((20, 4)) * (rng.random((20, 4)) < 0.3)
+    dense[np.arange(20), rng.integers(0, 4, 20)] += 0.5
+    assert len(set(np.count_nonzero(dense, axis=1))) > 1
+    joint = sp.csr_array(dense)
+    found, mass = classes_of(joint), dense.sum(axis=1)
+    np.testing.assert_allclose(found.joint(mass).toarray(), dense, rtol=0, atol=ROUNDING)
+    which = rng.random(20) < 0.5
+    chosen = found.some(which).joint(mass[which])
+    np.testing.assert_allclose(chosen.toarray(), dense[which], rtol=0, atol=ROUNDING)
 
 
 def test_two_patches_by_hand() -> None:

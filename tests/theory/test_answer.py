@@ -61,6 +61,22 @@ def test_bounds_are_those_of_the_largest_head_and_values(
     }
 
 
+def test_the_solver_is_given_what_the_answer_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def noted(*arguments: Any) -> Spectrum:
+        given.extend(arguments[1:])
+        return UNSURE
+
+    def told(*_: Any) -> None: ...
+
+    monkeypatch.setattr(answer_module, "spectrum", noted)
+    graph, _ = two_states(0.2)
+    engine: Any = object()
+    answer(graph, 0.5, 2, seed=7, tell=told, engine=engine)
+    assert given == [2, 7, engine, told]
+
+
 def test_an_answer_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate against what Python saw allocated where every view is its own: not less, and of its size."""
     rng = np.random.default_rng(0)

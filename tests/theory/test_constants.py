@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import types
 from fractions import Fraction as Q
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskgraph.graphs.errors import InputError
 from maskgraph.theory import bounds, statements
 
 BY_HAND: dict[str, tuple[tuple[Any, ...], Q]] = {
@@ -68,6 +70,58 @@ def values(module: Any) -> dict[str, float]:
 def test_by_hand() -> None:
     for name, value in values(bounds).items():
         assert value == pytest.approx(float(BY_HAND[name][1]), rel=1e-12), name
+
+
+ARGUMENTS = [
+    (name, place, parameter)
+    for name in sorted(NAMES)
+    for place, parameter in enumerate(inspect.signature(getattr(bounds, name)).parameters)
+    if parameter != "values"
+]
+"""Every number that a bound is given: the bound's name, and where it stands and what it is called there."""
+
+EITHER_SIGN = ("align_h", "asym", "next_value", "scl")
+"""What may be below 0: alignments, losses made of them, and a rounded eigenvalue."""
+
+
+@pytest.mark.parametrize("value", [None, "1", 1j, -1])
+@pytest.mark.parametrize(("name", "place", "parameter"), ARGUMENTS)
+def test_every_number_is_asked_to_be_one(name: str, place: int, parameter: str, value: object) -> None:
+    arguments = [float(one) if isinstance(one, Q) else one for one in BY_HAND[name][0]]
+    arguments[place] = value
+    if value == -1 and parameter in EITHER_SIGN:
+        assert np.isfinite(getattr(bounds, name)(*arguments))
+        return
+    with pytest.raises(InputError):
+        getattr(bounds, name)(*arguments)
+
+
+@pytest.mark.parametrize("name", ["lipschitz", "lam"])
+@pytest.mark.parametrize("value", [0, math.inf, math.nan])
+def test_water_is_filled_by_positive_constants_alone(name: str, value: float) -> None:
+    with pytest.raises(InputError, match="expected a positive number"):
+        bounds.water_filling(np.ones(2), **{"lipschitz": 1.0, "lam": 0.25} | {name: value})
+
+
+@pytest.mark.parametrize("values", [[math.nan], [math.inf, 1.0], [1.0, math.nan], [1j], ["1"], [0.5, 1.0]])
+def test_water_is_filled_over_finite_eigenvalues_alone(values: list[Any]) -> None:
+    with pytest.raises(InputError, match=r"values .* expected (finite )?eigenvalues"):
+        bounds.water_filling(np.array(values), 1.0, 0.25)
+
+
+@pytest.mark.parametrize("L", [1e-60, 0.3, 0.7, 1.0, 3.0, 49.0, 1e60])
+def test_the_printed_lambda_is_told_from_its_neighbours(L: float) -> None:
+    lam = 1 / (4 * L)
+    for same in (lam, np.nextafter(lam, 0), np.nextafter(lam, 1e300)):
+        assert bounds.is_printed_lambda(same, L)
+    for other in (lam * (1 - 1e-9), lam * (1 + 1e-9)):
+        assert not bounds.is_printed_lambda(other, L)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_no_epsilon_without_an_end(value: float) -> None:
+    with pytest.raises(InputError, match=r"epsilon .* expected a number of at least 0"):
+        bounds.check_constants(1.0, 0.25, value)
 
 
 def test_every_bound_is_pinned() -> None:

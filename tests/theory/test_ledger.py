@@ -21,10 +21,11 @@ from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import make_mask_set, mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture, joint_graph
 from maskgraph.graphs.views import View
-from maskgraph.theory import bounds, risk
+from maskgraph.theory import bounds, risk, terms_graph
 from maskgraph.theory.check import Check, verdict_of
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.outputs import Outputs, with_unit_features
+from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from maskgraph.theory.statements import STATEMENTS, statement
 from maskgraph.theory.terms import Terms
 from tests.strategies import FIXED_WORLDS, VIEWS, searched
@@ -227,6 +228,14 @@ def test_a_broken_step_is_a_violation_though_the_ends_hold(monkeypatch: pytest.M
     assert found["Thm 4.1"].verdict == "violated"
     assert found["Thm 4.1"].lhs <= found["Thm 4.1"].rhs
     assert "(1 - lambda)^2 <= 1 - lambda" in found["Thm 4.1"].note
+
+
+def test_the_norm_of_i5_is_held_to_another_way_of_adding_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, outputs = a_holding_case()
+    assert by_number(ledger(graph, outputs))["I5"].verdict == "tight"
+    right = frobenius_norm_sq
+    monkeypatch.setattr(terms_graph, "frobenius_norm_sq", lambda B: (1.001 * right(B)[0], 0.0))
+    assert by_number(ledger(graph, outputs))["I5"].verdict == "violated"
 
 
 def test_a_collapsed_model_that_is_not_constant_is_no_violation() -> None:
