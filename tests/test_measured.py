@@ -184,6 +184,15 @@ def test_steps_are_as_fast_as_recorded() -> None:
         assert_is(share.removesuffix(" %"), 100 * step["mfu"])
 
 
+def test_compiled_steps_are_as_fast_as_recorded() -> None:
+    steps = {step["way"]: step for step in record("training-benchmark-zen3.json")["steps"]}
+    said = re.findall(
+        r"gains nothing in fp32: ([\d.]+) of the literal step .*\n.*makes ([\d.]+)", page("docs/measured.md")
+    )
+    for shown, way in zip(*said, ("maskgraph mae, fp32, compiled", "maskgraph mae, fp32"), strict=True):
+        assert_is(shown, statistics.median(steps[way]["over_literal"]))
+
+
 def test_an_edge_costs_what_is_recorded() -> None:
     found = record("many-patches-benchmark.json")
     for cells, row in zip(table("docs/scale.md", "codes"), found["rows"], strict=True):
