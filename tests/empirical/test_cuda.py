@@ -50,6 +50,9 @@ pytestmark = [
     # What torch says of a GPU itself: that it does not see every wait, and that a thread of its own was new to the GPU.
     pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
     pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS, but there was no current CUDA context"),
+    # Of what a compiler traces it asks for a gradient, and in float32 it recommends TF32, once.
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),
 ]
 
 CPU = torch.device("cpu")
@@ -299,26 +302,21 @@ def test_what_is_placed_may_be_changed_at_once() -> None:
     assert there.cpu().tolist() == [0, 1, 2]
 
 
-# A compiler has nothing to compile for where the GPU is emulated. Of what it traces it asks for a gradient, and in
-# float32 it recommends TF32, once.
-ON_A_GPU = [
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
-    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),
-    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores"),
-]
+# A compiler has nothing to compile for where the GPU is emulated.
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
+@on_a_gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("method", [{"method": "u-mae"}, {"method": "u-simmim", "relative_positions": True}])
-@pytest.mark.parametrize("_", [pytest.param(None, marks=ON_A_GPU)], ids=["cuda"])
-def test_compiled_blocks_train_as_they_are(_: None, method: dict[str, object], precision: str) -> None:
+def test_compiled_blocks_train_as_they_are(method: dict[str, object], precision: str) -> None:
     how = with_(SHORT, device="cuda", precision=precision, epochs=2, **method)
     plain, compiled = (train(images(), with_(how, compile=whether)).losses for whether in (False, True))
     np.testing.assert_allclose(compiled, plain, rtol=NEAR if precision == "fp32" else HALF)
 
 
-@pytest.mark.parametrize("_", [pytest.param(None, marks=ON_A_GPU)], ids=["cuda"])
-def test_a_graph_of_compiled_blocks_is_the_step_of_a_stack(_: None) -> None:
+@on_a_gpu
+def test_a_graph_of_compiled_blocks_is_the_step_of_a_stack() -> None:
     how = [with_(SHORT, device="cuda", precision="fp32", seed=seed) for seed in (0, 1)]
     data = training_set(images(), how[0], GPU)
     plain, compiled = (Stack(data, [with_(one, compile=whether) for one in how], GPU) for whether in (False, True))
