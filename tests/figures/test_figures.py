@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
@@ -257,7 +258,7 @@ def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
     assert figure.get_suptitle().startswith("An example, whatever the run was of: a built-in mixture")
     assert "Not of this run's data" in CAPTIONS["worlds"]
     for axes, (title, graph) in zip(panels(figure), worlds.items(), strict=True):
-        (nodes,) = axes.collections
+        _, nodes = axes.collections
         assert len(np.asarray(nodes.get_offsets())) == len(graph)
         colours = {tuple(colour) for colour in np.asarray(nodes.get_facecolor())}
         assert len(colours) == 3
@@ -269,14 +270,17 @@ def test_worlds_show_every_view_in_its_class_and_tell_the_components() -> None:
 def test_a_view_stands_where_the_walk_on_the_graph_has_it() -> None:
     """Coordinates x with Px = λx, P = D^-½ A D^½ the walk, and so of mean 0 under p1 but for the component's place."""
     for axes, graph in zip(panels(draw_worlds(small_worlds(), EXAMPLE)), small_worlds().values(), strict=True):
-        (drawn,) = axes.collections
+        lines, drawn = axes.collections
+        assert isinstance(lines, LineCollection)
         nodes, mass = list(graph), np.array([graph.nodes[node]["mass"] for node in graph])
         places, areas = np.asarray(drawn.get_offsets()), np.asarray(drawn.get_sizes())
         np.testing.assert_allclose(np.polyval(np.polyfit(mass, areas, 1), mass), areas, rtol=1e-9)
         assert areas.argmax() == mass.argmax() or np.ptp(mass) < 1e-12
-        widths = sorted(one.get_linewidth() for one in axes.get_lines())
-        entries = sorted(entry for a, b, entry in graph.edges(data="weight") if a != b)
-        np.testing.assert_allclose(widths, widths[-1] / entries[-1] * np.array(entries), rtol=1e-9)
+        entries = {(a, b): entry for a, b, entry in graph.edges(data="weight") if a != b}
+        ends = [[places[nodes.index(end)] for end in edge] for edge in entries]
+        np.testing.assert_array_equal(lines.get_segments(), ends)
+        widths, wanted = np.array(lines.get_linewidth()), np.array(list(entries.values()))
+        np.testing.assert_allclose(widths, widths.max() / wanted.max() * wanted, rtol=1e-9)
         for part in nx.connected_components(graph):
             at = [index for index, node in enumerate(nodes) if node in part]
             p1 = mass[at] / mass[at].sum()
@@ -290,7 +294,7 @@ def test_a_view_stands_where_the_walk_on_the_graph_has_it() -> None:
 def test_views_that_say_the_same_of_their_class_coincide() -> None:
     """In the class mixture a view says no more than its bag: 27 sequences stand in at most 10 places."""
     figure = draw_worlds(small_worlds(), EXAMPLE)
-    places = np.asarray(panels(figure)[1].collections[0].get_offsets())
+    places = np.asarray(panels(figure)[1].collections[1].get_offsets())
     assert len(places) == 27
     assert len(np.unique(places.round(6), axis=0)) <= 10
 
