@@ -32,8 +32,10 @@ STARTS, STEPS = 8, 300
 SEEDS = range(3)
 
 
-def search(held: Statement, graph: MaskGraph, dim: int, seed: int, lipschitz: float | None = None) -> Found:
-    return falsify(held, graph, dim, starts=STARTS, steps=STEPS, seed=seed, lipschitz=lipschitz)
+def search(
+    held: Statement, graph: MaskGraph, dim: int, seed: int, lipschitz: float | None = None, starts: int = STARTS
+) -> Found:
+    return falsify(held, graph, dim, starts=starts, steps=STEPS, seed=seed, lipschitz=lipschitz)
 
 
 def planted(number: str, wrong: Callable[[Any], Any]) -> Statement:
@@ -174,9 +176,9 @@ def test_every_statement_has_a_planted_twin() -> None:
 
 @pytest.mark.parametrize("name", PLANTED)
 def test_the_true_statement_is_not_broken_where_its_planted_twin_is(name: str) -> None:
+    """By as many models as all searches for the twin have together."""
     number, graph, dim, _ = PLANTED[name]
-    for seed in SEEDS:
-        assert not search(statement(number), graph(), dim, seed).broken
+    assert not search(statement(number), graph(), dim, 0, starts=len(SEEDS) * STARTS).broken
 
 
 @pytest.mark.parametrize("world", SMALL_WORLDS)
