@@ -114,6 +114,7 @@ class Emulation(TorchDispatchMode):
         gpu = asked == GPU or (asked is None and here and isinstance(args[0], OnGpu | list | tuple))
         if func is ops._pin_memory.default:
             pinned = torch.empty_strided(args[0].shape, args[0].stride(), dtype=args[0].dtype).copy_(args[0])
+            # A mark of our own, which torch's annotations cannot know.
             pinned.pinned = True  # type: ignore[attr-defined]
             return pinned
         pinned = kwargs.pop("pin_memory", False)
