@@ -22,7 +22,7 @@ from maskgraph.empirical import state as state_module
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
-from maskgraph.empirical.divergence import TrainingDivergedError
+from maskgraph.empirical.divergence import TrainingDivergedError, check_state
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel, build_model, model_config
@@ -712,6 +712,27 @@ def test_a_divergence_of_the_last_step_is_seen_before_anything_is_stored_or_show
         assert read_checkpoint(path)[1]["step"] == 0
         path.unlink()
     assert not seen
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["parameter", "reconstruction", "feature", "loss", "loss of another process"])
+def test_one_number_that_is_not_finite_is_seen_wherever_it_is(
+    where: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a parameter that the images looked at do not reach, as one of an offset that no mask of theirs shows."""
+    state = state_of(SHORT)
+    state.advance()
+    h, z = state.said()
+    monkeypatch.setattr(state, "said", lambda: (h, z))
+    check_state(state)
+    if where == "loss of another process":
+        monkeypatch.setattr(state.group, "sum", lambda losses: losses + value)
+    else:
+        held = {"parameter": state.model.head.weight, "reconstruction": h, "feature": z, "loss": state.losses}[where]
+        held.detach().view(-1)[1] = value
+    said = "the loss of .* at step 0" if "loss" in where else "a parameter or an output of .* after step 0"
+    with pytest.raises(TrainingDivergedError, match=said):
+        check_state(state)
 
 
 def test_a_checkpoint_of_a_model_that_diverged_is_not_gone_on_with(tmp_path: Path) -> None:
