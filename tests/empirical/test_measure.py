@@ -301,8 +301,10 @@ def test_a_network_s_features_on_one_ray_have_no_shares() -> None:
     seen = graph("sequence")
     rng = np.random.default_rng(0)
     rays = rng.uniform(0.5, 2, size=(len(seen.p1), 1)) * rng.normal(size=8)
-    found = measure_features(seen, {"cls": rays.astype(np.float32).astype(np.float64)})
-    assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+    features: dict[FeatureKind, NDArray[np.float64]] = {"cls": rays.astype(np.float32).astype(np.float64)}
+    h = rng.normal(size=(len(seen.p1), seen.X2.shape[1]))
+    for found in (measure_features(seen, features), measure(seen, GraphOutputs(h, features, h))):
+        assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("view", VIEWS)
