@@ -23,6 +23,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View, arrange, known_positions
+from maskgraph.theory import lipschitz
 from maskgraph.theory.statements import STATEMENTS
 from tests.empirical import literal
 from tests.strategies import VIEWS
@@ -170,6 +171,42 @@ def test_distances_and_moments_are_loops_over_pairs_of_events(view: View) -> Non
         assert found[f"{kind}.rankme"] == pytest.approx(float(np.prod(share**-share)), rel=1e-9)
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_norms_floors_and_the_printed_constant_are_loops_over_views_and_events(
+    view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lipschitz, "HEAVIEST", 5)
+    world = graph(view)
+    outputs = evaluate(network(), world)
+    found = measure(world, outputs)
+    h, masks = outputs.h, world.ids1.shape[1]
+    norms = sorted(float(np.sqrt((row**2).sum())) for row in h)
+    middle = (norms[(len(norms) - 1) // 2] + norms[len(norms) // 2]) / 2
+    assert found["norm_h"] == pytest.approx([norms[0], middle, norms[-1]], abs=CLOSE)
+    mass = np.repeat(world.images.weights / masks, masks)
+    one, two, mask = world.ids1.ravel(), world.ids2.ravel(), np.tile(np.arange(masks), len(world.ids1))
+
+    def spread(known: NDArray[np.int64]) -> float:
+        """What targets are off from their mean where all that is known of an event is this."""
+        total = 0.0
+        for value in np.unique(known):
+            events = np.flatnonzero(known == value)
+            mean = sum(mass[e] * world.X2[two[e]] for e in events) / mass[events].sum()
+            total += sum(mass[e] * float(((world.X2[two[e]] - mean) ** 2).sum()) for e in events)
+        return total
+
+    floors = [spread(known) for known in (np.zeros_like(one), mask, one)]
+    assert floors[0] > 1.01 * floors[1] > 1.02 * floors[2], "no two of them can be swapped unseen"
+    names = ("target_variance", "target_variance_given_mask", "bayes_risk")
+    assert [found[name] for name in names] == pytest.approx(floors, abs=CLOSE)
+    heaviest = sorted(range(len(h)), key=lambda vertex: -world.p1[vertex])[:5]
+    for kind in FEATURES:
+        f = outputs.features[kind] / np.linalg.norm(outputs.features[kind], axis=1, keepdims=True)
+        pairs = itertools.combinations(heaviest, 2)
+        ratios = [float(((f[i] - f[j]) ** 2).sum()) / float(((h[i] - h[j]) ** 2).sum()) for i, j in pairs]
+        assert found[f"{kind}.lipschitz_two_sided"] == pytest.approx(max(*ratios, 1 / min(ratios)), rel=RATIO)
+
+
 @pytest.mark.parametrize("constant", [False, True])
 def test_outputs_that_differ_in_no_pair_leave_no_mean_ratio(constant: bool) -> None:
     """Each view is a pair with itself alone, or outputs are all the same: what rounding leaves of 0 is no distance."""
@@ -225,6 +262,27 @@ def test_batches_change_nothing(view: View, monkeypatch: pytest.MonkeyPatch) -> 
     assert invert_decoder(model, world, parts.h).epsilon == pytest.approx(epsilon, rel=DRIFT)
 
 
+@pytest.mark.parametrize(("room", "seen", "refined"), [(3, 3, 1), (6, 6, 3), (0.5, 1, 1)])
+def test_batches_are_as_large_as_the_widest_layer_of_the_deepest_side_leaves_room(
+    room: float, seen: int, refined: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder twice as wide as its encoder: all its two blocks keep what they made where tokens are refined."""
+    world = graph("positional")
+    model = build_model(model_config("micro", (2, 3), 2, decoder_dim=128, decoder_depth=2), 0).eval()
+    sizes: dict[bool, set[int]] = {False: set(), True: set()}
+    decode = type(model).decode
+
+    def noted(self: MaskedModel, tokens: torch.Tensor, *places: torch.Tensor) -> torch.Tensor:
+        sizes[torch.is_grad_enabled()].add(len(tokens))
+        return decode(self, tokens, *places)
+
+    monkeypatch.setattr(type(model), "decode", noted)
+    monkeypatch.setattr(measure_module, "VALUES", int(room * 6 * 128))
+    h = evaluate(model, world).h
+    invert_decoder(model, world, h, steps=0, refined=7)
+    assert (max(sizes[False]), max(sizes[True])) == (seen, refined)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.usefixtures("every_warning")
 def test_a_graph_of_one_view_is_measured_without_a_warning(view: View) -> None:
@@ -243,8 +301,10 @@ def test_a_network_s_features_on_one_ray_have_no_shares() -> None:
     seen = graph("sequence")
     rng = np.random.default_rng(0)
     rays = rng.uniform(0.5, 2, size=(len(seen.p1), 1)) * rng.normal(size=8)
-    found = measure_features(seen, {"cls": rays.astype(np.float32).astype(np.float64)})
-    assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+    features: dict[FeatureKind, NDArray[np.float64]] = {"cls": rays.astype(np.float32).astype(np.float64)}
+    h = rng.normal(size=(len(seen.p1), seen.X2.shape[1]))
+    for found in (measure_features(seen, features), measure(seen, GraphOutputs(h, features, h))):
+        assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -318,6 +378,11 @@ def test_the_heaviest_targets_are_refined_first() -> None:
         invert_decoder(model, world, h, 0, refined=0).epsilon - invert_decoder(model, world, h, 100, refined=1).epsilon
     )
     assert reach < gain <= world.p2[heaviest] * gap[heaviest] + FORWARD
+    masses = sorted(world.p2.tolist(), reverse=True)
+    for refined in (0, 1, 5):
+        found = invert_decoder(model, world, h, 0, refined=refined)
+        assert found.refined_mass == pytest.approx(sum(masses[:refined]), rel=1e-12)
+        assert found.nearest == pytest.approx(float(world.p2 @ gap), rel=1e-9)
 
 
 def assert_held(checks: list[dict[str, Any]], view: View) -> None:

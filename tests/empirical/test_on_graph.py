@@ -147,6 +147,10 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
             lambda: on_graph(network(values=12), graph()),
             r"photographs has patches of 48 values and the network takes 12",
         ),
+        (
+            lambda: on_graph(Published(network(values=12), decoder=False), graph()),
+            r"photographs has patches of 48 values and the network takes 12",
+        ),
         (lambda: on_graph(network(values=16), graph()), r"takes 16, side² times channels; load images of its channels"),
         (
             lambda: on_graph(network(), graph(channels=1)),
@@ -159,6 +163,14 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
         (
             lambda: on_graph(network((4, 4), 48), graph()),
             r"photographs has 2x2 patches an image and the network is of 4x4; load images at the size",
+        ),
+        (
+            lambda: on_graph(double_model(), regridded(6, (3, 2))),
+            r"toy has 3x2 patches an image and the network is of 2x3; load images",
+        ),
+        (
+            lambda: on_graph(double_model(), regridded(5, (1, 5))),
+            r"toy has 1x5 patches an image and the network is of 2x3; load images",
         ),
         (
             lambda: on_graph(network(), dataclasses.replace(graph(), targets=np.zeros((24, 5)))),
@@ -205,6 +217,12 @@ def test_what_does_not_fit_is_one_sentence(found: Any, message: str) -> None:
 def coded() -> MaskGraph:
     plain = make_coded_images("codes", np.array([[0, 1, 2, 3]]), np.array([0]))
     return mask_graph(plain, mask_set(mask_distribution("uniform", plain.grid, 0.5)))
+
+
+def regridded(patches: int, grid: tuple[int, int]) -> MaskGraph:
+    """The first patches of the toy images in other rows than theirs."""
+    turned = dataclasses.replace(images(), codes=images().codes[:, :patches], grid=grid)
+    return mask_graph(turned, mask_set(mask_distribution("uniform", turned.grid, 0.5)))
 
 
 def test_codes_without_a_plane_are_one_row_of_patches() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import pickle
 import shlex
 import subprocess
 import sys
@@ -246,13 +247,11 @@ def test_images_of_any_number_of_channels_keep_their_patches(channels: int) -> N
 
 
 def test_a_file_whose_header_has_the_length_of_a_pickles_mark_is_read(tmp_path: Path) -> None:
-    # The length of the header comes first, a multiple of 8 and so 128 in its lowest byte for one file in 32.
+    # The length of the header comes first, lowest byte first: 0x10280 begins like protocol 2.
     path, tensors = tmp_path / "mae.safetensors", published_tensors(network("grey"), 2)
-    for more in range(0, 256, 8):
-        save_file(tensors, path, {"about": "x" * more})
-        if path.read_bytes()[0] == 0x80:
-            break
-    assert path.read_bytes()[0] == 0x80
+    save_file(tensors, path, {"about": ""})
+    save_file(tensors, path, {"about": "x" * (0x10280 - int.from_bytes(path.read_bytes()[:8], "little"))})
+    assert path.read_bytes()[:3] == b"\x80\x02\x01"
     assert_same_parameters(load_published(path).model, network("grey"))
 
 
@@ -260,6 +259,13 @@ def test_a_pickle_of_old_is_refused(tmp_path: Path) -> None:
     torch.save({"model": published_tensors(network("grey"), 2)}, tmp_path / "old", _use_new_zipfile_serialization=False)
     with pytest.raises(InputError, match="is pickled and could run code"):
         load_published(tmp_path / "old")
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_of_any_protocol_is_refused(protocol: int, tmp_path: Path) -> None:
+    (tmp_path / "mae").write_bytes(pickle.dumps({"model": None}, protocol))
+    with pytest.raises(InputError, match="is pickled and could run code"):
+        load_published(tmp_path / "mae")
 
 
 def test_what_u_mae_reads_classes_by_while_it_trains_is_passed_over() -> None:
@@ -367,6 +373,88 @@ def test_positions_that_were_computed_in_float32_are_the_table(size: str) -> Non
     assert_same_parameters(from_published(tensors, *heads).model, model)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "off"), [(torch.float32, 4e-6), (torch.float64, 4e-6), (torch.float16, 2**-9), (torch.bfloat16, 2**-6)]
+)
+@pytest.mark.parametrize("name", ["pos_embed", "decoder_pos_embed"])
+def test_positions_that_were_learned_a_little_are_not_the_table(name: str, dtype: torch.dtype, off: float) -> None:
+    """One entry, of size 1, off by twice what rounding brings: 4 ulp for each of four columns, or half of one."""
+    tensors = published_tensors(network("grey"), 2)
+    at = int(tensors[name].argmax())
+    assert tensors[name].view(-1)[at] == 1
+    tensors[name].view(-1)[at] -= off
+    with pytest.raises(InputError, match=rf"{name} is not the fixed table of sines and cosines; learned positions"):
+        from_published({key: value.to(dtype) for key, value in tensors.items()})
+
+
+def encoder_of(model: MaskedAutoencoder, patch: int) -> dict[str, Tensor]:
+    tensors = published_tensors(model, patch)
+    return {name: value for name, value in tensors.items() if not name.startswith("decoder") and name != "mask_token"}
+
+
+def test_an_encoder_alone_gets_the_decoder_of_its_size_or_of_base() -> None:
+    shape = model_config("tiny", (2, 2), 4, decoder_dim=32, decoder_depth=1, decoder_heads=2)
+    tiny = build_model(shape, 0)
+    assert isinstance(tiny, MaskedAutoencoder)
+    for tensors, heads, wanted in (
+        (encoder_of(tiny, 2), {}, (3, 192, 4, 3)),
+        (encoder_of(tiny, 2), {"heads": 6, "decoder_heads": 2}, (6, 192, 4, 2)),
+        (encoder_of(network("large patches"), 8), {"heads": 2}, (2, 512, 8, 16)),
+    ):
+        found = from_published(tensors, **heads).model
+        config = found.config
+        assert (config.heads, config.decoder_dim, config.decoder_depth, config.decoder_heads) == wanted
+        assert not found.training
+
+
+def test_heads_that_are_given_are_taken_before_those_of_a_size(tmp_path: Path) -> None:
+    """Of a size as named, whose shapes fit others too."""
+    path, tensors = tmp_path / "mae.safetensors", published_tensors(network("grey"), 2)
+    save_file(tensors, path)
+    for said, wanted in (((8, 16), (8, 16)), ((None, 16), (4, 16)), ((8, None), (8, 2)), ((None, None), (4, 2))):
+        for found in (from_published(tensors, *said), load_published(path, *said)):
+            assert (found.model.config.heads, found.model.config.decoder_heads) == wanted
+    with pytest.raises(InputError, match=r"no named size has width 64 and 1 blocks; give heads, a number"):
+        from_published({name: value for name, value in tensors.items() if not name.startswith("blocks.1")})
+    for name, number in (("heads", 0), ("heads", 2.0), ("decoder_heads", 0), ("decoder_heads", -1)):
+        with pytest.raises(
+            InputError, match=rf"^{name} {number}; expected an integer from 1, or None for those of the"
+        ):
+            from_published(tensors, **{name: number})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("patch", [0, -2, 2.0, 4])
+def test_a_side_that_is_none_is_refused(patch: Any) -> None:
+    with pytest.raises(InputError, match=rf"patch {patch}; expected an integer|no number of channels has a side of"):
+        published_tensors(network("grey"), patch)
+
+
+def test_published_tensors_are_copies() -> None:
+    model = network("grey")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for value in published_tensors(model, 2).values():
+        value.zero_()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"model": torch.zeros(1)}, r"^model is no part of MAE in the layout"),
+        ({"module.norm.bias": torch.zeros(64)}, r"^module.norm.bias is no part of MAE in the layout"),
+    ],
+)
+def test_names_like_those_of_a_wrapping_wrap_nothing(more: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_published({**published_tensors(network("grey"), 2), **more})
+
+
+def test_tensors_without_names_are_no_checkpoint() -> None:
+    with pytest.raises(InputError, match=r"patch_embed.proj.weight is missing; expected a checkpoint in the layout of"):
+        from_published({0: torch.zeros(1)})  # type: ignore[dict-item]
+
+
 def test_heads_that_no_size_tells_must_be_given() -> None:
     tensors = published_tensors(network("large patches"), 8)
     with pytest.raises(InputError, match=r"no named size has width 32 and 2 blocks; give heads, a number"):
@@ -396,6 +484,11 @@ def pickled(model: MaskedAutoencoder, kind: str) -> Any:
     """A checkpoint as people have it: what `torch.save` was given."""
     tensors = published_tensors(model, 2)
     if kind == "state_dict":
+        # Parameters may be views of one storage, or of one that is laid out otherwise.
+        tensors["norm.weight"], tensors["norm.bias"] = torch.cat([tensors["norm.weight"], tensors["norm.bias"]]).chunk(
+            2
+        )
+        tensors["decoder_embed.weight"] = tensors["decoder_embed.weight"].T.contiguous().T
         return OrderedDict(tensors)
     if kind == "published":
         return {"model": tensors}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from maskgraph.empirical import schedule
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.schedule import Piece, one_by_one, side_by_side, undone
 
@@ -63,6 +65,32 @@ def test_a_round_begins_when_the_one_before_has_ended(tmp_path: Path) -> None:
     assert undone([*first, *last]) == []
 
 
+def test_between_two_ends_it_is_told_how_far_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every so many seconds, of as many processes as asked for; what has begun counts, but as no piece that ended."""
+    asked: list[tuple[int, int, float | None]] = []
+
+    def ended(jobs: Sequence[partial[None]], workers: int, every: float | None) -> Iterator[int | None]:
+        asked.append((len(jobs), workers, every))
+        yield from (None, 1, None, 0) if len(jobs) == 2 else (None, 0)
+
+    monkeypatch.setattr(schedule, "in_processes", ended)
+    first = [Piece("a", (), 1, partial(broken)), Piece("b", (), 2, partial(broken), half)]
+    last = [Piece("c", (), 5, partial(broken))]
+    news: News = []
+    side_by_side([first, last], 3, lambda *one: news.append(one), 0.25)
+    assert asked == [(2, 3, 0.25), (1, 3, 0.25)]
+    assert news == [
+        (0, 3, "at work", 1 / 8),
+        (1, 3, "b", 2 / 8),
+        (1, 3, "at work", 2 / 8),
+        (2, 3, "a", 3 / 8),
+        (2, 3, "at work", 3 / 8),
+        (3, 3, "c", 1.0),
+    ]
+    side_by_side([last], 1, lambda *_: None)
+    assert asked[2:] == [(1, 1, None)], "not told of at all where nobody asks"
+
+
 def test_what_fails_ends_the_run_before_the_next_round(tmp_path: Path) -> None:
     later = piece("later", 1, tmp_path / "later")
     with pytest.raises(ValueError, match="broken"):
@@ -95,3 +123,19 @@ def test_only_the_first_process_of_a_group_reports(tmp_path: Path) -> None:
     one = piece("one", 1, tmp_path / "one")
     one_by_one([one], lambda *_: pytest.fail("told"), group)
     assert one.done
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_group_begins_a_piece_when_all_have_ended_the_one_before(rank: int) -> None:
+    """The first process, which reports, and the others alike: whoever goes on alone may read what is not there yet."""
+    noted: list[str] = []
+
+    class Noting(Group):
+        def wait(self) -> None:
+            noted.append("all")
+
+    group = Noting()
+    group.rank, group.count = rank, 2
+    pieces = [Piece(name, (), 1, partial(lambda name, *_: noted.append(name), name)) for name in ("first", "second")]
+    one_by_one(pieces, lambda *_: None, group)
+    assert noted == ["first", "all", "second", "all"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,20 +22,20 @@ from maskgraph.empirical import state as state_module
 from maskgraph.empirical.augment import Augmentation
 from maskgraph.empirical.checkpoint import read_checkpoint, write_checkpoint
 from maskgraph.empirical.config import TrainConfig, check_config, resolve_device
-from maskgraph.empirical.divergence import TrainingDivergedError
+from maskgraph.empirical.divergence import TrainingDivergedError, check_state
 from maskgraph.empirical.draws import Draws
 from maskgraph.empirical.group import Group
 from maskgraph.empirical.model import MaskedAutoencoder, MaskedModel, build_model, model_config
 from maskgraph.empirical.objective import Distance, Everyone, largest_ratio, reconstruction_share, uniformity_share
 from maskgraph.empirical.pixels import Pixels
-from maskgraph.empirical.state import State
+from maskgraph.empirical.state import State, schedule
 from maskgraph.empirical.streams import Use
 from maskgraph.empirical.train import TrainedModel, train, training_set, untrained
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.views import View
 from tests.empirical import literal
-from tests.empirical.toys import GRID, PATCH_DIM, SHORT, assert_same_bits, double_model, images, with_
+from tests.empirical.toys import GRID, PATCH_DIM, SHORT, assert_same_bits, double_model, images, pixels, with_
 from tests.strategies import VIEWS
 
 PATCHES = GRID[0] * GRID[1]
@@ -54,6 +55,9 @@ UNIT = 8 * ROUNDING
 LEAST = 32 * ROUNDING
 """Of a float32 L, relative: two sums of up to 64 squares of differences are good to √64 roundings and two more each,
 and both are rooted, divided and squared."""
+
+CROPPED = 16 * ROUNDING
+"""Of a float32 value of a crop of size 1 to 2: a few roundings for its place, its weights, their sum and its scale."""
 
 CLIPPED = 16 * ROUNDING
 """Of a float32 gradient over its norm, relative: sums of squares, tensor by tensor, good to some ten roundings."""
@@ -180,8 +184,8 @@ def test_normalised_targets_are_asked_for_and_pixels_shown(monkeypatch: pytest.M
             train(images(), with_(SHORT, target=target))
     for (patches, *_), (other, *_) in zip(spies[0].shown, spies[1].shown, strict=True):
         assert torch.equal(patches, other)
-    for (found, _), (pixels, _) in zip(spies[0].judged, spies[1].judged, strict=True):
-        wanted = np.array([[literal.normalised(patch) for patch in row] for row in pixels.double().numpy()])
+    for (found, _), (plain, _) in zip(spies[0].judged, spies[1].judged, strict=True):
+        wanted = np.array([[literal.normalised(patch) for patch in row] for row in plain.double().numpy()])
         np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=NORMALISED)
 
 
@@ -327,6 +331,34 @@ def test_lam_auto_keeps_its_l_where_a_batch_has_no_pair_to_measure_it_on() -> No
         train(images(), with_(SHORT, lam="auto", batch=1))
 
 
+def test_lam_auto_is_no_weight_where_no_two_views_differ() -> None:
+    """Ten copies of one image: no pair ever tells of L, and 1/(4Ld) of an L of 0 would be infinite."""
+    data = images()
+    alike = make_coded_images("alike", np.repeat(data.codes[:1], 10, axis=0), np.arange(10), None, data.codebook, GRID)
+    losses = train(alike, with_(SHORT, lam="auto", epochs=1)).losses
+    assert np.isfinite(losses).all()
+    np.testing.assert_array_equal(losses[:, 2], 0)
+
+
+def test_lam_auto_measures_l_on_the_crops_of_its_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each image augmented as it is trained on, under the mask of the first."""
+    asked: list[Tensor] = []
+
+    def noted(f: Tensor, h: Tensor, x: Tensor) -> Tensor:
+        asked.append(x)
+        return largest_ratio(f, h, x)
+
+    monkeypatch.setattr(state_module, "largest_ratio", noted)
+    data, config = pixels(Augmentation((0.2, 0.9), flip=True)), with_(SHORT, lam="auto", epochs=1)
+    train(data, config)
+    (shown,) = asked
+    whole = training_set(data, config, torch.device("cpu"))
+    rows, kept, dropped, crops = Draws(whole, config).at(0)
+    for index, row in enumerate(rows):
+        alone = whole.batch(rows[index : index + 1], kept[:1], dropped[:1], crops[index : index + 1]).visible
+        torch.testing.assert_close(shown[index], alone.flatten(), rtol=0, atol=CROPPED, msg=str(row))
+
+
 def test_u_mae_spreads_the_features_that_mae_leaves_alike() -> None:
     data = images()
     mae, u_mae = (train(data, with_(SHORT, method=m, lam=1.0, epochs=40)).losses for m in ("mae", "u-mae"))
@@ -417,6 +449,90 @@ def test_what_a_killed_watch_did_not_see_is_shown_when_training_goes_on(tmp_path
     assert seen == [8, 16, 16, 18, 18]
 
 
+def state_of(config: TrainConfig, data: CodedImages | Pixels | None = None, rank: int = 0, count: int = 1) -> State:
+    """The state of a training before its first step, in a process that is alone or believes not to be."""
+    group = Group()
+    group.rank, group.count = rank, count
+    return State(training_set(data or images(), config, torch.device("cpu")), config, torch.device("cpu"), group)
+
+
+def test_a_training_takes_the_seconds_of_its_steps_and_of_nothing_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    state, clock = state_of(SHORT), iter((5.0, 6.5, 20.0, 22.0, 50.0, 50.25))
+    monkeypatch.setattr(time, "process_time", lambda: next(clock))
+    spent = []
+    for _ in range(3):
+        state.advance()
+        spent.append(state.seconds)
+    assert spent == [1.5, 3.5, 3.75]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_the_next_step_shows_is_prepared_and_nothing_else(
+    accumulate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part, in the order in which the parts are asked for, from the second step to the last."""
+    data, config = pixels(Augmentation((0.2, 1.0)), count=10), with_(SHORT, accumulate=accumulate, epochs=2)
+    state, prepared, shown = state_of(config, data), list[list[object]](), list[list[object]]()
+    batch = state.data.batch
+
+    def seen(rows: NDArray[np.int64], *given: NDArray[np.float64]) -> object:
+        shown.append([rows.tolist(), given[-1].tolist()])
+        return batch(rows, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(state.data, "prepare", lambda *given: prepared.append([part.tolist() for part in given]))
+    monkeypatch.setattr(state.data, "batch", seen)
+    for step in range(1, state.steps + 1):
+        state.advance()
+        ahead = len(prepared) - (len(shown) - accumulate)
+        assert ahead == (0 if step == state.steps else accumulate), "a step ahead, and no more"
+    assert len(shown) == state.steps * accumulate
+    assert shown[accumulate:] == prepared
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulate", "count", "looked"),
+    [(4, 1, 1, 4), (4, 2, 1, 2), (4, 3, 1, 2), (4, 1, 2, 2), (4, 2, 2, 1), (40, 1, 1, 32), (40, 2, 1, 20)],
+)
+def test_a_look_at_the_model_takes_no_more_images_than_a_step_runs_at_a_time(
+    batch: int, accumulate: int, count: int, looked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ones of the last step's batch, of which there is room in memory; 32 say as much as more."""
+    state = state_of(with_(SHORT, batch=batch, accumulate=accumulate), images(45), count=count)
+    state.step = 1
+    rows, kept, dropped, chance = Draws(state.data, state.config).at(0)
+    shown = state.data.batch(rows[:looked], kept[:looked], dropped[:looked], chance[:looked])
+    h, z = state.said()
+    with torch.no_grad():
+        wanted = state.model(shown.visible, shown.positions, shown.slots)[0]
+    assert (len(h), len(z)) == (looked, looked)
+    assert torch.equal(h, wanted)
+    assert not h.requires_grad
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_process_takes_up_the_losses_of_all(rank: int) -> None:
+    """They are summed over processes in the end."""
+    before = state_of(SHORT)
+    before.advance()
+    after = state_of(SHORT, rank=rank, count=2)
+    after.load(before.tensors(), 1)
+    assert before.losses[0, 0] > 0
+    assert torch.equal(after.losses, before.losses if rank == 0 else torch.zeros(18, 3))
+
+
+def test_a_state_that_goes_back_makes_the_same_step_again() -> None:
+    """It has drawn ahead for another step by then."""
+    state = state_of(SHORT)
+    state.advance()
+    held = {name: value.detach().clone() for name, value in state.tensors().items()}
+    state.advance()
+    state.advance()
+    once = state.losses[1].clone()
+    state.load(held, 1)
+    state.advance()
+    assert torch.equal(state.losses[1], once)
+
+
 def test_a_long_gradient_is_scaled_down_to_the_clip() -> None:
     def gradient(clip: float) -> Tensor:
         config = with_(SHORT, clip=clip)
@@ -468,6 +584,23 @@ def test_the_learning_rate_drops_to_a_tenth_where_asked(monkeypatch: pytest.Monk
     rates = rates_of(with_(SHORT, epochs=20, batch=5, warmup=0.05, lr_drop=0.875), monkeypatch)
     wanted = [SHORT.lr / 3, SHORT.lr * 2 / 3, *[SHORT.lr] * 33, *[SHORT.lr / 10] * 5]
     np.testing.assert_allclose(rates, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "drop", "wanted"),
+    [
+        # Where the rise ends between two steps, at 1.5 of 6, the cosine has begun by the next one.
+        (6, 0.25, 0.0, [2 / 5, 4 / 5, *[(1 + math.cos(math.pi * t / 9)) / 2 for t in (1, 3, 5, 7)]]),
+        (6, 0.25, 0.5, [2 / 5, 4 / 5, 1, 0.1, 0.1, 0.1]),
+        # What drops where the rise ends is never at its peak.
+        (4, 0.5, 0.5, [1 / 3, 2 / 3, 0.1, 0.1]),
+        (1, 0.5, 0.0, [2 / 3]),
+        (1, 0.0, 0.0, [1]),
+        (2, 0.0, 0.0, [1, 0.5]),
+    ],
+)
+def test_a_rise_may_end_between_two_steps(steps: int, warmup: float, drop: float, wanted: list[float]) -> None:
+    np.testing.assert_allclose([schedule(step, steps, warmup, drop) for step in range(steps)], wanted, rtol=1e-12)
 
 
 def test_branches_that_chance_leaves_out_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,6 +712,27 @@ def test_a_divergence_of_the_last_step_is_seen_before_anything_is_stored_or_show
         assert read_checkpoint(path)[1]["step"] == 0
         path.unlink()
     assert not seen
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["parameter", "reconstruction", "feature", "loss", "loss of another process"])
+def test_one_number_that_is_not_finite_is_seen_wherever_it_is(
+    where: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a parameter that the images looked at do not reach, as one of an offset that no mask of theirs shows."""
+    state = state_of(SHORT)
+    state.advance()
+    h, z = state.said()
+    monkeypatch.setattr(state, "said", lambda: (h, z))
+    check_state(state)
+    if where == "loss of another process":
+        monkeypatch.setattr(state.group, "sum", lambda losses: losses + value)
+    else:
+        held = {"parameter": state.model.head.weight, "reconstruction": h, "feature": z, "loss": state.losses}[where]
+        held.detach().view(-1)[1] = value
+    said = "the loss of .* at step 0" if "loss" in where else "a parameter or an output of .* after step 0"
+    with pytest.raises(TrainingDivergedError, match=said):
+        check_state(state)
 
 
 def test_a_checkpoint_of_a_model_that_diverged_is_not_gone_on_with(tmp_path: Path) -> None:
