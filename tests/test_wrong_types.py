@@ -123,6 +123,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: spectrum(A, 2, engine=x), "cuda", "engine 'cuda'; expected an Engine, such as TorchEngine('cuda')"),
     (lambda x: certify(x, np.eye(2), 1), M, f"a MaskGraph {NO_AUGMENTATION}"),
     (lambda x: certify(A, x, 1), None, "the vectors are None; expected one array (2, p)"),
+    (lambda x: certify(A, x, 1), [1.0, 1.0], "vectors of shape (2,) for a graph of 2 views; expected (2, p)"),
     (lambda x: certify(A, x, 1), 1j * np.eye(2), "dtype complex128; expected one array (2, p) of real numbers"),
     (lambda x: answer(x, 0.5, 2), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: answer(M, x, 2), "0.5", "mask ratio '0.5'"),
