@@ -23,6 +23,7 @@ from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
 from maskgraph.theory.findings import features as findings_features
 from maskgraph.theory.findings import labels as findings_labels
 from maskgraph.theory.findings import samples
+from maskgraph.theory.findings import spectrum as findings_spectrum
 from maskgraph.theory.findings.bootstrap import Cover, _lost
 from maskgraph.theory.findings.features import Batch, Uniformity, batches, features
 from maskgraph.theory.findings.finding import EQUAL, Finding, digits, rank_correlation, trend, trends, world_graph
@@ -33,7 +34,7 @@ from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
 from maskgraph.theory.findings.sample_errors import Errors as SampleErrors
 from maskgraph.theory.findings.sample_errors import Sampled
 from maskgraph.theory.findings.samples import ways
-from maskgraph.theory.findings.spectrum import Parts, _differs, _verdict, spectral_gap
+from maskgraph.theory.findings.spectrum import Mirror, Parts, _differs, _verdict, spectral_gap
 from maskgraph.theory.findings.views import Plateau, Readout, readouts
 from maskgraph.theory.findings.views import _sentence as plateau_sentence
 from tests import oracle
@@ -342,6 +343,23 @@ def test_the_verdict_on_the_tail(tails: list[float], heads: list[float], compone
 def test_ratios_whose_numbers_differ_are_counted_beyond_rounding() -> None:
     pairs = [(0.1, 0.2), (0.2, 0.1), (0.3, 0.1), (0.1, 0.1 + 1e-13)]
     assert _differs("α", pairs) == "α differs between ρ < ½ and 1 − ρ in 3 of 4 rows, larger at 1 − ρ in 1."
+
+
+def test_spectra_that_differ_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_spectrum, "digits", lambda *_: None)
+    monkeypatch.setattr(findings_spectrum, "world_graph", lambda *_: None)
+    for gap, second, told in (
+        (1e-12, 0.5, ("within rounding in", "beyond")),
+        (1e-3, 1.0, ("BEYOND ROUNDING", "no more")),
+    ):
+        pair = (0.1, 0.1)
+        mirror = Mirror("w", 0.25, gap, 1e-12, pair, pair, pair, pair)
+        spectra = iter([np.array([1.0, 1.0]), np.array([1.0, second])])
+        monkeypatch.setattr(findings_spectrum, "mirrors", lambda *_, mirror=mirror: [mirror])
+        monkeypatch.setattr(findings_spectrum, "nonzero_spectrum", lambda _, spectra=spectra: next(spectra))
+        finding = findings_spectrum.rho_symmetry()
+        assert told[0] in finding.shown[0]
+        assert re.search(rf"differ by [\d.]+, {told[1]}", finding.not_shown[0])
 
 
 def test_spectra_of_two_lengths_are_compared_with_zeros() -> None:
