@@ -63,7 +63,7 @@ from maskgraph.theory.outputs import Outputs, nearest_views
 from maskgraph.theory.risk import Floors, conditional_mean
 from maskgraph.theory.spectrum import spectrum
 from maskgraph.theory.statements import statement
-from maskgraph.theory.unseen import singleton_mass, unseen
+from maskgraph.theory.unseen import single_mask_mass, singleton_mass, unseen
 
 M = joint_graph([[3, 1], [1, 3]], X2=[[1.0], [-1.0]])
 A = augmentation_graph(M)
@@ -123,6 +123,7 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: spectrum(A, 2, engine=x), "cuda", "engine 'cuda'; expected an Engine, such as TorchEngine('cuda')"),
     (lambda x: certify(x, np.eye(2), 1), M, f"a MaskGraph {NO_AUGMENTATION}"),
     (lambda x: certify(A, x, 1), None, "the vectors are None; expected one array (2, p)"),
+    (lambda x: certify(A, x, 1), [1.0, 1.0], "vectors of shape (2,) for a graph of 2 views; expected (2, p)"),
     (lambda x: certify(A, x, 1), 1j * np.eye(2), "dtype complex128; expected one array (2, p) of real numbers"),
     (lambda x: answer(x, 0.5, 2), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: answer(M, x, 2), "0.5", "mask ratio '0.5'"),
@@ -187,6 +188,9 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: Floors(M).rank_floor(x), 1.5, "dimension 1.5; expected at least 1, an integer"),
     (lambda x: unseen(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: singleton_mass(M, x), "targets", "unknown side 'targets'; did you mean target? expected one of visible"),
+    (lambda x: singleton_mass(x, "visible"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: single_mask_mass(x, "target"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: single_mask_mass(M, x), "hidden", "unknown side 'hidden'; expected one of visible"),
     (lambda x: losses.energy(M, x), [1.0, 2.0], "h has shape (2,) and dtype float64; expected real numbers, one row"),
     (lambda x: losses.mae_loss(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
     (lambda x: losses.target_gap(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
@@ -197,9 +201,30 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         "f has shape (2, 2) and dtype complex128; expected real",
     ),
     (lambda x: losses.normalise(x), [1.0, 2.0], "f has shape (2,) and dtype float64; expected real numbers"),
+    (lambda x: losses.normalise(x), 1.0, "f has shape () and dtype float64; expected real numbers"),
+    (lambda x: losses.normalise(x), [[1], [0], [np.inf], [0]], "the feature of view 1 has norm 0 and cannot be norm"),
+    (lambda x: losses.normalise(x), [[1], [np.inf], [0]], "the feature of view 1 has norm inf and cannot be normal"),
+    (lambda x: losses.normalise(x), [[1], [2], [np.nan]], "the feature of view 2 has norm nan and cannot be normal"),
+    (lambda x: losses.cross_distance(M, np.eye(2), x), np.eye(3), "at_target has shape (3, 3) and dtype float64; exp"),
+    (lambda x: losses.mae_loss(M, x), np.ones((3, 1)), "h has shape (3, 1) and dtype float64; expected real numbers"),
+    (lambda x: losses.target_gap(M, x), np.ones((3, 1)), "h has shape (3, 1) and dtype float64; expected real numb"),
+    (lambda x: losses.pair_distance(A, x), np.eye(3), "h has shape (3, 3) and dtype float64; expected real numbers"),
+    (lambda x: losses.variance(M, x), [1.0, 2.0], "h has shape (2,) and dtype float64; expected real numbers"),
+    (lambda x: losses.approximation_excess(A, x), np.eye(3), "F has shape (3, 3) and dtype float64; expected real"),
+    (lambda x: losses.energy(x, np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.mae_loss(x, np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.cross_distance(x, np.eye(2), np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.unif_loss(x, np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.target_gap(x, np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.variance(x, np.eye(2)), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: losses.align_loss(x, np.eye(2)), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: losses.pair_distance(x, np.eye(2)), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: losses.approximation_excess(x, np.eye(2)), M, f"a MaskGraph {NO_AUGMENTATION}"),
+    (lambda x: losses.spectral_contrastive_loss(x, np.eye(2)), M, f"a MaskGraph {NO_AUGMENTATION}"),
     (lambda x: one_sided_lipschitz(A, x, np.eye(2)), np.full((2, 2), np.nan), "f has [nan nan] at view 0; expected"),
     (lambda x: two_sided_lipschitz(np.eye(2), x, M.p1), [["a"], ["b"]], "h has shape (2, 1) and dtype <U1; expected"),
     (lambda x: nearest_views(M, x), np.full((2, 1), np.inf), "h has [inf] at view 0; expected finite numbers"),
+    (lambda x: nearest_views(M, x), [[1.0], [np.nan]], "h has [nan] at view 1; expected finite numbers"),
     (lambda x: binary_alpha(x, 0.2), 2.5, "2.5 patches with flip 0.2; expected at least 1 patch"),
     (lambda x: binary_alpha(3, x), "0.2", "3 patches with flip '0.2'; expected at least 1 patch"),
     (

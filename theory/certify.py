@@ -113,7 +113,10 @@ def certify(
 
 def _basis(top: Floats, vectors: Floats) -> Floats:
     """An orthonormal basis of top (first, kept as it is) and the vectors."""
-    rest = vectors / np.maximum(np.linalg.norm(vectors, axis=0), 1e-300)
+    # By their largest entries first: of very long and very short ones the squares are infinite or 0.
+    largest = np.abs(vectors).max(axis=0)
+    rest = vectors / np.where(largest > 0, largest, 1)
+    rest = rest / np.maximum(np.linalg.norm(rest, axis=0), 1)
     for _ in range(2):
         rest = rest - np.outer(top, top @ rest)
     left, size, _ = np.linalg.svd(rest, full_matrices=False)

@@ -215,6 +215,19 @@ def test_class_masses_of_very_many_edges_are_good_to_a_few_ulp() -> None:
         np.testing.assert_allclose(one.class_mass1.data, exact, rtol=16 * np.finfo(np.float64).eps)
 
 
+def test_a_mass_of_images_of_as_many_weights_is_good_to_a_few_ulp() -> None:
+    """Thousands of weights fall to one pair, none of which can be counted with another."""
+    codes = (np.arange(4000)[:, None] >> np.arange(12)) % 2
+    weights = 1 + 1e-3 * np.random.default_rng(0).random(4000)
+    images = make_coded_images("all", codes, np.zeros(4000, dtype=int), weights)
+    masks = mask_set(mask_distribution("uniform", (1, 12), 0.8), 25)
+    graph = mask_graph(images, masks, "bag")
+    mass, pairs = np.repeat(images.weights / 25, 25), graph.ids1.ravel() * graph.M.shape[1] + graph.ids2.ravel()
+    exact = [math.fsum(mass[pairs == pair]) for pair in np.unique(pairs)]
+    # Added up one after the other they are off by 8.
+    np.testing.assert_allclose(counted(images, masks, "bag").M.data, exact, rtol=4 * np.finfo(np.float64).eps)
+
+
 def unique_views() -> Edges:
     """32,000 edges, hardly two of them alike."""
     codes = np.random.default_rng(0).integers(16, size=(500, 20))

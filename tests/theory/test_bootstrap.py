@@ -28,7 +28,18 @@ from maskgraph.theory.bootstrap import (
 from maskgraph.theory.findings.bootstrap import cover, redraw
 from maskgraph.theory.findings.finding import world_graph
 from maskgraph.theory.findings.mixture_samples import MixtureWorld
-from maskgraph.theory.findings.sample_errors import numbers, rate, truths
+from maskgraph.theory.findings.sample_errors import (
+    Errors,
+    Sampled,
+    errors,
+    fitted,
+    numbers,
+    over_masks,
+    points,
+    rate,
+    sampled,
+    truths,
+)
 from maskgraph.theory.risk import rank_floor
 from maskgraph.theory.unseen import singleton_mass
 from tests import oracle
@@ -237,6 +248,74 @@ def test_rate_of_a_power_and_its_error_against_scipy() -> None:
     ours = rate(images, size.tolist(), error.tolist())
     assert ours.power == pytest.approx(theirs[1], rel=1e-4)
     assert ours.error == pytest.approx(float(covariance[1, 1] ** 0.5), rel=1e-3)
+    # Where noise has turned the sign of a point it counts with the sign that it has.
+    size = np.array([-1.0, -0.2, -0.1, 0.02])
+    error = np.array([0.1, 0.1, 0.05, 0.02])
+    theirs, _ = curve_fit(model, np.array(images), size, (-16.0, -1.0), error, absolute_sigma=True)
+    assert rate(images, size.tolist(), error.tolist()).power == pytest.approx(theirs[1], rel=1e-4)
+
+
+def test_errors_by_hand() -> None:
+    # Errors of −1, 0, 1 and 4: of variance 14/3, and with squares of variance 59 about their mean of 4.5.
+    found = errors(np.array([1.0, 2.0, 3.0, 6.0]), 2.0)
+    assert (found.mean, found.standard_error) == pytest.approx((1, (14 / 3 / 4) ** 0.5))
+    # A root goes up by what is below it over twice the root.
+    assert (found.rms, found.rms_error) == pytest.approx((4.5**0.5, (59 / 4) ** 0.5 / (2 * 4.5**0.5)))
+    assert errors(np.full(3, 2.0), 2.0) == Errors(0, 0, 0, 0)
+
+
+def test_three_standard_errors_are_noise_and_no_more_are_not() -> None:
+    assert [Errors(mean, 0.25, 1, 0).clear for mean in (0.75, -0.75, 0.76, -0.76)] == [False, False, True, True]
+
+
+def sample_of(images: int, mean: float, single: tuple[float, float] = (0.0, 0.0), noise: float = 1e-4) -> Sampled:
+    """A row whose number errs by `mean`, and by twice its root in root mean square."""
+    one = Errors(mean, noise, 2 * abs(mean) ** 0.5, noise / 4)
+    return Sampled("w", images, 1, {"λ₂": 0.1}, {"λ₂": one}, single, (0.0, 0.0), (0.0, 0.0))
+
+
+def test_a_rate_is_fitted_where_a_sample_has_seen_the_data() -> None:
+    """−3/N and 2·√(3/N), but for rows of few images and rows that lack a hundredth on either side."""
+    fair = [sample_of(count, -3 / count, (0.0, 0.0099)) for count in (128, 256, 1024)]
+    rows = [sample_of(64, -9.0), fair[0], sample_of(512, 9.0, (0.01, 0.0)), *fair[1:], sample_of(700, 1.0, (0.0, 0.01))]
+    for kind, power in (("mean", -1.0), ("rms", -0.5)):
+        found = fitted(rows, "λ₂", "mean" if kind == "mean" else "rms")
+        assert found is not None
+        assert found.power == pytest.approx(power, abs=1e-6)
+    assert points(rows[:3], "λ₂", "mean") == ([9, 3 / 128, -9], [1e-4] * 3)
+    assert points(rows[2:3], "λ₂", "mean") == ([9], [1e-4])
+    assert points(rows[2:3], "λ₂", "rms") == ([6], [0.25e-4])
+    # A first error of three standard errors is noise, whatever follows.
+    noise = [sample_of(128, 0.75, noise=0.25), sample_of(256, 0.5, noise=0.01)]
+    assert fitted(noise, "λ₂", "mean") is None
+    assert fitted([sample_of(128, 0.76, noise=0.25), noise[1]], "λ₂", "mean") is not None
+
+
+def test_masses_of_samples_by_hand() -> None:
+    world = MixtureWorld(4, 0.3, 0.5, "sequence")
+    found = world.measure(world.draw(np.random.default_rng(0), 2, 8))
+    single, missing = np.array([[0.1, 0.2], [0.3, 0.4]]), np.array([[0.1, 0.1], [0.1, 0.3]])
+    one = sampled("w", world, 2, 8, 6, replace(found, single=single, missing=missing))
+    assert one.single == pytest.approx((0.2, 0.3))
+    assert one.missing == pytest.approx((0.1, 0.2))
+    # Differences of 0 and 0.2 on the one side and of 0.1 twice on the other.
+    assert one.miss == pytest.approx((0.02**0.5, 0.1))
+
+
+def test_as_many_masks_as_there_are_are_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn without replacement."""
+    monkeypatch.setattr("maskgraph.theory.findings.sample_errors.MASK_COUNTS", (6,))
+    world = MixtureWorld(4, 0.3, 0.5, "sequence")
+    (ours,) = over_masks("w", world, 2, 5, 8)
+    rng = np.random.default_rng(1)
+    second = []
+    for _ in range(5):
+        times = world.draw(rng, 1, 8)
+        assert len(set(rng.permutation(6).tolist())) == 6
+        second.append(float(world.measure(times).values[0, 1]))
+    truth = truths(world, 2)["λ₂"]
+    assert ours.errors["λ₂"].mean == pytest.approx(np.mean(second) - truth, abs=ROUNDING)
+    assert (ours.images, ours.masks) == (8, 6)
 
 
 def test_redraws_are_multinomial_in_the_rows() -> None:

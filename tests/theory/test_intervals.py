@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.linalg import block_diag
 
 from maskgraph.graphs.augmentation import AugmentationGraph, Hop, augmentation_graph
@@ -173,10 +174,64 @@ def test_the_rounding_of_the_graph_is_in_it_as_in_that_of_the_spectrum(hop: Hop)
     assert high - low > 1e-13
 
 
+def test_what_no_vector_tells_is_between_nothing_and_everything() -> None:
+    """Vectors of nothing leave √p1 alone: λ₁ is 1, to the half of an ulp to which a sum is rounded."""
+    graph = joint_augmentation(random_joint(np.random.default_rng(1), 5, 7))
+    one, three = (certify(graph, np.zeros((5, 2)), k) for k in (1, 3))
+    assert one.head_sq_interval == (1 - 2.0**-53, 1 + 2.0**-52)
+    assert three.head_sq_interval == (1 - 2.0**-53, 3 + 2.0**-51)
+    assert three.tail_sq_interval[0] == 0
+
+
+def test_what_is_beyond_the_vectors_is_at_most_what_they_leave_out() -> None:
+    graph = joint_augmentation(np.random.default_rng(0).random((5, 7)) + np.eye(5, 7))
+    vectors = np.linalg.eigh(dense(graph))[1][:, ::-1][:, :2]
+    two, four = (certify(graph, vectors, k) for k in (2, 4))
+    assert 0.01 < four.nu < 0.9
+    # Of the roots of the eigenvalues the entries of B are off by 2⁻⁵² · (7 + 5 + 144)/2: docs/theory.md, section 6.
+    beyond = (four.nu**0.5 + 2.0**-52 * 156 / 2) ** 2
+    assert four.head_sq_interval[1] - two.head_sq_interval[1] == pytest.approx(2 * beyond**2, rel=0, abs=2e-15)
+    assert four.head_sq_interval[0] == two.head_sq_interval[0]
+
+
+def test_vectors_may_be_of_any_length_and_nearly_dependent() -> None:
+    graph = joint_augmentation(random_joint(np.random.default_rng(1), 30, 40, 0.2))
+    vectors = np.linalg.eigh(dense(graph))[1][:, ::-1][:, :6]
+    plain = certify(graph, vectors, 4)
+    assert plain.head_sq_interval[1] - plain.head_sq_interval[0] < 1e-6
+    leaning = vectors.copy()
+    leaning[:, 2] = vectors[:, 1] + 1e-5 * vectors[:, 2]
+    for others in (vectors * [1e-9, 1e9, 1e-200, 1e-300, 1e200, 1e308], leaning, np.c_[vectors, np.zeros(30), vectors]):
+        found = certify(graph, others, 4)
+        assert found.nu == pytest.approx(plain.nu, rel=1e-2)
+        assert found.head_sq_interval == pytest.approx(plain.head_sq_interval, rel=1e-9)
+
+
+def test_the_test_is_drawn_anew_and_as_sure_as_is_asked_for() -> None:
+    graph = joint_augmentation(np.random.default_rng(0).random((5, 7)) + np.eye(5, 7))
+    vectors = np.linalg.eigh(dense(graph))[1][:, ::-1][:, :2]
+    nus = [certify(graph, vectors, 2, failure, seed).nu for failure, seed in ((1e-10, 0), (1e-3, 0), (1e-3, 1))]
+    assert nus[0] > nus[1] != nus[2]
+
+
+@pytest.mark.parametrize("failure", [1e-10, 1e-3])
+def test_what_rounding_lets_through_of_anybodys_vectors(failure: float) -> None:
+    """Of eigenvalues of 0 nothing is left out, and ν is what the test allows rounding: docs/theory.md, section 6."""
+    pairs = disjoint(np.ones((2, 1)), 60)
+    vectors = np.c_[pairs, np.eye(120)[:, 0] - np.eye(120)[:, 1]]
+    found = certify(joint_augmentation(pairs), vectors, 2, failure)
+    # Nobody knows how far the vectors' images lie outside them: a projection's own rounding goes on in full, which is
+    # 2⁻⁵² · views · √columns, at a degree of 2 or more and of a block of eight.
+    let_through = 2.0**-52 * 120 * 61**0.5
+    block = (120 * 8 / scipy.stats.chi2.ppf(failure, 8)) ** 0.5
+    assert 16 * let_through * 2**2 * block <= found.nu < 1e-6
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_vectors_that_are_not_finite(value: float) -> None:
     vectors = np.ones((5, 2))
     vectors[3, 1] = value
+    vectors[4, 0] = np.inf
     with pytest.raises(InputError, match=rf"vectors contains {value} at \(3, 1\); expected finite numbers"):
         certify(joint_augmentation(random_joint(np.random.default_rng(1), 5, 7)), vectors, 2)
 

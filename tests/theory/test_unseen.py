@@ -18,7 +18,7 @@ from maskgraph.graphs.masks import make_mask_set
 from maskgraph.graphs.patches import encode
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
-from maskgraph.theory.unseen import Side, single_mask_mass, singleton_mass, unseen
+from maskgraph.theory.unseen import Side, of_the_sample, single_mask_mass, singleton_mass, unseen
 from tests import oracle
 from tests.strategies import VIEWS, searched, views
 
@@ -138,6 +138,12 @@ def test_expectations_over_every_set_of_masks(view: View, count: int) -> None:
                 rows = zip(images, weights, strict=True)
                 fresh.append(math.fsum(w for image, w in rows if shown(image, mask, view, side) not in known))
         assert mean == pytest.approx(math.fsum(fresh) / len(fresh), abs=ROUNDING)
+
+
+def test_more_than_a_tenth_is_more_than_what_rounding_makes_of_a_tenth() -> None:
+    """Of ten million images one more than a tenth is more."""
+    found = [of_the_sample(share) for share in (None, 0.0, 0.1, 0.1 + 1e-13, 1_000_001 / 10_000_000, 1.0)]
+    assert found == [False, False, False, False, True, True]
 
 
 def test_all_masks_leave_no_fresh_one() -> None:

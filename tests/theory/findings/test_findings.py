@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,16 +20,23 @@ from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
 from maskgraph.theory.closed_form import binary_alpha, binary_lambda_2
+from maskgraph.theory.findings import features as findings_features
 from maskgraph.theory.findings import labels as findings_labels
-from maskgraph.theory.findings.features import batches, features
+from maskgraph.theory.findings import samples
+from maskgraph.theory.findings import spectrum as findings_spectrum
+from maskgraph.theory.findings.bootstrap import Cover, _lost
+from maskgraph.theory.findings.features import Batch, Uniformity, batches, features
 from maskgraph.theory.findings.finding import EQUAL, Finding, digits, rank_correlation, trend, trends, world_graph
+from maskgraph.theory.findings.image_hop import Connectivity
+from maskgraph.theory.findings.image_hop import _sentence as image_hop_sentence
 from maskgraph.theory.findings.labels import Errors, Mixing
 from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
 from maskgraph.theory.findings.sample_errors import Errors as SampleErrors
 from maskgraph.theory.findings.sample_errors import Sampled
 from maskgraph.theory.findings.samples import ways
-from maskgraph.theory.findings.spectrum import spectral_gap
+from maskgraph.theory.findings.spectrum import Mirror, Parts, _differs, _verdict, spectral_gap
 from maskgraph.theory.findings.views import Plateau, Readout, readouts
+from maskgraph.theory.findings.views import _sentence as plateau_sentence
 from tests import oracle
 from tests.strategies import FIXED_WORLDS
 from tests.theory.toys import dense
@@ -168,6 +176,13 @@ def test_a_plateau_ends_at_the_first_readout_that_beats_chance() -> None:
     assert plateau(0.5, 0.6, 0.4, 0.5).at_chance == 2
     assert plateau(0.4, 0.5).at_chance == 0
     assert plateau(0.5, 0.5).at_chance == 2
+    # Below chance by rounding is at chance.
+    assert plateau(0.5 - 1e-13, 0.5 - 1e-11).at_chance == 1
+    # Either answer that beats chance ends it; of three dimensions two are within the two masks.
+    for error, vote, at in ((0.5, 0.5, 3), (0.4, 0.5, 0), (0.5, 0.4, 0)):
+        one = Plateau("w", "positional", 2, 3, 0.5, [Readout(k, error, 0.1, vote) for k in (1, 2, 3)])
+        assert one.at_chance == at
+        assert one.reach == 2
 
 
 def test_mirrored_spectra_against_the_closed_form() -> None:
@@ -194,6 +209,12 @@ def test_tail_and_const_make_the_bound() -> None:
     at = column(finding, "ρ", world).index(0.75)
     assert column(finding, "head", world)[at] == pytest.approx(float((values[:2] ** 2).sum()), abs=ROUNDING)
     assert column(finding, "tail / 4L", world)[at] == pytest.approx(float((values[2:] ** 2).sum()) / 4, abs=ROUNDING)
+    place = {header: at for at, header in enumerate(finding.headers)}
+    for panel in finding.panels:
+        rows = [row for row in finding.rows if panel.title == f"{row[0]}, k = {row[1]}"]
+        assert len(rows) == 7
+        for line, header in (("tail term", "tail / 4L"), ("const", "const"), ("bound", "bound")):
+            assert panel.lines[line] == ([row[place["ρ"]] for row in rows], [row[place[header]] for row in rows])
 
 
 def test_both_label_errors_against_the_closed_form() -> None:
@@ -239,6 +260,25 @@ def test_image_hop_against_networkx() -> None:
     assert column(finding, "components, image hop", "images 0000 and 1111 alone") == [2.0] * 3
 
 
+def test_what_is_told_of_the_image_hop_turns_with_the_numbers() -> None:
+    def told(components: list[int], *heads: list[float]) -> str:
+        one = Connectivity("w", [0.25, 0.5], components, list(heads), [0.1, 0.2], [1, 1])
+        return image_hop_sentence(one)
+
+    # The third eigenvalue rises by a tenth; the fourth is known at one ratio only.
+    rising = [1.0, 0.75, 0.5, 0.1], [1.0, 0.5, 0.6]
+    text = "w: 1 component on the image hop, 1 component on the target hop; over ρ λ₂ goes down (0.750 to 0.500), α up "
+    assert told([1, 1], *rising) == text + (
+        "(0.100 to 0.200); one of the leading eigenvalues rises by 0.1 from one ρ to the next."
+    )
+    # Equal but for rounding, and the first eigenvalue is 1 at every ratio: none rises.
+    assert "; no leading eigenvalue rises from" in told([2, 1], [1.0, 0.5], [1.0, 0.5 + 1e-13])
+    assert "w: 1 to 2 components on the image hop" in told([2, 1], [1.0, 0.5], [1.0, 0.5])
+    assert "never connect, at any ρ tried." in told([2, 2], [1.0, 1.0], [1.0, 1.0])
+    falling = Connectivity("w", [0.25, 0.5], [1, 1], [[1.0, 0.75, 0.5], [1.0, 0.5, 0.375]], [0.1, 0.2], [1, 1])
+    assert falling.rise == -0.125
+
+
 @pytest.mark.parametrize("view", ["positional", "sequence", "bag"])
 @pytest.mark.parametrize("name", ["rows of weight zero", "four classes", "two patches", "a tie in every view"])
 def test_what_is_proved_over_the_ratio_by_enumeration(name: str, view: View) -> None:
@@ -266,6 +306,62 @@ def test_what_is_proved_over_the_ratio_by_enumeration(name: str, view: View) -> 
             assert alpha(kept, 2) <= alpha(kept + 1, 2) + ROUNDING
 
 
+@pytest.mark.parametrize(
+    ("tails", "heads", "components", "told"),
+    [
+        # (2 − head)/4 is 1/4 at every ratio: as k is at most the components, or for no such reason at one of them.
+        (
+            [0.1, 0.3],
+            [1.0, 1.0],
+            [2, 3],
+            "the bound is 0.25 at every ρ, as k is at most the number of components, wh",
+        ),
+        ([0.1, 0.3], [1.0, 1.0], [2, 1], "the bound is 0.25 at every ρ, while the tail moves by 0.2"),
+        ([0.1, 0.1], [1.0, 1.5], [1, 1], "the tail is the same at every ρ and the bound is not"),
+        (
+            [0.1, 0.2],
+            [1.5, 1.0],
+            [1, 1],
+            "the tail orders the ratios as the bound does (rank correlation +1.00): it",
+        ),
+        ([0.1, 0.2], [1.5, 1.0], [1, 1], "it is largest at ρ = 0.75, the bound at 0.75"),
+        (
+            [0.2, 0.1],
+            [1.5, 1.0],
+            [1, 1],
+            "orders the ratios otherwise than the bound (rank correlation -1.00): it",
+        ),
+        ([0.2, 0.1], [1.5, 1.0], [1, 1], "it is largest at ρ = 0.25, the bound at 0.75"),
+    ],
+)
+def test_the_verdict_on_the_tail(tails: list[float], heads: list[float], components: list[int], told: str) -> None:
+    rows = zip((0.25, 0.75), components, heads, tails, strict=True)
+    parts = [Parts("w", 2, ratio, c, head, t, 0.5 - head / 4 - t, 0.5 - head / 4) for ratio, c, head, t in rows]
+    assert told in _verdict(parts)
+
+
+def test_ratios_whose_numbers_differ_are_counted_beyond_rounding() -> None:
+    pairs = [(0.1, 0.2), (0.2, 0.1), (0.3, 0.1), (0.1, 0.1 + 1e-13)]
+    assert _differs("α", pairs) == "α differs between ρ < ½ and 1 − ρ in 3 of 4 rows, larger at 1 − ρ in 1."
+
+
+def test_spectra_that_differ_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_spectrum, "digits", lambda *_: None)
+    monkeypatch.setattr(findings_spectrum, "world_graph", lambda *_: None)
+    for gap, second, told in (
+        (1e-12, 0.5, ("within rounding in", "beyond")),
+        (1e-3, 1.0, ("BEYOND ROUNDING", "no more")),
+    ):
+        pair = (0.1, 0.1)
+        mirror = Mirror("w", 0.25, gap, 1e-12, pair, pair, pair, pair)
+        spectra = iter([np.array([1.0, 1.0]), np.array([1.0, second])])
+        monkeypatch.setattr(findings_spectrum, "mirrors", lambda *_, mirror=mirror: [mirror])
+        monkeypatch.setattr(findings_spectrum, "nonzero_spectrum", lambda _, spectra=spectra: next(spectra))
+        finding = findings_spectrum.rho_symmetry()
+        assert told[0] in finding.shown[0]
+        assert re.search(rf"differ by [\d.]+, {told[1]}", finding.not_shown[0])
+
+
 def test_spectra_of_two_lengths_are_compared_with_zeros() -> None:
     assert spectral_gap(np.array([1.0, 0.5, 0.25]), np.array([1.0, 0.6])) == pytest.approx(0.25)
 
@@ -275,6 +371,40 @@ def test_rank_correlation_against_scipy() -> None:
     a, b = rng.integers(0, 4, size=(2, 12)).astype(float).tolist()
     assert rank_correlation(a, b) == pytest.approx(float(spearmanr(a, b).statistic))
     assert np.isnan(rank_correlation(a, [0.0] * 12))
+    assert np.isnan(rank_correlation([0.0] * 12, a))
+    # What differs in the tenth digit is a tie: ranks 1, 2.5, 2.5, 4 against 1 to 4.
+    tied = rank_correlation([0.1, 0.2 + 1e-10, 0.2, 0.3], [1.0, 2.0, 3.0, 4.0])
+    assert tied == pytest.approx(float(spearmanr([1, 2, 2, 3], [1, 2, 3, 4]).statistic))
+
+
+def test_phi_is_above_twice_alpha_by_more_than_rounding() -> None:
+    errors = Errors("w", [0.1] * 7, [0.05] * 7, [0.2, 0.2 + 1e-13, 0.2 + 1e-11, 0.1, 0.3 + 1e-13, 0.3, 0.0])
+    assert errors.broken == [2, 4, 5]
+    assert "holds at every ρ" in findings_labels._errors_told(errors)[0]
+    errors.phi[0] = 0.3 + 1e-11
+    assert "FAILS" in findings_labels._errors_told(errors)[0]
+
+
+@pytest.mark.parametrize(
+    ("phi", "told"),
+    [
+        (
+            [0.3, 0.2, 0.1, 0.2, 0.2, 0.2, 0.2],
+            "0.300 and 0.200 at the ends and 0.100 at its least, ρ = 0.375: a vall",
+        ),
+        ([0.3, 0.3, 0.3, 0.3, 0.3, 0.2, 0.1], "0.300 and 0.100 at the ends and 0.100 at its least, ρ = 0.875: no vall"),
+        ([0.1, 0.1 - 1e-13, 0.2, 0.2, 0.2, 0.2, 0.3], "0.100 at its least, ρ = 0.125: no valley"),
+        ([0.1, 0.1 - 1e-8, 0.2, 0.2, 0.2, 0.2, 0.3], "ρ = 0.25: a valley"),
+    ],
+)
+def test_a_valley_is_below_both_ends(phi: list[float], told: str) -> None:
+    assert told in findings_labels._mixing_told(Mixing("w", [0.0] * 7, phi, [0.0] * 7, [0.0] * 7))[1]
+
+
+def test_worlds_without_phi_above_twice_alpha_are_named() -> None:
+    low, high = (Errors(name, [0.1] * 7, [0.1] * 7, [phi] * 7) for name, phi in (("low", 0.1), ("high", 0.3)))
+    assert findings_labels._where_not([low, high]) == "it is seen at no ρ on “low”."
+    assert findings_labels._where_not([high]) == "each world here has a ρ, others may have none."
 
 
 def test_phi_above_twice_alpha_is_told_where_it_is() -> None:
@@ -309,6 +439,23 @@ def test_uniformity_is_an_inverse_participation_ratio() -> None:
     # 8 patches, half kept: 1,120 views in turn over k codes, in masses that all codes share alike but for parity.
     assert all(float(str(row[2])) < 1.2 / int(str(row[1])) for row in ones)
     assert [row[2] for row in finding.rows if row[0] == "collapsed"] == pytest.approx([1.0] * 6)
+
+
+def test_what_is_told_of_uniformity_turns_with_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # At k = 32 the floor of all views is 1/32, and that of a batch of four 1/4.
+    monkeypatch.setattr(findings_features, "uniformities", lambda _: [Uniformity("random", 32, 0.03, 0.05)])
+    monkeypatch.setattr(findings_features, "batches", lambda *_: [Batch(4, 0.2, 0.03), Batch(8, 0.2, 0.04)])
+    agree, floor, batch = findings_features.uniformity_is_rank().shown
+    assert "agree to 4e-01 of their size" in agree
+    assert floor == "L_unif FALLS BELOW 1/k in every row; at k = 32 random 0.0300."
+    assert "FALLS BELOW max(1/k, 1/N)" in batch
+    assert "it falls below 1/k at N = 4: that is" in batch
+    monkeypatch.setattr(findings_features, "uniformities", lambda _: [Uniformity("random", 32, 1 / 32, 1 / 32)])
+    monkeypatch.setattr(findings_features, "batches", lambda *_: [Batch(4, 0.25, 1 / 32), Batch(64, 1 / 32, 0.5)])
+    _, floor, batch = findings_features.uniformity_is_rank().shown
+    assert "L_unif stays at or above 1/k" in floor
+    assert "includes i = j stays at or above" in batch
+    assert "it falls below 1/k at no N tried." in batch
 
 
 def test_batches_against_their_code_counts() -> None:
@@ -355,6 +502,73 @@ def test_what_is_told_of_the_intervals_is_in_the_table() -> None:
     (told,) = [text for text in finding.shown if text.startswith("The basic interval, which")]
     for world, images, _, name, *_ in lost:
         assert re.search(rf"{re.escape(f'{world}, N = {images}')}: [^;]*{name}", told)
+    for panel in finding.panels:
+        assert panel.level == ("0.95", 0.95)
+        for name in ("head and Thm 4.2", "α"):
+            rows = [row for row in finding.rows if (row[0], row[3]) == (panel.title, name)]
+            assert panel.lines[f"{name}, percentile"] == ([row[1] for row in rows], [row[7] for row in rows])
+            assert panel.lines[f"{name}, basic"] == ([row[1] for row in rows], [row[8] for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("target-side-label-error", {"φ": "φ", "α": "α", "α₂": "α₂"}),
+        ("inter-class-mass", {"inter, target hop": "inter, target", "φ, target hop": "φ, target"}),
+        ("inter-class-mass", {"φ, image hop": "φ, image"}),
+        ("image-hop", {"λ₂, image hop": "λ₂, image hop", "α": "α"}),
+    ],
+)
+def test_a_figure_over_the_ratio_draws_the_columns_of_its_table(name: str, lines: dict[str, str]) -> None:
+    finding = found(name)
+    assert [panel.title for panel in finding.panels] == list(dict.fromkeys(row[0] for row in finding.rows))
+    for panel in finding.panels:
+        for line, header in lines.items():
+            x, y = panel.lines[line]
+            assert list(x) == column(finding, "ρ", panel.title)
+            assert list(y) == column(finding, header, panel.title)
+        if name == "target-side-label-error":
+            # A probability is at most 1, whatever its bound.
+            twice = [min(value, 1.0) for value in column(finding, "2α", panel.title)]
+            assert panel.lines["2α (or 1, where above)"][1] == twice
+
+
+def test_the_figure_of_the_readouts_draws_each_error_beside_its_chance() -> None:
+    finding = found("positional-views")
+    for panel in finding.panels:
+        for view in ("positional", "sequence"):
+            rows = [row for row in finding.rows if row[:2] == (panel.title, view)]
+            assert panel.lines[f"{view}, view"] == ([row[4] for row in rows], [row[5] for row in rows])
+            assert panel.lines[f"{view}, vote"] == ([row[4] for row in rows], [row[6] for row in rows])
+            assert {panel.level} == {("chance", row[8]) for row in rows}
+
+
+def test_the_figure_of_the_mirror_goes_on_where_it_turns() -> None:
+    """What stands at ρ < ½ in a row and what stands at 1 − ρ are one line over all ratios."""
+    finding = found("rho-symmetry")
+    for panel in finding.panels:
+        low = column(finding, "ρ", panel.title)
+        for line, name in (("α", "α"), ("φ", "φ"), ("Bayes risk / E|x2|²", "Bayes")):
+            wanted = dict(zip(low, column(finding, f"{name}(ρ)", panel.title), strict=True))
+            wanted |= {1 - x: y for x, y in zip(low, column(finding, f"{name}(1 − ρ)", panel.title), strict=True)}
+            x, y = panel.lines[line]
+            assert list(x) == sorted(wanted)
+            assert dict(zip(x, y, strict=True)) == wanted
+
+
+def test_the_figure_of_uniformity_draws_both_means_over_their_floors() -> None:
+    finding = found("uniformity-is-rank")
+    whole, batch = finding.panels
+    for kind in ("random", "one-hot", "collapsed", "nearly constant", "spectral"):
+        rows = [row for row in finding.rows if row[0] == kind]
+        assert whole.lines[kind] == ((1, 2, 4, 8, 16, 32), [row[2] for row in rows])
+    assert list(whole.lines["floor 1/k"][1]) == [1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    floor = [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 32, 1 / 32]
+    assert batch.lines["floor max(1/k, 1/N)"] == ((2, 4, 8, 16, 32, 64, 128), floor)
+    sizes, within = batch.lines["with i = j"]
+    # Of unit features the N pairs i = j are 1 each: the mean with them is (1 + (N − 1)·without)/N.
+    for size, mean, apart in zip(sizes, within, batch.lines["without i = j"][1], strict=True):
+        assert mean == pytest.approx((1 + (size - 1) * apart) / size)
 
 
 def test_an_error_on_both_sides_is_told_as_such() -> None:
@@ -372,6 +586,88 @@ def test_an_error_on_both_sides_is_told_as_such() -> None:
     assert ways([[row(high)], [row(low)]], "λ₂") == ways([[row(noise)]], "λ₂") == "wrong either way"
 
 
+def test_what_is_told_of_samples_turns_with_the_numbers() -> None:
+    def row(images: int, mean: float, rms: float = 1.0, masks: int = 1, **changes: tuple[float, float]) -> Sampled:
+        one = SampleErrors(mean, 0.25, rms, 0.1)
+        given = {"single": (0.0, 0.0), "missing": (0.0, 0.0), "miss": (0.0, 0.0)} | changes
+        return Sampled("w", images, masks, {"λ₂": 0.5}, {"λ₂": one, "α": one}, **given)
+
+    # At N = 1024 alone, whose error of three standard errors is no clear one.
+    even = [row(512, -9.0), row(1024, -0.5)]
+    text = "is too low by 0.5 ± 0.2 at N = 1024, as a sample breaks each tie its own way and calls that right; of 5 "
+    assert text + "patches, which cannot tie, by 1 ± 0.2." in samples._alpha_told(
+        even, [row(512, 0.0), row(1024, -1.0)]
+    )
+    assert "tie, no error is clear there: -0.75 ± 0.2." in samples._alpha_told(even, [row(512, 9.0), row(1024, 0.75)])
+
+    # 1.1 of the last is within a tenth of it, 1.2 is not.
+    falls = [row(64, 0.0, rms, masks) for rms, masks in ((2.0, 1), (1.2, 2), (1.1, 4), (1.0, 8))]
+    told = samples._masks_told(1e-13, falls, falls[3:])
+    assert "right from the first mask on; on 64 images the rms error of λ₂ falls from 2 under 1 mask to 1 under" in told
+    assert "under all 8, and 4 masks are within a tenth of that" in told
+    assert "all these numbers are off by up to 0.001;" in samples._masks_told(1e-3, falls, falls)
+
+    # 100·0.02 too low and 150·0.01 too high; 10·0.3 and 12·0.1.
+    apart = row(100, 0.0, single=(0.03, 0.0), missing=(0.05, 0.0), miss=(0.1, 0.3))
+    further = row(150, 0.0, single=(0.0, 0.02), missing=(0.0, 0.01), miss=(0.1, 0.0))
+    told = samples._good_turing_told([[apart], [further]])
+    assert "is within 2/N of the mean mass" in told
+    assert "off by at most 3/√N in root mean square" in told
+
+    # A tenth is not more than a tenth, and an error of λ₂ itself does not exceed it.
+    sizes = [row(16, 0.6, single=(0.2, 0.0)), row(32, 0.5, single=(0.0, 0.3)), row(64, 0.7, single=(0.1, 0.1))]
+    assert "(2 sizes), the mean error of λ₂ exceeds λ₂ itself in 1:" in samples._rule_told([sizes[:1], sizes[1:]])
+
+    # The first of which less than a hundredth is unseen on both sides.
+    rows = [row(16, 0.6, single=(0.01, 0.0)), row(32, 0.5, single=(0.001, 0.005)), row(64, 0.4)]
+    assert samples._not_enough(rows).startswith("w, N = 32: 0.5 % of the target mass is unseen, and λ₂ is still too hi")
+
+
+def test_a_figure_of_samples_leaves_out_what_has_no_logarithm() -> None:
+    def row(mean: float, masks: int, single: float, missing: float) -> Sampled:
+        errors = {"λ₂": SampleErrors(mean, 0.25, 0.75, 0.125)}
+        return Sampled("w, ρ", 64, masks, {}, errors, (0.5, single), (0.25, missing), (0.0, 0.0))
+
+    # An error that noise has put on the other side of the first, and masses that no sample or hardly any lacks.
+    rows = [row(-0.5, 1, 0.4, 0.3), row(0.1, 2, 0.2, 5e-5), row(-0.2, 4, 0.0, 0.1), row(-0.1, 8, 0.1, 0.2)]
+    panel = samples._masks_panel(rows, [replace(one, images=32) for one in reversed(rows)])
+    assert panel.lines["λ₂, mean, 64 images"] == ([1, 4, 8], [0.5, 0.2, 0.1])
+    assert panel.errors["λ₂, mean, 64 images"] == [0.25, 0.25, 0.25]
+    assert panel.lines["λ₂, rms, 32 images"] == ([1, 2, 4, 8], [0.75] * 4)
+    assert panel.errors["λ₂, rms, 32 images"] == [0.125] * 4
+    panel = samples._unseen_panel(rows)
+    assert panel.lines["w: Good–Turing"] == ([64, 64], [0.4, 0.1])
+    assert panel.lines["w: truly missing"] == ([64, 64], [0.3, 0.2])
+
+
+def test_what_the_printed_interval_loses_is_told_where_it_does() -> None:
+    def case(name: str, percentile: float, basic: float) -> Cover:
+        return Cover("w", 16, 0.1, name, 1.0, 1.5, 0.25, percentile, basic, 40)
+
+    kept, poor, both = case("α", 0.5, 0.8), case("φ", 0.8, 0.79), case("S2", 0.79, 0.7)
+    more = replace(both, images=32)
+    assert _lost([kept]).endswith("holds the truth in 80 % of all samples.")
+    assert _lost([kept, poor, both, more]).endswith(
+        "fewer than 80 % of samples here: w, N = 16: φ, S2; w, N = 32: S2. So does the percentile interval in 2 of "
+        "these 3."
+    )
+
+
+def test_what_is_told_of_a_plateau_turns_with_the_numbers() -> None:
+    def told(components: int, *errors: float) -> str:
+        found = [Readout(k, error, 0.1, 0.5) for k, error in enumerate(errors, start=1)]
+        return plateau_sentence(Plateau("w", "positional", 2, components, 0.5, found))
+
+    assert told(1, 0.4, 0.3) == (
+        "w, positional views (2 masks, 1 component): better from k = 1; error 0.4000 by view and 0.5000 by vote at k = "
+        "1, 0.3000 by view and 0.5000 by vote at k = 2."
+    )
+    # The first k off the plateau, the components and the last that was tried.
+    text = "w, positional views (2 masks, 3 components): no better than chance (0.5000) up to k = 1; error 0.4000 by "
+    assert told(3, 0.5, 0.4, 0.3, 0.2, 0.1).startswith(text + "view and 0.5000 by vote at k = 2, 0.3000 by view")
+    assert told(3, 0.5, 0.4, 0.3, 0.2, 0.1).endswith("at k = 3, 0.1000 by view and 0.5000 by vote at k = 5.")
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -381,6 +677,13 @@ def test_an_error_on_both_sides_is_told_as_such() -> None:
         ((2.0, 1.0, 2.0), "down and then up"),
         ((1.0, 2.0, 2.0, 1.0), "up and then down"),
         ((1.0, 2.0, 1.0, 2.0), "both ways"),
+        # To 1e-12 values are equal, whichever way rounding has put them.
+        ((0.0, 1e-13, 0.0), "nowhere"),
+        ((0.0, 1e-11), "up"),
+        ((1e-11, 0.0), "down"),
+        ((0.0, 1.0, 1.0 - 1e-13), "up"),
+        ((1.0, 0.0, 1e-13), "down"),
+        ((0.0, 1.0, 1.0 - 1e-13, 1.0, 0.0), "up and then down"),
     ],
 )
 def test_trends(values: tuple[float, ...], words: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from maskgraph.theory import spectrum
+from maskgraph.theory.certify import certify
 from maskgraph.theory.solver import krylov, search
 from maskgraph.theory.solver.torch_engine import KINDS, TorchEngine
 from tests.empirical.emulated import GPU, OnGpu, emulated
@@ -42,3 +43,15 @@ def test_a_solve_on_cuda_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None
         there = spectrum.spectrum(graph, 6, engine=TorchEngine("cuda:0"))
     # Both are values of one matrix, each to the error that its vectors have squared.
     np.testing.assert_allclose(there.values, here.values, rtol=0, atol=1e-9)
+
+
+def test_vectors_are_certified_on_cuda_as_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TorchEngine, "_sparse", lambda _, matrix, dtype: Sparse(matrix, dtype))
+    graph = joint_augmentation(random_joint(np.random.default_rng(3), 60, 70, 0.1))
+    vectors = spectrum.spectrum(graph, 8).vectors.toarray()
+    here = certify(graph, vectors, 6)
+    with emulated():
+        there = certify(graph, vectors, 6, engine=TorchEngine("cuda:0"))
+    # One test of one block, but for the order of its sums.
+    assert there.nu == pytest.approx(here.nu, rel=1e-6)
+    assert there.head_sq_interval == pytest.approx(here.head_sq_interval, abs=1e-9)
