@@ -189,6 +189,8 @@ def _refine(
         best[targets[better]], distance[targets[better]] = found[better], error[better]
         if step == steps // 2:
             halfway = float(graph.p2[targets] @ distance[targets])
+        if step == steps:
+            break
         optimiser.zero_grad()
         (outputs - goal).square().sum().backward()
         optimiser.step()

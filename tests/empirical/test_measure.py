@@ -328,7 +328,7 @@ def test_the_late_gain_is_what_the_second_half_of_the_steps_took_off(
     monkeypatch.setattr(measure_module, "BATCH", batch)
     world, model = graph(view), network()
     h = evaluate(model, world).h
-    for steps in (2, 8, 20):
+    for steps in (2, 9, 20):
         half, whole = (invert_decoder(model, world, h, taken) for taken in (steps // 2, steps))
         assert whole.late_gain == pytest.approx(half.epsilon - whole.epsilon, abs=CLOSE)
         assert whole.late_gain > 1e3 * CLOSE
