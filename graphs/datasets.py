@@ -56,6 +56,21 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How pixels became codes.
+
+    Attributes:
+        patch: side of a patch in pixels.
+        codebook: kind of codebook.
+        codes: V, how many it has.
+    """
+
+    patch: int
+    codebook: str
+    codes: int
+
+
+@dataclass(frozen=True)
 class CodedImages:
     """Images whose patches are codes: what views, and hence vertices, are made of.
 
@@ -70,6 +85,7 @@ class CodedImages:
         drawn: whether the images are draws, one a row, from the data. Not so where weights were given: they state a
             distribution, and then the rows are its support.
         has_grid: whether somebody has said what `grid` is; else it is one row for want of better.
+        coding: how pixels became codes; None where the data was codes.
     """
 
     name: str
@@ -81,6 +97,7 @@ class CodedImages:
     codebook: NDArray[np.float64] | None
     drawn: bool
     has_grid: bool = True
+    coding: Coding | None = None
 
     @property
     def patches(self) -> int:

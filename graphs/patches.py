@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.graphs.arrays import as_array
-from maskgraph.graphs.datasets import CodedImages, Images
+from maskgraph.graphs.datasets import CodedImages, Coding, Images
 from maskgraph.graphs.errors import InputError, check_type, is_whole, unknown
 from maskgraph.graphs.seeds import check_seed
 
@@ -195,9 +195,16 @@ def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImage
     check_type(images, Images, "make_images(name, pixels, labels) of maskgraph.graphs.datasets makes them of arrays")
     patches = patchify(images.pixels, patch)
     grid = (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch)
-    codes = assign_codes(patches, codebook)
     return CodedImages(
-        images.name, codes, images.labels, images.weights, images.classes, grid, codebook.values, images.drawn
+        images.name,
+        assign_codes(patches, codebook),
+        images.labels,
+        images.weights,
+        images.classes,
+        grid,
+        codebook.values,
+        images.drawn,
+        coding=Coding(patch, codebook.kind, len(codebook.values)),
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Literal
 
 from maskgraph.graphs.datasets import CodedImages
+from maskgraph.notes import of_bounds, of_samples
 from maskgraph.tables import table
 from maskgraph.theory.answer import RatioAnswer
-from maskgraph.theory.bounds import is_printed_lambda, is_vacuous, trivial
-from maskgraph.theory.unseen import OF_THE_SAMPLE, of_the_sample
+from maskgraph.theory.bounds import is_printed_lambda
 
 DIM = 64
 """Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
@@ -22,7 +21,8 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     dim = f"{dims[0]} to {dims[-1]}" if len(dims) > 1 else f"{dims[0]}"
     number = len(images.labels)
     print(
-        f"{images.name}: {number} image{'s' if number > 1 else ''} of {images.patches} patches, {graph_text(options)}, "
+        f"{images.name}: {number} image{'s' if number > 1 else ''} of {images.patches} patches{coding_text(images)}, "
+        f"{graph_text(options)}, "
         f"dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, epsilon = {first['epsilon']:g}\n"
     )
     rows = [_bound_row(found) for found in answers]
@@ -30,12 +30,19 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     print(table(columns, [[row[name] for name in columns] for row in rows]))
     notes = [
         *_notes(options, answers),
-        *_warnings(options.view, answers),
+        *of_samples(options.view, answers),
     ]
     if notes:
         print("\n" + "\n".join(notes))
     if options.bootstrap is not None:
         _print_intervals(answers)
+
+
+def coding_text(images: CodedImages) -> str:
+    """How pixels became codes, after their patches are named; nothing of data that was codes."""
+    if (coding := images.coding) is None:
+        return ""
+    return f" ({coding.patch} x {coding.patch} pixels, {coding.codebook}, {coding.codes} codes)"
 
 
 def graph_text(options: argparse.Namespace) -> str:
@@ -51,19 +58,7 @@ def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[
     lam, dims = first["lambda"], sorted({found["dim"] for found in answers})
     if options.dim is None and dims[0] < DIM:
         notes.append(f"dim is {DIM}, or N1 where that is less: name one for all by --dim.")
-
-    def silent(bound: Literal["thm_4_2_any_lambda", "water_filling"]) -> list[RatioAnswer]:
-        return [found for found in answers if is_vacuous(found["bounds"][bound], lam, found["dim"])]
-
-    if silent("thm_4_2_any_lambda"):
-        least = f"{trivial(lam, dims[-1]):.4g}" + (f" to {trivial(lam, dims[0]):.4g}" if len(dims) > 1 else "")
-        notes.append(
-            f"thm_4_2 <= lambda/dim = {least} is vacuous: lambda L_unif alone is never below it. "
-            "S2 (water-filling) is the sharper bound."
-        )
-    if nothing := silent("water_filling"):
-        ratios = ", ".join(f"{found['mask_ratio']:g}" for found in nothing)
-        notes.append(f"S2 is no more than that at rho {ratios}, and as vacuous.")
+    notes += of_bounds(answers, options.hop)
     if any(found["dim"] <= found["components"] for found in answers):
         notes.append(
             "Where comps >= dim, the first dim eigenvalues are all 1: the head is dim, whatever the images show."
@@ -72,29 +67,25 @@ def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[
         notes.append("lambda is not 1/(4L): the thm_4_2 column shows the form for any lambda.")
     if options.hop == "image":
         notes.append("On the image hop the bounds are of that hop's alignment, not of L_MAE.")
+    if mirrored := _mirrored(options, answers):
+        notes.append(
+            f"Under all masks rho {mirrored} have one spectrum (F2 of docs/theory.md): "
+            "what tells them apart in head, tail and bounds is the draw of the masks."
+        )
     return notes
 
 
-def _warnings(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
-    """What to say where the graph tells more of the sample than of the data."""
-
-    def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
-        above = (found for found in answers if any(of_the_sample(found["unseen"][key]) for key in keys))
-        return ", ".join(f"{found['mask_ratio']:g}" for found in above)
-
-    share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []
-    if said := ratios("visible", "target"):
-        warnings.append(
-            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
-            "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
-        )
-    # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
-    if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
-        warnings.append(
-            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex.\n"
-            "The graph says more about these masks than about all of them: raise --max-masks."
-        )
-    return warnings
+def _mirrored(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> str:
+    """Pairs of mask ratios that keep as much as the other drops, of which only some masks are there."""
+    if options.mask != "uniform" or options.hop != "target":
+        return ""
+    some = {found["kept"]: found for found in answers if not found["exhaustive"]}
+    pairs = [(found, some.get(found["patches"] - kept)) for kept, found in some.items()]
+    return "; ".join(
+        f"{one['mask_ratio']:g} and {other['mask_ratio']:g}"
+        for one, other in pairs
+        if other is not None and one["kept"] > other["kept"] and one["dim"] == other["dim"]
+    )
 
 
 def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
@@ -120,6 +111,11 @@ def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
     ]
     print(table(("rho", *(names[name] for name in shown)), rows))
     print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
+    if not all(found["exhaustive"] for found in answers):
+        print(
+            "They know nothing of the draw of the masks, nor of the codebook, which all resamples share: --seed makes"
+        )
+        print("others, and --max-masks takes more.")
     print("Resamples are shifted; the interval takes it off. So it may leave out the value above, and an end may lie")
     print("where no value can, as a probability above 1: read it as the nearest one that can.")
     if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from maskgraph.bound_text import DIM, graph_text, print_bounds
+from maskgraph.bound_text import DIM, coding_text, graph_text, print_bounds
 from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
@@ -106,7 +107,9 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
             found["bootstrap"] = bootstrap(graph, found, options.hop, constants, resamples, options.seed, again)
         answers.append(found)
     if options.json:
-        head = {"dataset": images.name, "view": options.view, "hop": options.hop}
+        coding = None if images.coding is None else asdict(images.coding)
+        data = {"dataset": images.name, "images": len(images.labels), "coding": coding}
+        head = {**data, "view": options.view, "hop": options.hop}
         masks = {"mask": options.mask, "mask_unit": options.mask_unit}
         print_json({**head, **masks, "seed": options.seed, "ratios": answers})
     else:
@@ -115,7 +118,7 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         from maskgraph.figures.bounds import bounds_over_ratios
         from maskgraph.figures.style import save
 
-        save(bounds_over_ratios(answers, f"{images.name}, {graph_text(options)}"), figure)
+        save(bounds_over_ratios(answers, f"{images.name}{coding_text(images)}, {graph_text(options)}"), figure)
         progress.say("figure", str(figure))
     return OK
 

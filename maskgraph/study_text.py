@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from maskgraph.empirical.records import probed_feature
+from maskgraph.notes import of_bounds, of_models, of_samples
 from maskgraph.tables import table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from maskgraph.empirical.plan import Plan
+    from maskgraph.theory.answer import RatioAnswer
 
 
 def plan_text(plan: Plan) -> tuple[str, str]:
@@ -32,10 +35,21 @@ def _counted(count: int, name: str) -> str:
     return f"{count} {name}" + "s" * (count > 1)
 
 
-def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str:
-    """One row a mask ratio and method, then the baselines."""
-    first = bounds[(bounds["view"] == bounds["view"].iloc[0]) & (bounds["hop"] == bounds["hop"].iloc[0])]
-    theory = first.set_index("mask_ratio")
+def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, Any]) -> str:
+    """One row a mask ratio and method, what to know of them, then the baselines.
+
+    Args:
+        bounds: one row a graph, as the study records them.
+        records: one row a model or baseline.
+        study: study.json, for what models are of.
+    """
+    feature, own = probed_feature(study), study["plan"]["train"]["view"]
+    graphs = bounds[bounds["hop"] == "target"] if (bounds["hop"] == "target").any() else bounds
+    # Models are measured on the target hop of their own view, which a study need not bound.
+    shown = own if (graphs["view"] == own).any() else graphs["view"].iloc[0]
+    first = graphs[graphs["view"] == shown].drop_duplicates("mask_ratio")
+    hop, theory = first["hop"].iloc[0], first.set_index("mask_ratio")
+    models = records[records["mask_ratio"].notna()]
     columns = (
         f"{feature}.linear",
         f"{feature}.knn",
@@ -45,21 +59,18 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str
         f"{feature}.rankme",
     )
     rows: list[list[object]] = []
-    for (ratio, method), runs in records[records["mask_ratio"].notna()].groupby(["mask_ratio", "method"]):
+    for (ratio, method), runs in models.groupby(["mask_ratio", "method"]):
         found: Mapping[str, Any] = theory.loc[ratio]
-        known = [
-            found["bounds"]["thm_4_2"],
-            found["bounds"]["water_filling"],
-            found["alpha"],
-            found["bayes_risk"],
-        ]
+        known = [found["bounds"]["thm_4_2"], found["bounds"]["water_filling"], found["alpha"]]
+        # The floor of their own L_MAE, whichever graph is bounded.
+        known.append(runs["bayes_risk"].iloc[0])
         rows.append([f"{ratio:g}", method, *known, *(_spread(runs[column]) for column in columns)])
-    graph = f"{first['view'].iloc[0]} views, {first['hop'].iloc[0]} hop"
     names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
     # In a recipe's table ± is half of an interval, which of three seeds is 2.5 times as long.
-    told = f"probes of the {feature} feature" + (", ± SD over seeds" if records["seed"].nunique() > 1 else "")
+    seeds = models["seed"].nunique()
+    told = f"probes of the {feature} feature" + (f", ± SD over {seeds} seeds" if seeds > 1 else "")
     lines = [
-        f"{bounds['dataset'].iloc[0]}: theory of the graph with {graph}, L = 1; {told}",
+        f"{bounds['dataset'].iloc[0]}: theory of the graph with {shown} views, {hop} hop, L = 1; {told}",
         table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows),
     ]
     for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
@@ -70,7 +81,16 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> str
                 for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
             )
             lines.append(f"baseline {method!s}: {', '.join(scores)}")
-    return "\n".join(lines)
+    if shown == own and hop == "target":
+        answers = [cast("RatioAnswer", row) for row in first.to_dict("records")]
+        notes = [*of_bounds(answers, hop), *of_models(models), *of_samples(shown, answers)]
+    else:
+        notes = [
+            f"Models, their L_MAE and bayes are of {own} views and the target hop, which this study does not bound: "
+            "thm_4_2, S2 and alpha are of another graph.",
+            *of_models(models),
+        ]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def _spread(values: pd.Series[float]) -> str:

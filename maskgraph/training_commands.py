@@ -18,7 +18,7 @@ from maskgraph.empirical.group import Group, TorchGroup
 from maskgraph.empirical.parts import FOLDER
 from maskgraph.empirical.plan import FILLED_IN, Plan, plan_from, read_plan
 from maskgraph.empirical.recipe import Recipe, check_recipe, read_recipe, recipe_names
-from maskgraph.empirical.records import probed_feature, read_bounds, read_records, read_study
+from maskgraph.empirical.records import read_bounds, read_records, read_study
 from maskgraph.empirical.schedule import Report, check_workers
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.summary import differences, read_judged
@@ -229,6 +229,6 @@ def _run(plan: Plan, options: argparse.Namespace, name: str) -> int:
         progress.say(plan.source.name, left)
     with _resumable(directory):
         run_study(plan, directory, options.resume, _workers(options), _telling(progress, plan))
-        print(study_text(read_bounds(directory), read_records(directory), probed_feature(read_study(directory))))
+        print(study_text(read_bounds(directory), read_records(directory), read_study(directory)))
         _print_written([directory / "records", *_report(directory)])
     return OK

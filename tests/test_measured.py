@@ -14,7 +14,7 @@ import pytest
 from maskgraph.cli import main
 from maskgraph.empirical.plan import read_plan
 from maskgraph.empirical.recipe import read_recipe
-from maskgraph.empirical.records import read_bounds, read_records
+from maskgraph.empirical.records import read_bounds, read_records, read_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.recipe_text import judged_text
 from maskgraph.study_text import study_text
@@ -80,7 +80,9 @@ def assert_is(shown: str, value: float) -> None:
 
 def test_the_study_of_the_readme_is_that_of_the_record() -> None:
     run = RESULTS / "digits"
-    assert_shown(study_text(read_bounds(run), read_records(run), "cls"), "README.md", "digits: theory of the graph")
+    assert_shown(
+        study_text(read_bounds(run), read_records(run), read_study(run)), "README.md", "digits: theory of the graph"
+    )
 
 
 def test_another_processor_moves_probes_by_what_the_readme_says() -> None:
@@ -238,3 +240,18 @@ def test_a_number_is_held_to_the_digits_that_it_shows() -> None:
     assert_is("5e-13", 4.6e-13)
     with pytest.raises(AssertionError, match=r"1\.9 stands for 1\.84"):
         assert_is("1.9", 1.84)
+
+
+def test_what_sharper_bounds_say_beside_the_bayes_risk_is_as_recorded() -> None:
+    """S1 is of L_MAE, and S2 of that and λ L_unif, whose least is λ/k more than the Bayes risk."""
+    records = read_records(RESULTS / "digits")
+    models = records[records["mask_ratio"].notna()]
+    above = {"S1": 0, "S2": 0}
+    for bayes, checks in zip(models["bayes_risk"], models["checks"], strict=True):
+        for check in checks:
+            if check["statement"] in above and check["verdict"] == "holds":
+                above[check["statement"]] += check["rhs"] > bayes
+    assert above == {"S1": 2, "S2": 0}
+    assert "S1 says more on 2 of the 30 and S2 on none." in page("docs/measured.md")
+    assert "S2 is nowhere above the Bayes risk" in page("README.md")
+    assert "and S1 on two models only." in page("README.md")

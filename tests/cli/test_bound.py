@@ -64,7 +64,8 @@ def coded(tmp_path: Path) -> str:
 
 def test_json_holds_the_contract_and_nothing_else(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, coded, "--mask-ratio", "0.25", "0.5", "--dim", "3", "--seed", "5", "--hop", "image")
-    assert set(found) == {"dataset", "view", "hop", "mask", "mask_unit", "seed", "ratios"}
+    assert set(found) == {"dataset", "images", "coding", "view", "hop", "mask", "mask_unit", "seed", "ratios"}
+    assert (found["images"], found["coding"]) == (12, None)
     assert (found["dataset"], found["view"], found["hop"]) == (coded, "positional", "image")
     assert found["seed"] == 5
     assert (found["mask"], found["mask_unit"]) == ("uniform", 1)
@@ -169,6 +170,52 @@ def test_codes_say_what_the_pixels_say_under_masks_of_a_plane(
     assert not (tmp_path / "run").exists()
 
 
+def test_how_pixels_became_codes_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It changes every number. A threshold codebook has the intervals that hold a patch, here two of five."""
+    pixels = np.repeat(np.repeat([[[0.0, 1.0], [1.0, 0.0]], [[1.0, 1.0], [0.0, 0.0]]], 2, axis=1), 2, axis=2)
+    file = world(tmp_path, pixels=pixels, labels=np.array([0, 1]))
+    options = (file, "--patch", "2", "--mask-ratio", "0.5", "--codebook", "threshold", "--codes", "5")
+    found = answer(capsys, *options)
+    assert found["coding"] == {"patch": 2, "codebook": "threshold", "codes": 2}
+    assert found["images"] == 2
+    figure = tmp_path / "bound.png"
+    assert main(["bound", *options, "--figure", str(figure)]) == 0
+    said = "2 images of 4 patches (2 x 2 pixels, threshold, 2 codes), positional views, target hop"
+    assert said in capsys.readouterr().out
+
+
+def test_what_is_known_without_a_spectrum_is_told_where_it_says_more(capsys: pytest.CaptureFixture[str]) -> None:
+    """I2 and U floor the same loss by the Bayes risk and lambda/dim."""
+    options = ("mixture:n=4,eta=0.2", "--view", "sequence", "--mask-ratio", "0.25", "0.5", "--dim", "2")
+    rows = answer(capsys, *options)["ratios"]
+    assert all(row["bayes_risk"] + row["lambda"] / 2 > row["bounds"]["water_filling"] for row in rows)
+    assert main(["bound", *options]) == 0
+    assert "At rho 0.25, 0.5 bayes + lambda/dim is above S2" in capsys.readouterr().out
+    # Of a small L both bounds are large, whatever the targets: more than λ is never needed.
+    assert main(["bound", *options, "--lipschitz", "0.001"]) == 0
+    assert "bayes + lambda/dim" not in capsys.readouterr().out
+    assert main(["bound", *options, "--hop", "image"]) == 0
+    assert "bayes + lambda/dim" not in capsys.readouterr().out, "there bounds are not of L_MAE"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ((), True),
+        (("--max-masks", "70"), False),
+        (("--hop", "image"), False),
+        (("--mask", "block"), False),
+        (("--mask-ratio", "0.25", "0.375"), False),
+    ],
+)
+def test_ratios_that_the_draw_of_masks_alone_tells_apart(
+    more: tuple[str, ...], told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--view", "sequence", "--max-masks", "9", "--dim", "2", "--mask-ratio", "0.5", "0.25", "0.75")
+    assert main(["bound", "mixture:n=8,eta=0.3", *options, *more]) == 0
+    assert ("Under all masks rho 0.25 and 0.75 have one spectrum (F2" in capsys.readouterr().out) == told
+
+
 def test_table_for_people(coded: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bound", coded, "--mask-ratio", "0.5", "--dim", "6"]) == 0
     out = capsys.readouterr().out
@@ -193,7 +240,7 @@ def test_a_figure_names_the_masks_that_the_table_names(tmp_path: Path, monkeypat
     monkeypatch.setattr(style, "save", lambda figure, _path: titles.append(figure.axes[0].get_title(loc="left")))
     arguments = ["bound", "digits", "--mask-ratio", "0.5", "--images", "20", "--dim", "2", "--mask", "block"]
     assert main([*arguments, "--figure", str(tmp_path / "bound.png")]) == 0
-    assert titles == ["digits, positional views, block masks, target hop"]
+    assert titles == ["digits (2 x 2 pixels, kmeans, 4 codes), positional views, block masks, target hop"]
 
 
 def test_one_image_is_no_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -249,6 +296,7 @@ def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFi
     assert main(["bound", *options, "--bootstrap", "40"]) == 0
     out = capsys.readouterr().out
     assert "95 % basic bootstrap intervals over images, 40 resamples" in out
+    assert ("nothing of the draw of masks" in out) == (not all(ratio["exhaustive"] for ratio in found["ratios"]))
     assert "an end may lie\nwhere no value can" in out
     assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
 

@@ -1,0 +1,89 @@
+"""What to know of bounds, graphs and models before reading anything into their numbers, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from maskgraph.theory.answer import RatioAnswer
+from maskgraph.theory.bounds import is_vacuous, trivial
+from maskgraph.theory.unseen import OF_THE_SAMPLE, of_the_sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_bounds(answers: Sequence[RatioAnswer], hop: str) -> list[str]:
+    """Where they say nothing, and where what is known without a spectrum says more."""
+    lam, dims, notes = answers[0]["lambda"], sorted({found["dim"] for found in answers}), []
+
+    def silent(bound: Literal["thm_4_2_any_lambda", "water_filling"]) -> list[RatioAnswer]:
+        return [found for found in answers if is_vacuous(found["bounds"][bound], lam, found["dim"])]
+
+    if silent("thm_4_2_any_lambda"):
+        least = f"{trivial(lam, dims[-1]):.4g}" + (f" to {trivial(lam, dims[0]):.4g}" if len(dims) > 1 else "")
+        notes.append(
+            f"thm_4_2 <= lambda/dim = {least} is vacuous: lambda L_unif alone is never below it. "
+            "S2 (water-filling) is the sharper bound."
+        )
+    if nothing := silent("water_filling"):
+        notes.append(f"S2 is no more than that at rho {_ratios(nothing)}, and as vacuous.")
+    # On the image hop bounds are not of L_MAE.
+    if hop == "target" and (known := [found for found in answers if _bayes_says_more(found)]):
+        notes.append(
+            f"At rho {_ratios(known)} bayes + lambda/dim is above S2: a floor of the same loss, by I2 and U, "
+            "that needs no spectrum."
+        )
+    return notes
+
+
+def _bayes_says_more(found: RatioAnswer) -> bool:
+    bayes, least = found["bayes_risk"], trivial(found["lambda"], found["dim"])
+    bounds = found["bounds"]
+    return bayes is not None and bayes + least > max(bounds["water_filling"], bounds["thm_4_2_any_lambda"])
+
+
+def of_samples(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
+    """Where a graph tells more of its images or masks than of the data."""
+
+    def ratios(*keys: Literal["visible", "target", "visible_fresh_mask", "target_fresh_mask"]) -> str:
+        return _ratios(found for found in answers if any(of_the_sample(found["unseen"][key]) for key in keys))
+
+    share, warnings = f"more than {100 * OF_THE_SAMPLE:g} %", []
+    if said := ratios("visible", "target"):
+        warnings.append(
+            f"WARNING, rho {said}: {share} of what a fresh image shows on one side is no vertex (unseen1, unseen2).\n"
+            "The graph says more about the sample than about the data: take more --images, fewer --codes or --view bag."
+        )
+    # With positions a vertex fixes its mask: a fresh mask shows nothing that is known, by definition.
+    if view != "positional" and (said := ratios("visible_fresh_mask", "target_fresh_mask")):
+        warnings.append(
+            f"WARNING, rho {said}: {share} of what a fresh mask shows on one side is no vertex.\n"
+            "The graph says more about these masks than about all of them: raise --max-masks."
+        )
+    return warnings
+
+
+def of_models(models: pd.DataFrame) -> list[str]:
+    """Which have learned no more than a constant output for each mask knows.
+
+    Args:
+        models: one row a model, measured on the target hop.
+    """
+    if not len(models):
+        return []
+    means = models.groupby(["method", "mask_ratio"], as_index=False)[["L_MAE", "target_variance_given_mask"]].mean()
+    worse = means[means["L_MAE"] > means["target_variance_given_mask"]]
+    if worse.empty:
+        return []
+    said = ", ".join(
+        f"{method} at rho {ratio:g} ({loss:.4g} > {constant:.4g})"
+        for method, ratio, loss, constant in worse.itertuples(index=False)
+    )
+    return [
+        f"WARNING: mean L_MAE is above Var(x2 | mask), which a constant output for each mask reaches: {said}; train on."
+    ]
+
+
+def _ratios(answers: Iterable[RatioAnswer]) -> str:
+    return ", ".join(f"{found['mask_ratio']:g}" for found in answers)

@@ -1,0 +1,92 @@
+"""What a study prints in the end, of records that are known."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from maskgraph.empirical.records import read_bounds, read_records, read_study
+from maskgraph.study_text import study_text
+
+RUN = Path(__file__).parents[2] / "results/digits"
+"""Thirty models of positional views, on which, as on bags, graphs are bounded."""
+
+
+@pytest.fixture
+def bounds() -> pd.DataFrame:
+    return read_bounds(RUN)
+
+
+@pytest.fixture
+def records() -> pd.DataFrame:
+    return read_records(RUN)
+
+
+def study(view: str = "positional") -> dict[str, Any]:
+    found = copy.deepcopy(read_study(RUN))
+    found["plan"]["train"]["view"] = view
+    return found
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if line.strip().startswith("0.")]
+
+
+@pytest.mark.parametrize("order", [["positional", "bag"], ["bag", "positional"]])
+@pytest.mark.parametrize("own", ["positional", "bag"])
+def test_the_theory_beside_a_model_is_that_of_its_own_graph(
+    own: str, order: list[str], bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    """In whichever order a study names its views, and never that of the image hop."""
+    several = pd.concat([bounds[bounds["view"] == view] for view in order]).iloc[::-1]
+    text = study_text(several, records, study(own))
+    assert text.startswith(f"digits: theory of the graph with {own} views, target hop, L = 1; ")
+    one = bounds[(bounds["view"] == own) & (bounds["hop"] == "target")].set_index("mask_ratio")
+    for ratio, _, *numbers in rows(text):
+        wanted = one.loc[float(ratio)]
+        for shown, value in zip(
+            numbers, [wanted["bounds"]["thm_4_2"], wanted["bounds"]["water_filling"]], strict=False
+        ):
+            assert float(shown) == pytest.approx(value, rel=1e-3)
+    assert "which this study does not bound" not in text
+
+
+def test_a_study_of_another_graph_s_bounds_says_so(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """The least that L_MAE can be is of the models' graph whichever is bounded: no L_MAE is below it."""
+    text = study_text(bounds[bounds["view"] == "bag"], records, study())
+    assert "theory of the graph with bag views, target hop" in text
+    said = "Models, their L_MAE and bayes are of positional views and the target hop, which this study does not bound"
+    assert said in text
+    assert "WARNING, rho" not in text
+    assert "vacuous" not in text
+    for _, _, _, _, _, bayes, *_, mae, _, _ in rows(text):
+        assert float(bayes) < float(mae.partition("±")[0])
+    alone = study_text(bounds[bounds["hop"] == "image"], records, study())
+    assert "theory of the graph with positional views, image hop" in alone
+    assert said in alone
+
+
+def test_what_bound_warns_of_a_study_does_too(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    text = study_text(bounds, records, study())
+    assert "thm_4_2 <= lambda/dim = 0.003906 is vacuous" in text
+    assert "S2 is no more than that at rho 0.25, 0.5, 0.75, 0.875, and as vacuous." in text
+    assert "At rho 0.25, 0.5, 0.75, 0.875, 0.9375 bayes + lambda/dim is above S2" in text
+    assert "WARNING, rho 0.25, 0.5, 0.75, 0.875, 0.9375: more than 10 % of what a fresh image shows" in text
+    assert "± SD over 3 seeds\n" in text
+
+
+def test_models_that_are_worse_than_a_constant_are_named(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    assert "constant" not in study_text(bounds, records, study())
+    at = (records["method"] == "mae") & (records["mask_ratio"] == 0.25)
+    constant = float(records.loc[at, "target_variance_given_mask"].iloc[0])
+    # The mean of the seeds has to be above it, not one of them.
+    records.loc[at, "L_MAE"] = [3 * constant, 0.2 * constant, 0.2 * constant]
+    assert f"reaches: mae at rho 0.25 ({3.4 / 3 * constant:.4g} > {constant:.4g}); train on." in study_text(
+        bounds, records, study()
+    )
+    records.loc[at, "L_MAE"] = [2 * constant, 0.4 * constant, 0.4 * constant]
+    assert "constant" not in study_text(bounds, records, study())
