@@ -150,7 +150,8 @@ def random_config(plan: Plan, seed: int) -> TrainConfig:
 
 
 def _identity(split: Split, method: str, seed: int) -> dict[str, Any]:
-    return {"dataset": split.train.name, "method": method, "seed": seed, "mask_ratio": None}
+    probed = {"fitted_images": len(split.train.labels), "scored_images": len(split.test.labels)}
+    return {"dataset": split.train.name, "method": method, "seed": seed, "mask_ratio": None, **probed}
 
 
 def _network_probes(trained: TrainedModel, split: Split) -> dict[str, float]:

@@ -64,25 +64,25 @@ def of_samples(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
     return warnings
 
 
-def of_models(models: pd.DataFrame) -> list[str]:
-    """Which have learned no more than a constant output for each mask knows.
+def of_models(models: pd.DataFrame, view: str) -> list[str]:
+    """Which have learned no more than a constant output knows.
 
     Args:
         models: one row a model, measured on the target hop.
+        view: theirs; with positions a model knows its mask, and a constant is one for each.
     """
-    if not len(models):
-        return []
-    means = models.groupby(["method", "mask_ratio"], as_index=False)[["L_MAE", "target_variance_given_mask"]].mean()
-    worse = means[means["L_MAE"] > means["target_variance_given_mask"]]
+    column, name, constant = "target_variance", "Var(x2)", "a constant output"
+    if view == "positional":
+        column, name, constant = "target_variance_given_mask", "Var(x2 | mask)", "a constant output for each mask"
+    means = models.groupby(["method", "mask_ratio"], as_index=False)[["L_MAE", column]].mean()
+    worse = means[means["L_MAE"] > means[column]]
     if worse.empty:
         return []
     said = ", ".join(
-        f"{method} at rho {ratio:g} ({loss:.4g} > {constant:.4g})"
-        for method, ratio, loss, constant in worse.itertuples(index=False)
+        f"{method} at rho {ratio:g} ({loss:.4g} > {least:.4g})"
+        for method, ratio, loss, least in worse.itertuples(index=False)
     )
-    return [
-        f"WARNING: mean L_MAE is above Var(x2 | mask), which a constant output for each mask reaches: {said}; train on."
-    ]
+    return [f"WARNING: mean L_MAE is above {name}, which {constant} reaches: {said}; train on."]
 
 
 def _ratios(answers: Iterable[RatioAnswer]) -> str:

@@ -83,12 +83,12 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
             lines.append(f"baseline {method!s}: {', '.join(scores)}")
     if shown == own and hop == "target":
         answers = [cast("RatioAnswer", row) for row in first.to_dict("records")]
-        notes = [*of_bounds(answers, hop), *of_models(models), *of_samples(shown, answers)]
+        notes = [*of_bounds(answers, hop), *of_models(models, own), *of_samples(shown, answers)]
     else:
         notes = [
             f"Models, their L_MAE and bayes are of {own} views and the target hop, which this study does not bound: "
             "thm_4_2, S2 and alpha are of another graph.",
-            *of_models(models),
+            *of_models(models, own),
         ]
     return "\n".join([*lines, *(["", *notes] if notes else [])])
 

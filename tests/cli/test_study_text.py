@@ -79,14 +79,28 @@ def test_what_bound_warns_of_a_study_does_too(bounds: pd.DataFrame, records: pd.
     assert "± SD over 3 seeds\n" in text
 
 
-def test_models_that_are_worse_than_a_constant_are_named(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
-    assert "constant" not in study_text(bounds, records, study())
+@pytest.mark.parametrize(
+    ("view", "column", "said"),
+    [
+        ("positional", "target_variance_given_mask", "Var(x2 | mask), which a constant output for each mask reaches"),
+        ("bag", "target_variance", "Var(x2), which a constant output reaches"),
+    ],
+)
+def test_models_that_are_worse_than_a_constant_are_named(
+    view: str, column: str, said: str, bounds: pd.DataFrame, records: pd.DataFrame
+) -> None:
+    """The mean of the seeds has to be above it, not one of them. Without positions no model knows its mask."""
+    assert "constant" not in study_text(bounds, records, study(view))
     at = (records["method"] == "mae") & (records["mask_ratio"] == 0.25)
-    constant = float(records.loc[at, "target_variance_given_mask"].iloc[0])
-    # The mean of the seeds has to be above it, not one of them.
+    constant = float(records.loc[at, column].iloc[0])
     records.loc[at, "L_MAE"] = [3 * constant, 0.2 * constant, 0.2 * constant]
-    assert f"reaches: mae at rho 0.25 ({3.4 / 3 * constant:.4g} > {constant:.4g}); train on." in study_text(
-        bounds, records, study()
-    )
+    text = study_text(bounds, records, study(view))
+    assert f"above {said}: mae at rho 0.25 ({3.4 / 3 * constant:.4g} > {constant:.4g}); train on." in text
     records.loc[at, "L_MAE"] = [2 * constant, 0.4 * constant, 0.4 * constant]
-    assert "constant" not in study_text(bounds, records, study())
+    assert "constant" not in study_text(bounds, records, study(view))
+
+
+def test_a_study_without_models_has_baselines_and_bounds(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    text = study_text(bounds, records[records["mask_ratio"].isna()], study())
+    assert "baseline raw-pixels: linear 0.965" in text
+    assert not rows(text)

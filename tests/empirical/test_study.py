@@ -194,6 +194,7 @@ def assert_probed(found: dict[str, Any], prefix: str, features: list[NDArray[np.
         wanted = probe(known, asked, 0)
     for name, value in asdict(wanted).items():
         assert found[f"{prefix}.{name}"] == pytest.approx(value, rel=1e-12), (prefix, name)
+    assert (found["fitted_images"], found["scored_images"]) == tuple(len(side) for side in features)
 
 
 @pytest.mark.parametrize("method", ["mae", "u-mae"])
