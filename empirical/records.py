@@ -49,6 +49,7 @@ GRAPH: Shape = {
     "eigenvalues": [NUMBER],
     "bounds": {"thm_4_2": NUMBER, "water_filling": NUMBER},
     "unseen": {"visible": KNOWN, "target": KNOWN},
+    ("thm_4_1_least",): NUMBER,
 }
 
 CHECK: Shape = {

@@ -34,6 +34,12 @@ def of_bounds(answers: Sequence[RatioAnswer], hop: str) -> list[str]:
             f"At rho {_ratios(known)} bayes + lambda/dim is above S2: a floor of the same loss, by I2 and U, "
             "that needs no spectrum."
         )
+    # Runs from before it was measured lack it.
+    if all("thm_4_1_least" in found for found in answers):
+        least = ", ".join(f"{found['thm_4_1_least']:.4g}" for found in answers)
+        notes.append(
+            f"Thm 4.1 bounds a probe's error by no less than {least}, whatever the features; from 1 on it says nothing."
+        )
     return notes
 
 

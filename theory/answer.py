@@ -92,6 +92,7 @@ RatioAnswer = TypedDict(
         "alpha": float,
         "alpha_target": float,
         "phi": float,
+        "thm_4_1_least": float,
         "intra": float,
         "inter": float,
         "unseen": Unseen,
@@ -154,7 +155,7 @@ def answer(
     found = spectrum(A, dim, seed, engine, tell)
     # A floor of the loss is stated at its safe end: it falls with every eigenvalue.
     most = found.head_sq_interval[1]
-    mass = labels.edge_mass(A)
+    mass, alpha, phi = labels.edge_mass(A), labels.alpha(graph), labels.phi(A)
     L, epsilon = constants.lipschitz, constants.epsilon
     lam = 1 / (4 * L) if constants.lam is None else constants.lam
     floors = risk.Floors(graph) if graph.images.codebook is not None else None
@@ -175,9 +176,11 @@ def answer(
         "head_sq_interval": list(found.head_sq_interval),
         "tail_sq": found.tail_sq,
         "tail_sq_interval": list(found.tail_sq_interval),
-        "alpha": labels.alpha(graph),
+        "alpha": alpha,
         "alpha_target": labels.alpha_target(graph),
-        "phi": labels.phi(A),
+        "phi": phi,
+        # L_SCL(f) + ‖A‖_F² = ‖A − FFᵀ‖_F² is at least what A has beyond its K largest eigenvalues (Eckart and Young).
+        "thm_4_1_least": bounds.thm_4_1(alpha, phi, labels.p_max(graph), found.tail_sq_interval[0], 0.0),
         "intra": mass.intra,
         "inter": mass.inter,
         "unseen": unseen(graph),

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 KEYS = {
     *("mask_ratio", "dim", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
-    *("alpha", "alpha_target", "phi"),
+    *("alpha", "alpha_target", "phi", "thm_4_1_least"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds", "bayes_risk", "target_variance"),
     "rank_floor",
 }
@@ -190,7 +190,13 @@ def test_what_is_known_without_a_spectrum_is_told_where_it_says_more(capsys: pyt
     rows = answer(capsys, *options)["ratios"]
     assert all(row["bayes_risk"] + row["lambda"] / 2 > row["bounds"]["water_filling"] for row in rows)
     assert main(["bound", *options]) == 0
-    assert "At rho 0.25, 0.5 bayes + lambda/dim is above S2" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "At rho 0.25, 0.5 bayes + lambda/dim is above S2" in out
+    least = ", ".join(f"{row['thm_4_1_least']:.4g}" for row in rows)
+    assert (
+        f"Thm 4.1 bounds a probe's error by no less than {least}, whatever the features; from 1 on it says nothing."
+        in out
+    )
     # Of a small L both bounds are large, whatever the targets: more than λ is never needed.
     assert main(["bound", *options, "--lipschitz", "0.001"]) == 0
     assert "bayes + lambda/dim" not in capsys.readouterr().out

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import tracemalloc
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from maskgraph.graphs import memory
+from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.theory import answer as answer_module
-from maskgraph.theory import bounds
+from maskgraph.theory import bounds, labels, losses
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.spectrum import Spectrum
+from tests.strategies import FIXED_WORLDS
 from tests.theory.toys import two_states
 
 VALUES = np.array([1.0, 0.3])
@@ -59,6 +62,27 @@ def test_bounds_are_those_of_the_largest_head_and_values(
         "thm_4_2_any_lambda": bounds.thm_4_2_any_lambda(1.25, L, weight, epsilon),
         "water_filling": bounds.water_filling(HIGHEST, L, weight),
     }
+    # Two views that flip with probability 0.2: each of half the mass, of its own class.
+    certain = 2 * found["alpha"] + 8 * found["phi"]
+    assert found["thm_4_1_least"] == pytest.approx(certain + 8 * 0.5 * 0.25)
+
+
+@pytest.mark.parametrize("hop", get_args(Hop))
+def test_the_least_of_thm_4_1_is_attained_by_spectral_features_and_by_no_others(hop: Hop) -> None:
+    """F of the top eigenpairs, at the scale of their values; any other f has a larger right side."""
+    A, rng = FIXED_WORLDS["four classes"].augmented(2, "sequence", hop), np.random.default_rng(0)
+    graph = A.graph
+    found = answer(graph, 0.6, 3, hop)
+
+    def right_side(f: NDArray[np.float64]) -> float:
+        scl = losses.spectral_contrastive_loss(A, f)
+        return bounds.thm_4_1(found["alpha"], found["phi"], labels.p_max(graph), scl, found["frobenius_sq"])
+
+    values, vectors = np.linalg.eigh(A.matrix().toarray())
+    best = vectors[:, ::-1][:, :3] * np.sqrt(values[::-1][:3]) / np.sqrt(graph.p1)[:, None]
+    assert right_side(best) == pytest.approx(found["thm_4_1_least"], rel=1e-9)
+    for size in (1e-3, 0.1, 1.0):
+        assert right_side(best + size * rng.standard_normal(best.shape)) > found["thm_4_1_least"]
 
 
 def test_the_solver_is_given_what_the_answer_was(monkeypatch: pytest.MonkeyPatch) -> None:
