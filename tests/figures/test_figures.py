@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
@@ -17,7 +18,8 @@ from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
-from maskgraph.theory.answer import answer
+from maskgraph.theory.answer import Bootstrap, answer
+from maskgraph.theory.bootstrap import statistics
 from maskgraph.theory.findings.finding import world_graph
 
 RATIOS = (0.25, 0.75)
@@ -314,7 +316,7 @@ def test_bounds_over_ratios_draws_each_answer() -> None:
         (labels, "α of x2", [found["alpha_target"] for found in answers]),
         (labels, "φ", [found["phi"] for found in answers]),
         (labels, "inter-class mass", [found["inter"] for found in answers]),
-        (spectrum, "head, Σ λ² of the K largest", [found["head_sq"] for found in answers]),
+        (spectrum, "head, Σ λ² of the K largest,\nK = 2", [found["head_sq"] for found in answers]),
         (spectrum, "tail, Σ λ² of all others", [found["tail_sq"] for found in answers]),
         (spectrum, "components = eigenvalues 1", [1] * 3),
     ):
@@ -330,3 +332,53 @@ def test_bounds_over_ratios_marks_no_vacuous_bound() -> None:
     (bounds, *_) = bounds_over_ratios([found], "a mixture").axes
     assert "Thm 4.2" not in [drawn.get_label() for drawn in bounds.get_lines()]
     assert bounds.get_xlim() == (0, 1)
+
+
+def test_bounds_over_ratios_says_of_how_many_eigenvalues_a_head_is() -> None:
+    graph = world_graph(class_mixture(4, 0.3), 0.5, "sequence")
+    answers = [answer(graph, 0.5, dim) for dim in (4, 2, 3)]
+    assert line(bounds_over_ratios(answers, "").axes[2], "head, Σ λ² of the K largest,\nK = 2 to 4")
+
+
+def test_bounds_over_ratios_draws_intervals_as_bars_of_their_own() -> None:
+    """Of each number that the panels show, in its colour, though it may leave out the number itself."""
+    plain = [answer(world_graph(class_mixture(4, 0.3), ratio, "sequence"), ratio, 2) for ratio in (0.75, 0.5)]
+    drawn = panels(bounds_over_ratios(plain, "a mixture"))
+    assert not any(one.lines[2][0].get_segments() for axes in drawn for one in axes.containers)
+    assert drawn[0].get_title(loc="left") == "a mixture"
+    estimate = statistics(plain[0])
+    intervals = {name: [value + 0.01 * i, value + 0.02 * i] for i, (name, value) in enumerate(estimate.items(), 1)}
+    intervals["inter"] = [-0.2, 1.2]
+    intervals["phi"] = [1.1, 1.2]
+    made: Bootstrap = {"resamples": 50, "level": 0.95, "intervals": intervals}
+    figure = bounds_over_ratios([{**plain[0], "bootstrap": made}, plain[1]], "a mixture")
+    bounds, labels, spectrum = panels(figure)
+    assert bounds.get_title(loc="left") == "a mixture\nbars: 95 % bootstrap over images, 50 resamples"
+    for axes, names in (
+        (bounds, {"S2, water-filling": "water_filling", "Thm 4.2": "thm_4_2_any_lambda"}),
+        (labels, {"α": "alpha", "α of x2": "alpha_target", "φ": "phi", "inter-class mass": "inter"}),
+        (spectrum, {"head, Σ λ² of the K largest,\nK = 2": "head_sq", "tail, Σ λ² of all others": "tail_sq"}),
+    ):
+        most = {bounds: 0.25, labels: 1.0}.get(axes, np.inf)
+        places = set()
+        for container, (label, name) in zip(axes.containers, names.items(), strict=True):
+            (bars,) = container.lines[2]
+            assert bars.get_colors()[0] == pytest.approx(to_rgba(line(axes, label).get_color()))
+            (segment,) = bars.get_segments()
+            assert segment[:, 0] == pytest.approx(0.75, abs=0.03)
+            assert segment[0, 0] != 0.75, "beside the mark, which would cover it"
+            places.add(round(segment[0, 0], 6))
+            # No share is below 0 or above 1, no bound above λ.
+            low, high = np.clip(intervals[name], 0 if axes is labels else -np.inf, most)
+            assert sorted(segment[:, 1]) == pytest.approx([low, high])
+            assert axes.get_ylim()[0] <= low
+            assert high <= axes.get_ylim()[1]
+        assert len(places) == len(names)
+
+
+def test_bounds_over_ratios_draws_no_interval_of_a_bound_that_has_no_mark() -> None:
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "positional"), 0.5, 8)
+    intervals = {name: [value, value] for name, value in statistics(found).items()}
+    made: Bootstrap = {"resamples": 50, "level": 0.95, "intervals": intervals}
+    axes = panels(bounds_over_ratios([{**found, "bootstrap": made}], "a mixture"))[0]
+    assert [len(one.lines[2][0].get_segments()) for one in axes.containers] == [1, 0]
