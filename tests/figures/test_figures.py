@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 
 from maskgraph.figures.bounds import bounds_over_ratios
@@ -54,6 +54,12 @@ def records() -> pd.DataFrame:
 def line(axes: Any, label: str) -> Any:
     (found,) = [line for line in axes.get_lines() if line.get_label() == label]
     return found
+
+
+def points(axes: Any) -> list[Any]:
+    """What is scattered there; not what stands in the legend alone."""
+    scattered = [one for one in axes.collections if isinstance(one, PathCollection)]
+    return [one for one in scattered if len(np.asarray(one.get_offsets()))]
 
 
 def panels(figure: Any) -> list[Any]:
@@ -153,7 +159,7 @@ def test_what_is_equal_shows_around_each_other(bounds: pd.DataFrame, records: pd
         assert first.get_markersize() > second.get_markersize() + 1.5
     assert errors.get_ylim()[0] < 0, "marks at 0 are whole"
     for axes in panels(accuracy_against_bound(bounds, records, "cls")):
-        first, second = (one for one in axes.collections if len(np.asarray(one.get_offsets())))
+        first, second = points(axes)
         assert first.get_sizes()[0] > 2 * second.get_sizes()[0]
         assert first.get_paths()[0].vertices.shape != second.get_paths()[0].vertices.shape
 
@@ -199,17 +205,31 @@ def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records:
     drawn = panels(accuracy_against_bound(bounds, records, "cls"))
     assert len(drawn) == 3 * 2
     for axes in drawn:
-        mae = line(axes, "MAE")
-        assert mae.get_xdata().tolist() == list(RATIOS)
+        mae, umae = (container.lines[0] for container in axes.containers)
+        assert mae.get_xdata().tolist() == umae.get_xdata().tolist() == list(RATIOS)
         assert mae.get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
         # Each ratio in the shade that the legend gives it, whatever the method.
-        points = {points.get_label(): points for points in axes.collections}
-        wanted = np.concatenate([points[f"ρ = {ratio:g}"].get_facecolor() for ratio in RATIOS])
+        named = {drawn.get_label(): drawn for drawn in axes.collections}
+        wanted = np.concatenate([named[f"ρ = {ratio:g}"].get_facecolor() for ratio in RATIOS])
         assert len(np.unique(wanted, axis=0)) == len(RATIOS)
-        shown = [one for one in axes.collections if len(np.asarray(one.get_offsets()))]
+        shown = points(axes)
         assert len(shown) == 2
         for one in shown:
             np.testing.assert_array_equal(np.asarray(one.get_facecolor()), wanted)
+
+
+def test_scatter_shows_the_spread_over_seeds_and_says_what_it_is(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    figure = accuracy_against_bound(bounds, records, "cls")
+    for axes in panels(figure):
+        for container in axes.containers:
+            ends = np.array([segment[:, 1] for segment in container.lines[2][0].get_segments()])
+            assert np.ptp(ends, axis=1) / 2 == pytest.approx([0.1 / np.sqrt(2)] * 2), "sample SD of two seeds 0.1 apart"
+    told = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert told >= {"MAE (mean ± SD, 2 seeds)", "U-MAE (mean ± SD, 2 seeds)"}
+    figure = accuracy_against_bound(bounds, records[records["seed"] == 0], "cls")
+    assert not any(container.has_yerr for axes in panels(figure) for container in axes.containers)
+    told = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert told >= {"MAE (one seed)", "U-MAE (one seed)"}
 
 
 def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(
@@ -227,7 +247,7 @@ def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(
         for row, (readout, name) in zip(rows, names.items(), strict=True):
             assert row[0].get_ylabel() == f"{name}, {feature}"
             for axes in row:
-                assert line(axes, "MAE").get_ydata() == pytest.approx([level[f"{feature}.{readout}"]] * 2)
+                assert axes.containers[0].lines[0].get_ydata() == pytest.approx([level[f"{feature}.{readout}"]] * 2)
 
 
 def test_baselines_are_means_over_their_seeds_by_the_readout_of_the_axis(
