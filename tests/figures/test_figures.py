@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import networkx as nx
@@ -11,9 +12,10 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 
+from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, PROBES
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
-from maskgraph.figures.report import CAPTIONS, _bounds_table, _records_tables
+from maskgraph.figures.report import CAPTIONS, _bounds_table, _checks_table, _glossary, _records_tables
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
@@ -193,12 +195,37 @@ def test_tables_of_models_are_narrow_and_say_of_which_feature(records: pd.DataFr
     assert "raw-pixels" not in losses + features
 
 
+def test_the_page_says_what_every_column_of_its_tables_is(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    sizes = {"kept": 2, "masks": 6, "tail_sq": 0.5, "bayes_risk": 0.1, "rank_floor": 0.2, "phi": 0.3, "inter": 0.4}
+    unseen = pd.Series([{"visible": 0.0, "target": 0.0}] * len(bounds))
+    check = {"statement": "S2", "lhs": 1.0, "sense": ">=", "rhs": 0.0, "slack": 1.0, "verdict": "holds"}
+    names = (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY)))
+    checks = pd.Series([[check]] * len(records))
+    records = records.assign(checks=checks, **dict.fromkeys(names, 1.0))
+    tables = f"{_bounds_table(bounds.assign(**sizes, unseen=unseen))}{_records_tables(records)}{_checks_table(records)}"
+    explained = {name for term in re.findall(r"<dt>(.*?)<dd>", _glossary()) for name in term.split(", ")}
+    assert set(re.findall(r"<th>(.*?)</th>", tables)) == explained
+
+
 def test_a_mean_says_of_how_many_seeds_it_is(records: pd.DataFrame) -> None:
     """An L that is infinite is null in a record: the mean of the other seeds is not that of all."""
     records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: np.nan})
     assert _records_tables(records).count("<td>2.5 (1 of 2)</td>") == 4
-    records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: 3.5})
+    records["cls.L_unif"] = records["seed"].map({0: 2.5, 1: 3.5})
     assert _records_tables(records).count("<td>3 ± 0.71</td>") == 4
+
+
+def test_ratios_of_which_seeds_differ_tenfold_have_a_median_and_a_range(records: pd.DataFrame) -> None:
+    baseline = records[records["mask_ratio"].isna()]
+    records = records.dropna(subset="mask_ratio")
+    records = pd.concat([records, records[records["seed"] == 0].assign(seed=2), baseline], ignore_index=True)
+    for name in ("cls.lipschitz", "four_L_lambda"):
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0, 1: 3200.0, 2: 8.0})}))
+        assert told.count("<td>20 [8, 3200]</td>") == 4
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0, 1: np.nan, 2: 8.0})}))
+        assert told.count("<td>14 [8, 20] (2 of 3)</td>") == 4
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0})}))
+        assert told.count("<td>20 (1 of 3)</td>") == 4
 
 
 def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
