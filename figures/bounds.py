@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,9 +13,12 @@ from maskgraph.figures.style import GREY, LABEL_ERRORS, new_figure, share_axis, 
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_vacuous, trivial
 
+APART = 0.013
+"""How far a bar stands from its mark, and from the next on the same side, on the axis of the mask ratio."""
+
 
 def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
-    """Three panels over the mask ratio, one mark a ratio.
+    """Three panels over the mask ratio, one mark a ratio, beside it its bootstrap interval where there is one.
 
     Top: S2 and Thm 4.2 above the least that λ L_unif alone can be, λ/K; a mark of Thm 4.2 that says no more is left
     out. Middle: label errors. Beneath: head and tail of the spectrum, and components, on a logarithmic axis.
@@ -28,15 +32,19 @@ def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
     bounds, labels, spectrum = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     ratios = [found["mask_ratio"] for found in answers]
     _draw_bounds(bounds, ratios, answers)
-    bounds.set_title(title, loc="left", fontsize=9)
+    bounds.set_title(title + _what_bars_are(answers), loc="left", fontsize=9)
     rows: list[dict[str, Any]] = [dict(found) for found in answers]
     for name, (label, colour, mark, size, width) in LABEL_ERRORS.items():
         values = [row[name] for row in rows]
         labels.plot(ratios, values, color=colour, marker=mark, markersize=size, linewidth=width, label=label)
+    look = {name: (LABEL_ERRORS[name][1], place) for name, place in zip(LABEL_ERRORS, (-2, -1, 1, 2), strict=True)}
+    _draw_intervals(labels, answers, look, 0, 1)
     labels.set_ylabel("label errors")
     share_axis(labels, from_zero=True)
     head, tail = ([found[name] for found in answers] for name in ("head_sq", "tail_sq"))
-    spectrum.plot(ratios, head, color="#0072b2", marker="o", markersize=5, label="head, Σ λ² of the K largest")
+    dims = sorted({found["dim"] for found in answers})
+    largest = f"K largest,\nK = {dims[0]}" + (f" to {dims[-1]}" if len(dims) > 1 else "")
+    spectrum.plot(ratios, head, color="#0072b2", marker="o", markersize=5, label=f"head, Σ λ² of the {largest}")
     spectrum.plot(
         ratios, tail, color="#d55e00", marker="v", markersize=5, clip_on=False, label="tail, Σ λ² of all others"
     )
@@ -44,6 +52,7 @@ def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
     spectrum.plot(ratios, components, "s--", color=GREY, markersize=4, label="components = eigenvalues 1")
     spectrum.set_yscale("symlog", linthresh=1e-2)
     spectrum.set_ylim(0, 3 * max(*head, *tail, *components))
+    _draw_intervals(spectrum, answers, {"head_sq": ("#0072b2", -1), "tail_sq": ("#d55e00", 1)}, 0, np.inf)
     spectrum.set_ylabel("spectrum of A")
     spectrum.set_xlabel("mask ratio ρ")
     spectrum.set_xlim(0, 1)
@@ -70,3 +79,29 @@ def _draw_bounds(axes: Axes, ratios: list[float], answers: Sequence[RatioAnswer]
     axes.set_ylabel(r"lower bound of $L_\mathrm{MAE} + \lambda L_\mathrm{unif}$")
     # Its ceiling: a feature that collapses onto an eigenvector of eigenvalue 1 costs no more than λ.
     axes.set_ylim(0, 1.08 * lam)
+    _draw_intervals(axes, answers, {"water_filling": ("#0072b2", -1)}, -np.inf, lam)
+    marked = [found for found, nothing in zip(answers, silent, strict=True) if not nothing]
+    _draw_intervals(axes, marked, {"thm_4_2_any_lambda": ("black", 1)}, -np.inf, lam)
+
+
+def _what_bars_are(answers: Sequence[RatioAnswer]) -> str:
+    made = [found["bootstrap"] for found in answers if "bootstrap" in found]
+    return (
+        f"\nbars: {100 * made[0]['level']:g} % bootstrap over images, {made[0]['resamples']} resamples" if made else ""
+    )
+
+
+def _draw_intervals(
+    axes: Axes, answers: Sequence[RatioAnswer], look: Mapping[str, tuple[str, int]], least: float, most: float
+) -> None:
+    """A bar for each interval beside its mark, which it may leave out: of each number a colour and a place, in `APART`.
+
+    An end where no value can be is drawn at the nearest that can, as the text of `bound` has one read it.
+    """
+    found = [one for one in answers if "bootstrap" in one]
+    at = np.array([one["mask_ratio"] for one in found])
+    for name, (colour, place) in look.items():
+        ends = np.array([one["bootstrap"]["intervals"][name] for one in found]).reshape(-1, 2).clip(least, most)
+        middle, half = ends.mean(axis=1), np.ptp(ends, axis=1) / 2
+        places = (at + APART * place).clip(0, 1)
+        axes.errorbar(places, middle, half, fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5)

@@ -74,6 +74,8 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
 def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
     """Does the bound order the models? One point a mask ratio and method, one panel a readout and graph.
 
+    A point is a mean over seeds, its bar their standard deviation.
+
     Args:
         bounds: one row a graph, as the study records them.
         records: one row a model or baseline.
@@ -150,10 +152,7 @@ def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str, places: _Plac
     alone = len(places.ratios) == 1
     for index, method in enumerate(methods):
         runs = records[records["method"] == method]
-        grouped = runs.groupby("mask_ratio")[column]
-        seeds = runs["seed"].nunique()
-        spread = grouped.std(ddof=1).fillna(0) if seeds > 1 else None
-        mean = grouped.mean()
+        mean, spread, name = _over_seeds(runs, column, method)
         # Of one ratio the methods stand after the bounds.
         place, count = (before + index, before + len(methods)) if alone else (index, len(methods))
         axes.errorbar(
@@ -165,9 +164,17 @@ def _draw_accuracy(axes: Axes, records: pd.DataFrame, column: str, places: _Plac
             markersize=METHOD_SIZES[method],
             linestyle=METHOD_STYLES[method],
             capsize=3,
-            label=METHOD_NAMES[method] + (f" (mean ± SD, {seeds} seeds)" if seeds > 1 else " (one seed)"),
+            label=name,
         )
     axes.spines["top"].set_visible(False)
+
+
+def _over_seeds(runs: pd.DataFrame, column: str, method: str) -> tuple[pd.Series[float], pd.Series[float] | None, str]:
+    """Mean of each mask ratio, its standard deviation if there are several seeds, and the method with what is shown."""
+    grouped, seeds = runs.groupby("mask_ratio")[column], runs["seed"].nunique()
+    spread = grouped.std(ddof=1).fillna(0) if seeds > 1 else None
+    told = f"(mean ± SD, {seeds} seeds)" if seeds > 1 else "(one seed)"
+    return grouped.mean(), spread, f"{METHOD_NAMES[method]} {told}"
 
 
 def _draw_baselines(axes: Axes, records: pd.DataFrame, feature: str) -> None:
@@ -207,19 +214,22 @@ def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, c
     ratios = sorted(values.index)
     shades = dict(zip(ratios, sequence(len(ratios)), strict=True))
     for method in _methods(records):
-        mean = records[records["method"] == method].groupby("mask_ratio")[column].mean()
+        mean, spread, name = _over_seeds(records[records["method"] == method], column, method)
         x, colour, mark = values.loc[mean.index], METHOD_COLOURS[method], METHOD_MARKS[method]
         size = METHOD_SIZES[method]
-        axes.plot(
+        axes.errorbar(
             x,
             mean,
+            spread,
             linestyle=METHOD_STYLES[method],
             color=colour,
             linewidth=1.2,
             marker=mark,
             markersize=size,
             markerfacecolor="none",
-            label=METHOD_NAMES[method],
+            elinewidth=0.9,
+            capsize=2,
+            label=name,
         )
         points = [shades[ratio] for ratio in mean.index]
         axes.scatter(x, mean, s=size**2, c=points, marker=mark, edgecolors=colour, zorder=3)

@@ -43,12 +43,55 @@ CAPTIONS = {
     "three: positions cut it into one piece a mask.",
 }
 
+GLOSSARY = {
+    "view": "what a model may know of where the patches that it sees lie: all (positional), their order alone "
+    "(sequence), nothing (bag)",
+    "hop": "which two views are a positive pair: those of one target (target) or of one image (image)",
+    "mask_ratio, ρ": "share of an image's patches that is masked",
+    "dim": "K, the dimension of the bounds: the trained feature's, or the graph's number of visible views if less",
+    "kept, masks": "patches that a visible view x1 has; masks of the graph",
+    "components": "parts of the augmentation graph A that no pair joins: so many eigenvalues are 1",
+    "head_sq, tail_sq": "sum of the squares of the dim largest eigenvalues of A, and of all others",
+    "thm_4_2, S2": "lower bounds of U-MAE's loss L_MAE + λ L_unif: Thm 4.2 as printed, and the sharper water-filling",
+    "alpha, alpha_target": "label error of visible views x1, of targets x2: what guessing a view's majority class gets "
+    "wrong",
+    "phi": "how often the majority classes of a positive pair differ",
+    "inter": "share of positive pairs whose images are of two classes",
+    "unseen1, unseen2": "share of what a fresh image shows under the same masks that is no visible view, or no target, "
+    "of the graph (Good–Turing estimate): if large, the graph tells of the sample more than of the data",
+    "bayes_risk": "what no model's L_MAE goes below on this graph",
+    "rank_floor": "the least L_MAE of an encoder of dim dimensions with a linear decoder (S3)",
+    "method, feature, seeds": "how a network was trained, or a baseline; which of its vectors f is measured (cls, mean "
+    "of the patch tokens, all tokens, bottleneck; pixels of images); how many seeds",
+    "linear, knn, few_shot": "accuracy on held-out images of logistic regression, of 5 nearest neighbours, and of "
+    "logistic regression on 5 labels a class",
+    "L_MAE": "E‖h − x2‖², h the network's output, summed over the values of a target",
+    "epsilon": "an ε of Assumption 3.1, how well the decoder can be made to give the targets: found by inverting it, "
+    "an upper bound of the least",
+    "four_L_lambda": "4Lλ, the factor by which the training's λ exceeds the 1/(4L) that Thm 4.2 is printed for, with "
+    "the L of the trained feature: 1 is that λ itself; 0 without uniformity",
+    "L_unif": "E(f·f⁻)² over independent views, f at unit norm: 1 where all are one line, 1/dimension at least",
+    "lipschitz": "L, the least with ‖f − f⁺‖² ≤ L‖h − h⁺‖² on every positive pair",
+    "rankme": "effective rank of the features: exp of the entropy of their singular values",
+    "share_image, share_mask": "shares of the variance of f that the image alone and the mask alone account for; what "
+    "is left is of both together",
+    "statement, verdict, models": "number of a theorem in docs/theory.md; what measuring both sides says; of how many "
+    "networks",
+    "seed": "of the network",
+    "lhs, sense, rhs, slack": "both sides of a statement, how they are to compare, and how far they are from equality",
+}
+"""What columns mean, in a few words: docs/records.md has them in full."""
+
+TENFOLD = ("lipschitz", "four_L_lambda")
+"""Ratios of which seeds may differ tenfold: the largest makes the mean, and the deviation exceeds it."""
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; font-size: 13px; margin: 1em 0; display: block; overflow-x: auto; }
 td, th { padding: 3px 9px; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
 th { border-bottom: 2px solid #888; } img { max-width: 100%; } figure { margin: 1.5em 0; }
 figcaption, .note { color: #555; font-size: 13px; } .violated { background: #fdd; font-weight: bold; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; font-size: 13px; } dd { margin: 0; }
 """
 
 
@@ -91,11 +134,13 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
         "ε = 0.</p>"
         f"<h2>Models and baselines</h2>{_records_tables(records)}"
-        "<p class=note>Mean ± standard deviation over seeds; (n of N): over those n where it is finite. Probes are "
+        f"<p class=note>Mean ± standard deviation over seeds, of {' and '.join(TENFOLD)}, of which seeds may differ "
+        "tenfold, median [least, largest]; (n of N): over those n where it is finite. Probes are "
         "fitted on the training images and scored on images held out from everything. What else was measured is in "
         "records/ (docs/records.md). rankme and shares are of all views of a graph and knn of 5 neighbours: a recipe's "
         "are others (docs/recipes.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
+        f"<h2>What the columns are</h2>{_glossary()}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )
 
@@ -165,10 +210,14 @@ def _rows(records: pd.DataFrame, columns: Mapping[str, str], **own: str) -> list
     known = {name: column for name, column in columns.items() if column in records}
     return [
         {"method": method, "ρ": ratio, **own, "seeds": len(runs)}
-        | {name: _spread(runs[column]) for name, column in known.items()}
+        | {name: _spread(runs[column], name in TENFOLD) for name, column in known.items()}
         for (method, ratio), runs in records.groupby(["method", "mask_ratio"], dropna=False)
         if runs[list(known.values())].notna().any(axis=None)
     ]
+
+
+def _glossary() -> str:
+    return f"<dl>{''.join(f'<dt>{names}<dd>{html.escape(told)}' for names, told in GLOSSARY.items())}</dl>"
 
 
 def _checks_table(records: pd.DataFrame) -> str:
@@ -185,11 +234,14 @@ def _checks_table(records: pd.DataFrame) -> str:
     return f"{html_table(counts)}<details><summary>every check</summary>{html_table(checks)}</details>"
 
 
-def _spread(values: pd.Series[float]) -> str:
+def _spread(values: pd.Series[float], tenfold: bool) -> str:
     known = values.dropna()
     if known.empty:
         return "–"
-    text = f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
+    if tenfold:
+        text = f"{known.median():.4g}" + (f" [{known.min():.4g}, {known.max():.4g}]" if len(known) > 1 else "")
+    else:
+        text = f"{known.mean():.4g}" + (f" ± {known.std(ddof=1):.2g}" if len(known) > 1 else "")
     # What is null is as a rule infinite, such as the L of a network: no mean of the others speaks for that seed.
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
 

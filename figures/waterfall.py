@@ -47,7 +47,10 @@ def waterfall(records: pd.DataFrame) -> Figure:
             runs = models[models["method"] == method]
             _draw(axes, chain([_check(checks, statement) for checks in runs["checks"]]), METHOD_COLOURS[method])
             axes.set_title(f"{statement}, {METHOD_NAMES[method]}", fontsize=10, loc="left")
-    told = f"Where the slack goes, mask ratio {ratio:g}: each bar is what one step of the proof gives away"
+    counts = [int(models.loc[models["method"] == method, "seed"].nunique()) for method in methods]
+    least, most = min(counts), max(counts)
+    seeds = f"means over {most if least == most else f'{least} to {most}'} seeds" if most > 1 else "one seed"
+    told = f"Where the slack goes, mask ratio {ratio:g}, {seeds}: each bar is what one step of the proof gives away"
     # A figure of one method is narrower than the line.
     figure.suptitle(told if len(methods) > 1 else told.replace(": ", ":\n"), fontsize=11)
     return figure

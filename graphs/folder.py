@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,13 +88,15 @@ def list_folder(root: Path, part: Part) -> Folder:
 
 
 def passed_over(root: Path, parts: Sequence[Part]) -> str:
-    """What of some parts is not read, in one line; empty where all is, and where there is nothing to read."""
+    """What of some parts and beside both is not read, in one line; empty where all is, and where nothing can be."""
     beside: list[str] = []
+    elsewhere: dict[str, tuple[int, int]] = {}
     # What is wrong with a folder is said where it is read.
     with suppress(InputError):
         for part in parts:
             # Names alone: a second or two for a million.
             beside += list_folder(root, part).passed_over
+        elsewhere = _elsewhere(root)
     files, folders = ([name for name in beside if name.endswith("/") == kind] for kind in (False, True))
     said = []
     if files:
@@ -103,6 +105,9 @@ def passed_over(root: Path, parts: Sequence[Part]) -> str:
         said.append(f"{_count(files, 'file')} passed over ({counts}): images end with {', '.join(SUFFIXES)}")
     if folders:
         said.append(f"{_count(folders, 'folder')} passed over, such as {folders[0]}: images lie in train/CLASS/ itself")
+    if elsewhere:
+        images, names = sum(map(sum, elsewhere.values())), ", ".join(f"{name}/" for name in elsewhere)
+        said.append(f"{images} image{'s' * (images != 1)} passed over in {names}: train/ and val/ alone are read")
     return "; ".join(said)
 
 
@@ -222,7 +227,12 @@ def _decoded(path: Path, least: int | None = None) -> Image:
 def _classes(root: Path, part: Part) -> tuple[str, ...]:
     folder = root / part
     if not folder.is_dir():
-        raise InputError(f"{root} has no folder {part}; expected {folder}/CLASS/ with the images of each class")
+        # Without folders in it another would be no better under this name.
+        others = [str(root / name) for name, (_, in_classes) in _elsewhere(root).items() if in_classes]
+        found = f"; found {', '.join(others)}: rename {'it' if len(others) == 1 else 'one of them'} to {part}"
+        raise InputError(
+            f"{root} has no folder {part}; expected {folder}/CLASS/ with the images of each class{found * bool(others)}"
+        )
     names = sorted(entry.name for entry in _entries(folder) if _is_class(Path(entry.path)))
     if not names:
         raise InputError(f"{folder} holds no classes; expected a folder of images for each class")
@@ -241,13 +251,33 @@ def _images(folder: Path) -> tuple[list[str], list[str]]:
     names: list[str] = []
     others: list[str] = []
     for entry in _entries(folder):
-        if entry.name.lower().endswith(SUFFIXES) and not entry.is_dir(follow_symlinks=False):
+        if _is_image(entry):
             names.append(entry.name)
         else:
             others.append(f"{entry.name}/" if _is_folder(entry) else entry.name)
     if not names:
         raise InputError(f"class {folder} has no images; expected files that end with {', '.join(SUFFIXES)}")
     return sorted(names), others
+
+
+def _elsewhere(root: Path) -> dict[str, tuple[int, int]]:
+    """Of each folder beside train and val with images: how many lie in it, and how many in the folders in it."""
+    found: dict[str, tuple[int, int]] = {}
+    for entry in sorted(_entries(root), key=lambda entry: entry.name):
+        if entry.name in get_args(Part) or not _is_class(Path(entry.path)):
+            continue
+        # What may not be listed, such as lost+found, holds nothing that is missed.
+        with suppress(InputError):
+            inside = _entries(Path(entry.path))
+            within = [one for folder in inside if _is_folder(folder) for one in _entries(Path(folder.path))]
+            counts = sum(map(_is_image, inside)), sum(map(_is_image, within))
+            if any(counts):
+                found[entry.name] = counts
+    return found
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith(SUFFIXES) and not entry.is_dir(follow_symlinks=False)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgba
 
+from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, PROBES
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
-from maskgraph.figures.report import CAPTIONS, _bounds_table, _records_tables
+from maskgraph.figures.report import CAPTIONS, _bounds_table, _checks_table, _glossary, _records_tables
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
-from maskgraph.theory.answer import answer
+from maskgraph.theory.answer import Bootstrap, answer
+from maskgraph.theory.bootstrap import statistics
 from maskgraph.theory.findings.finding import world_graph
 
 RATIOS = (0.25, 0.75)
@@ -52,6 +56,12 @@ def records() -> pd.DataFrame:
 def line(axes: Any, label: str) -> Any:
     (found,) = [line for line in axes.get_lines() if line.get_label() == label]
     return found
+
+
+def points(axes: Any) -> list[Any]:
+    """What is scattered there; not what stands in the legend alone."""
+    scattered = [one for one in axes.collections if isinstance(one, PathCollection)]
+    return [one for one in scattered if len(np.asarray(one.get_offsets()))]
 
 
 def panels(figure: Any) -> list[Any]:
@@ -151,7 +161,7 @@ def test_what_is_equal_shows_around_each_other(bounds: pd.DataFrame, records: pd
         assert first.get_markersize() > second.get_markersize() + 1.5
     assert errors.get_ylim()[0] < 0, "marks at 0 are whole"
     for axes in panels(accuracy_against_bound(bounds, records, "cls")):
-        first, second = (one for one in axes.collections if len(np.asarray(one.get_offsets())))
+        first, second = points(axes)
         assert first.get_sizes()[0] > 2 * second.get_sizes()[0]
         assert first.get_paths()[0].vertices.shape != second.get_paths()[0].vertices.shape
 
@@ -185,29 +195,68 @@ def test_tables_of_models_are_narrow_and_say_of_which_feature(records: pd.DataFr
     assert "raw-pixels" not in losses + features
 
 
+def test_the_page_says_what_every_column_of_its_tables_is(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    sizes = {"kept": 2, "masks": 6, "tail_sq": 0.5, "bayes_risk": 0.1, "rank_floor": 0.2, "phi": 0.3, "inter": 0.4}
+    unseen = pd.Series([{"visible": 0.0, "target": 0.0}] * len(bounds))
+    check = {"statement": "S2", "lhs": 1.0, "sense": ">=", "rhs": 0.0, "slack": 1.0, "verdict": "holds"}
+    names = (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY)))
+    checks = pd.Series([[check]] * len(records))
+    records = records.assign(checks=checks, **dict.fromkeys(names, 1.0))
+    tables = f"{_bounds_table(bounds.assign(**sizes, unseen=unseen))}{_records_tables(records)}{_checks_table(records)}"
+    explained = {name for term in re.findall(r"<dt>(.*?)<dd>", _glossary()) for name in term.split(", ")}
+    assert set(re.findall(r"<th>(.*?)</th>", tables)) == explained
+
+
 def test_a_mean_says_of_how_many_seeds_it_is(records: pd.DataFrame) -> None:
     """An L that is infinite is null in a record: the mean of the other seeds is not that of all."""
     records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: np.nan})
     assert _records_tables(records).count("<td>2.5 (1 of 2)</td>") == 4
-    records["cls.lipschitz"] = records["seed"].map({0: 2.5, 1: 3.5})
+    records["cls.L_unif"] = records["seed"].map({0: 2.5, 1: 3.5})
     assert _records_tables(records).count("<td>3 ± 0.71</td>") == 4
+
+
+def test_ratios_of_which_seeds_differ_tenfold_have_a_median_and_a_range(records: pd.DataFrame) -> None:
+    baseline = records[records["mask_ratio"].isna()]
+    records = records.dropna(subset="mask_ratio")
+    records = pd.concat([records, records[records["seed"] == 0].assign(seed=2), baseline], ignore_index=True)
+    for name in ("cls.lipschitz", "four_L_lambda"):
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0, 1: 3200.0, 2: 8.0})}))
+        assert told.count("<td>20 [8, 3200]</td>") == 4
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0, 1: np.nan, 2: 8.0})}))
+        assert told.count("<td>14 [8, 20] (2 of 3)</td>") == 4
+        told = _records_tables(records.assign(**{name: records["seed"].map({0: 20.0})}))
+        assert told.count("<td>20 (1 of 3)</td>") == 4
 
 
 def test_scatter_has_one_point_a_ratio_and_method(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
     drawn = panels(accuracy_against_bound(bounds, records, "cls"))
     assert len(drawn) == 3 * 2
     for axes in drawn:
-        mae = line(axes, "MAE")
-        assert mae.get_xdata().tolist() == list(RATIOS)
+        mae, umae = (container.lines[0] for container in axes.containers)
+        assert mae.get_xdata().tolist() == umae.get_xdata().tolist() == list(RATIOS)
         assert mae.get_ydata() == pytest.approx([ratio + 0.05 for ratio in RATIOS])
         # Each ratio in the shade that the legend gives it, whatever the method.
-        points = {points.get_label(): points for points in axes.collections}
-        wanted = np.concatenate([points[f"ρ = {ratio:g}"].get_facecolor() for ratio in RATIOS])
+        named = {drawn.get_label(): drawn for drawn in axes.collections}
+        wanted = np.concatenate([named[f"ρ = {ratio:g}"].get_facecolor() for ratio in RATIOS])
         assert len(np.unique(wanted, axis=0)) == len(RATIOS)
-        shown = [one for one in axes.collections if len(np.asarray(one.get_offsets()))]
+        shown = points(axes)
         assert len(shown) == 2
         for one in shown:
             np.testing.assert_array_equal(np.asarray(one.get_facecolor()), wanted)
+
+
+def test_scatter_shows_the_spread_over_seeds_and_says_what_it_is(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    figure = accuracy_against_bound(bounds, records, "cls")
+    for axes in panels(figure):
+        for container in axes.containers:
+            ends = np.array([segment[:, 1] for segment in container.lines[2][0].get_segments()])
+            assert np.ptp(ends, axis=1) / 2 == pytest.approx([0.1 / np.sqrt(2)] * 2), "sample SD of two seeds 0.1 apart"
+    told = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert told >= {"MAE (mean ± SD, 2 seeds)", "U-MAE (mean ± SD, 2 seeds)"}
+    figure = accuracy_against_bound(bounds, records[records["seed"] == 0], "cls")
+    assert not any(container.has_yerr for axes in panels(figure) for container in axes.containers)
+    told = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert told >= {"MAE (one seed)", "U-MAE (one seed)"}
 
 
 def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(
@@ -225,7 +274,7 @@ def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(
         for row, (readout, name) in zip(rows, names.items(), strict=True):
             assert row[0].get_ylabel() == f"{name}, {feature}"
             for axes in row:
-                assert line(axes, "MAE").get_ydata() == pytest.approx([level[f"{feature}.{readout}"]] * 2)
+                assert axes.containers[0].lines[0].get_ydata() == pytest.approx([level[f"{feature}.{readout}"]] * 2)
 
 
 def test_baselines_are_means_over_their_seeds_by_the_readout_of_the_axis(
@@ -314,7 +363,7 @@ def test_bounds_over_ratios_draws_each_answer() -> None:
         (labels, "α of x2", [found["alpha_target"] for found in answers]),
         (labels, "φ", [found["phi"] for found in answers]),
         (labels, "inter-class mass", [found["inter"] for found in answers]),
-        (spectrum, "head, Σ λ² of the K largest", [found["head_sq"] for found in answers]),
+        (spectrum, "head, Σ λ² of the K largest,\nK = 2", [found["head_sq"] for found in answers]),
         (spectrum, "tail, Σ λ² of all others", [found["tail_sq"] for found in answers]),
         (spectrum, "components = eigenvalues 1", [1] * 3),
     ):
@@ -330,3 +379,53 @@ def test_bounds_over_ratios_marks_no_vacuous_bound() -> None:
     (bounds, *_) = bounds_over_ratios([found], "a mixture").axes
     assert "Thm 4.2" not in [drawn.get_label() for drawn in bounds.get_lines()]
     assert bounds.get_xlim() == (0, 1)
+
+
+def test_bounds_over_ratios_says_of_how_many_eigenvalues_a_head_is() -> None:
+    graph = world_graph(class_mixture(4, 0.3), 0.5, "sequence")
+    answers = [answer(graph, 0.5, dim) for dim in (4, 2, 3)]
+    assert line(bounds_over_ratios(answers, "").axes[2], "head, Σ λ² of the K largest,\nK = 2 to 4")
+
+
+def test_bounds_over_ratios_draws_intervals_as_bars_of_their_own() -> None:
+    """Of each number that the panels show, in its colour, though it may leave out the number itself."""
+    plain = [answer(world_graph(class_mixture(4, 0.3), ratio, "sequence"), ratio, 2) for ratio in (0.75, 0.5)]
+    drawn = panels(bounds_over_ratios(plain, "a mixture"))
+    assert not any(one.lines[2][0].get_segments() for axes in drawn for one in axes.containers)
+    assert drawn[0].get_title(loc="left") == "a mixture"
+    estimate = statistics(plain[0])
+    intervals = {name: [value + 0.01 * i, value + 0.02 * i] for i, (name, value) in enumerate(estimate.items(), 1)}
+    intervals["inter"] = [-0.2, 1.2]
+    intervals["phi"] = [1.1, 1.2]
+    made: Bootstrap = {"resamples": 50, "level": 0.95, "intervals": intervals}
+    figure = bounds_over_ratios([{**plain[0], "bootstrap": made}, plain[1]], "a mixture")
+    bounds, labels, spectrum = panels(figure)
+    assert bounds.get_title(loc="left") == "a mixture\nbars: 95 % bootstrap over images, 50 resamples"
+    for axes, names in (
+        (bounds, {"S2, water-filling": "water_filling", "Thm 4.2": "thm_4_2_any_lambda"}),
+        (labels, {"α": "alpha", "α of x2": "alpha_target", "φ": "phi", "inter-class mass": "inter"}),
+        (spectrum, {"head, Σ λ² of the K largest,\nK = 2": "head_sq", "tail, Σ λ² of all others": "tail_sq"}),
+    ):
+        most = {bounds: 0.25, labels: 1.0}.get(axes, np.inf)
+        places = set()
+        for container, (label, name) in zip(axes.containers, names.items(), strict=True):
+            (bars,) = container.lines[2]
+            assert bars.get_colors()[0] == pytest.approx(to_rgba(line(axes, label).get_color()))
+            (segment,) = bars.get_segments()
+            assert segment[:, 0] == pytest.approx(0.75, abs=0.03)
+            assert segment[0, 0] != 0.75, "beside the mark, which would cover it"
+            places.add(round(segment[0, 0], 6))
+            # No share is below 0 or above 1, no bound above λ.
+            low, high = np.clip(intervals[name], 0 if axes is labels else -np.inf, most)
+            assert sorted(segment[:, 1]) == pytest.approx([low, high])
+            assert axes.get_ylim()[0] <= low
+            assert high <= axes.get_ylim()[1]
+        assert len(places) == len(names)
+
+
+def test_bounds_over_ratios_draws_no_interval_of_a_bound_that_has_no_mark() -> None:
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "positional"), 0.5, 8)
+    intervals = {name: [value, value] for name, value in statistics(found).items()}
+    made: Bootstrap = {"resamples": 50, "level": 0.95, "intervals": intervals}
+    axes = panels(bounds_over_ratios([{**found, "bootstrap": made}], "a mixture"))[0]
+    assert [len(one.lines[2][0].get_segments()) for one in axes.containers] == [1, 0]

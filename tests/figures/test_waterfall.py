@@ -48,6 +48,14 @@ def test_bars_are_what_each_step_gives_away_at_the_ratio_nearest_three_quarters(
         assert [label.get_text() for label in axes.get_yticklabels()] == ["step 0", "step 1", "step 2"]
 
 
+def test_the_title_says_of_how_many_seeds_the_means_are() -> None:
+    both = records()
+    assert "mask ratio 0.7, means over 2 seeds: each bar" in waterfall(both).get_suptitle()
+    assert "mask ratio 0.7, one seed: each bar" in waterfall(both[both["seed"] == 0]).get_suptitle()
+    short = both[(both["method"] == "mae") | (both["seed"] == 0)]
+    assert "mask ratio 0.7, means over 1 to 2 seeds: each bar" in waterfall(short).get_suptitle()
+
+
 def test_a_statement_that_is_not_met_says_so() -> None:
     panels: list[Any] = list(waterfall(records(unmet="Thm 4.2")).axes)
     said = [axes.get_title(loc="left") for axes in panels if any("not met" in text.get_text() for text in axes.texts)]

@@ -94,6 +94,44 @@ def test_what_is_passed_over_is_told_in_a_line(root: Path) -> None:
     assert "(4 .gif, 1 .a, 1 .b, 1 .c, ...)" in passed_over(root, ("train",))
 
 
+def test_images_beside_train_and_val_are_told(root: Path) -> None:
+    touch(root, "test/cat/0.png", "test/cat/1.png", "test/cat/notes.txt", "test/2.png", "notes/a.txt", ".old/cat/a.png")
+    told = "3 images passed over in test/: train/ and val/ alone are read"
+    assert passed_over(root, ("train",)) == passed_over(root, ("train", "val")) == told
+    touch(root, "extra/0.png", "train/cat/a.gif")
+    (root / "loop").symlink_to(".")
+    files, folders = passed_over(root, ("train",)).split("; ")
+    assert files.startswith("1 file passed over (1 .gif)")
+    assert folders == "4 images passed over in extra/, test/: train/ and val/ alone are read"
+
+
+def test_what_may_not_be_listed_beside_train_is_no_matter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(root, "lost+found/a.png", "test/cat/0.png")
+    scandir = os.scandir
+
+    def denied(path: Path) -> object:
+        if Path(path).name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    assert passed_over(root, ("train",)) == "1 image passed over in test/: train/ and val/ alone are read"
+
+
+def test_a_part_of_another_name_is_found(root: Path) -> None:
+    touch(root, "flat/0.png")
+    (root / "val").rename(root / "test")
+    found = rf"has no folder val; .* of each class; found {root}/test: rename it to val$"
+    with pytest.raises(InputError, match=found):
+        list_folder(root, "val")
+    touch(root, "holdout/cat/0.png")
+    with pytest.raises(InputError, match=rf"; found {root}/holdout, {root}/test: rename one of them to val$"):
+        list_folder(root, "val")
+    (root / "train").rename(root / "val")
+    with pytest.raises(InputError, match=r"has no folder train; .*/holdout, .*/test: rename one of them to train$"):
+        list_folder(root, "train")
+
+
 def test_val_need_not_have_every_class(root: Path) -> None:
     (root / "val/ant/0.png").unlink()
     (root / "val/ant").rmdir()
