@@ -267,6 +267,9 @@ def answer(
     head, tail = math.fsum(v * v for v in top), math.fsum(v * v for v in spectrum[dim:])
     class1, class2 = majority(class_masses(world, 1)), majority(class_masses(world, 2))
     pairs = event_pairs(world, hop)
+    alpha = math.fsum(event.mass for event in world if class1[event.x1] != event.label)
+    phi = math.fsum(mass for mass, one, other in pairs if class1[one.x1] != class1[other.x1])
+    p_max = max(math.fsum(event.mass for event in world if class1[event.x1] == c) for c in set(class1.values()))
     return {
         "vertices": [len(marginal(M, 0)), len(marginal(M, 1))],
         "edges": len(M),
@@ -275,9 +278,10 @@ def answer(
         "frobenius_sq": math.fsum(v * v for v in augmentation(world, hop).values()),
         "head_sq": head,
         "tail_sq": tail,
-        "alpha": math.fsum(event.mass for event in world if class1[event.x1] != event.label),
+        "alpha": alpha,
         "alpha_target": math.fsum(event.mass for event in world if class2[event.x2] != event.label),
-        "phi": math.fsum(mass for mass, one, other in pairs if class1[one.x1] != class1[other.x1]),
+        "phi": phi,
+        "thm_4_1_least": 2 * alpha + 8 * phi + 8 * p_max * tail,
         "intra": math.fsum(mass for mass, one, other in pairs if one.label == other.label),
         "inter": math.fsum(mass for mass, one, other in pairs if one.label != other.label),
         "unseen": unseen(world, weights is None),
