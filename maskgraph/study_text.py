@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from maskgraph.empirical.records import probed_feature
+import numpy as np
+
+from maskgraph.empirical.intervals import seeds_interval
+from maskgraph.empirical.records import PROBES, probed_feature
+from maskgraph.empirical.summary import PLAIN
 from maskgraph.notes import of_bounds, of_models, of_samples
 from maskgraph.tables import table
 
@@ -90,7 +95,25 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
             "thm_4_2, S2 and alpha are of another graph.",
             *of_models(models, own),
         ]
-    return "\n".join([*lines, *(["", *notes] if notes else [])])
+    parts = ["\n".join(lines), _changes(models, feature), "\n".join(notes)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _changes(models: pd.DataFrame, feature: str) -> str:
+    """What uniformity changes, paired by seed: two models of a seed begin alike and see the same batches and masks."""
+    columns = [f"{feature}.{name}" for name in PROBES]
+    rows: list[list[object]] = []
+    for ratio, (method, plain) in itertools.product(sorted(models["mask_ratio"].unique()), PLAIN.items()):
+        at = models[models["mask_ratio"] == ratio].set_index("seed")
+        change = (at.loc[at["method"] == method, columns] - at.loc[at["method"] == plain, columns]).dropna()
+        if len(change) > 1:
+            halves = [np.ptp(seeds_interval(change[column].to_list())) / 2 for column in columns]
+            cells = (f"{change[column].mean():+.3f}±{half:.3f}" for column, half in zip(columns, halves, strict=True))
+            rows.append([f"{ratio:g}", f"{method} - {plain}", *cells])
+    if not rows:
+        return ""
+    title = "uniformity less none, paired by seed: mean ± half of the 95 % interval over seeds"
+    return f"{title}\n{table(('rho', 'methods', 'linear', '5-NN', 'few-shot'), rows)}"
 
 
 def _spread(values: pd.Series[float]) -> str:

@@ -33,7 +33,8 @@ def study(view: str = "positional") -> dict[str, Any]:
 
 
 def rows(text: str) -> list[list[str]]:
-    return [line.split() for line in text.splitlines() if line.strip().startswith("0.")]
+    """Of the first table."""
+    return [line.split() for line in text.partition("\n\n")[0].splitlines() if line.strip().startswith("0.")]
 
 
 @pytest.mark.parametrize("order", [["positional", "bag"], ["bag", "positional"]])
@@ -104,3 +105,22 @@ def test_a_study_without_models_has_baselines_and_bounds(bounds: pd.DataFrame, r
     text = study_text(bounds, records[records["mask_ratio"].isna()], study())
     assert "baseline raw-pixels: linear 0.965" in text
     assert not rows(text)
+
+
+def test_what_uniformity_changes_is_paired_by_seed(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """Of seeds that both methods have, two at least, with an interval by Student's t."""
+    at = records["mask_ratio"] == 0.5
+    for method, scores in (("mae", [0.5, 0.6, 0.9]), ("u-mae", [0.6, 0.6, 0.7])):
+        records.loc[at & (records["method"] == method), "cls.linear"] = scores
+    # In whichever order they stand.
+    shuffled = records.sample(frac=1, random_state=0)
+    text = study_text(bounds, shuffled, study())
+    # Differences of 0.1, 0 and -0.2: a mean of -0.0333, of standard deviation 0.1528, and t of two degrees of freedom.
+    half = 4.302653 * 0.1527525 / 3**0.5
+    assert f"u-mae - mae  -0.033±{half:.3f}" in text
+    assert text.count("u-mae - mae") == 5
+    lone = records[~(at & (records["method"] == "mae") & (records["seed"] > 0))]
+    assert study_text(bounds, lone, study()).count("u-mae - mae") == 4, "one pair shows no spread"
+    two = records[~(at & (records["method"] == "mae") & (records["seed"] == 2))]
+    assert f"+0.050±{12.7062 * 0.0707107 / 2**0.5:.3f}" in study_text(bounds, two, study())
+    assert "paired" not in study_text(bounds, records[records["method"] != "mae"], study())
