@@ -43,7 +43,8 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
 
     Raises:
         InputError: no mask graph, one without patch values, a network of maskgraph, an encoder or a decoder of other
-            arguments, or an answer that is not a finite array of the right shape, or that has a vector of norm zero.
+            arguments, one without a place for the positions of a bag, or an answer that is not a finite array of the
+            right shape, or that has a vector of norm zero.
     """
     check_mask_graph(graph)
     _refuse_networks(encoder)
@@ -61,7 +62,17 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
         # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
         given.append(known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])[0].copy())
         shown += f" and positions {given[1].shape}"
-    f = _answer("encoder", encoder, given)
+    try:
+        f = _answer("encoder", encoder, given)
+    except IndexError as error:
+        # Its own errors are its own, but for what a table of n positions makes of those that a bag has not.
+        if not positions or graph.view != "bag":
+            raise
+        n = graph.images.patches
+        raise InputError(
+            f"the encoder, given {shown}, raised IndexError ({error}): positions of a bag view are n = {n}; give the "
+            f'table n + 1 = {n + 1} rows, or take worlds(views=("positional", "sequence")), whose views have positions'
+        ) from error
     check_usable(graph, Outputs(f=f), f"the encoder, given {shown}, must return one vector a view, ({views}, k): ")
     if decoder is None:
         return Outputs(f=f)

@@ -141,6 +141,9 @@ def worlds(
     without biases, has no direction there, and the theorems nothing to say of it: `zeros` leaves such views out. Where
     it answers zero to others too, as behind a last ReLU, `assert_holds` says so: that is the encoder's to mend.
 
+    Positions of a bag view are n: give an encoder's table of positions n + 1 rows, or take
+    `worlds(views=("positional", "sequence"))`.
+
     Args:
         max_patches: n is 2 up to this.
         max_images: N is 1 up to this.
