@@ -20,6 +20,7 @@ from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.linear_probe import SgdProbe, sgd_probe
+from maskgraph.empirical.measure import measure_features
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import DataPlan, load_parts
@@ -191,6 +192,16 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: singleton_mass(x, "visible"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(x, "target"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(M, x), "hidden", "unknown side 'hidden'; expected one of visible"),
+    (lambda x: measure_features(x, {"cls": np.eye(2)}), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: measure_features(M, x), F, "the features are an Outputs; expected a dict of them by name, such as"),
+    (lambda x: measure_features(M, x), np.eye(2), "the features are a ndarray; expected a dict of them by name"),
+    (lambda x: measure_features(M, {"cls": x}), np.eye(2)[:1], "cls has shape (1, 2) and dtype float64; expected real"),
+    (lambda x: measure_features(M, {"cls": x}), [1.0, 2.0], "numbers, one row for each of 2 views"),
+    (lambda x: measure_features(M, {"cls": x}), None, "cls is None; give one array, one row a view"),
+    (lambda x: measure_features(M, {"own": x}), F, "own is an Outputs of dtype object; give one array, one row a view"),
+    (lambda x: measure_features(M, {"cls": x}), 1j * np.eye(2), "cls is a ndarray of dtype complex128; give one array"),
+    (lambda x: measure_features(M, {"cls": x}), [[1.0], [0.0]], "the feature of view 1 has norm 0 and cannot be norm"),
+    (lambda x: measure_features(M, {"cls": x}), [[1.0], [np.nan]], "the feature of view 1 has norm nan and cannot be"),
     (lambda x: losses.energy(M, x), [1.0, 2.0], "h has shape (2,) and dtype float64; expected real numbers, one row"),
     (lambda x: losses.mae_loss(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
     (lambda x: losses.target_gap(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
