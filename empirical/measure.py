@@ -14,9 +14,8 @@ from maskgraph.empirical import collapse
 from maskgraph.empirical.data import patch_values
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_feature
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
-from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, visible_views
 from maskgraph.graphs.errors import InputError, kind_of
-from maskgraph.graphs.views import known_positions
 from maskgraph.theory import losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.outputs import nearest_views, real_array
@@ -305,17 +304,12 @@ def _batch(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patch values, positions and target positions of the visible views `rows`."""
     parameter = next(model.parameters())
-    mask = graph.representatives1[1][rows]
-    positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
-    patches = torch.as_tensor(
-        patch_values(graph.images)[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device
+    patches, positions, slots = visible_views(graph, rows)
+    return (
+        torch.as_tensor(patches, dtype=parameter.dtype, device=parameter.device),
+        torch.as_tensor(positions, device=parameter.device),
+        torch.as_tensor(slots, device=parameter.device),
     )
-    return patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
-
-
-def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
-    return torch.as_tensor(positions.copy(), device=device)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:

@@ -73,7 +73,8 @@ def assert_holds(
         statements: numbers such as "Thm 4.2" or ("Thm 4.2", "S2"), each of whose assumptions must then be met; None:
             all of them, where some will ask for what the model does not give and are passed over.
         decoder: of an encoder: from its vectors (N1, k) to outputs (N1, n2·s). Without one the statements about
-            the loss have nothing to speak of.
+            the loss have nothing to speak of. One that reads more, as tokens and where they are, is run on
+            `graphs.bipartite.visible_views`, and what it answers given as `Outputs`.
         positions: whether an encoder is also given positions, (N1, n1) int64.
 
     Returns:

@@ -42,7 +42,7 @@ from maskgraph.empirical.tuning import FineTune
 from maskgraph.figures.recipe_report import write_recipe_report
 from maskgraph.figures.report import write_report
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
-from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.bipartite import mask_graph, visible_views
 from maskgraph.graphs.datasets import load, make_coded_images, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import kept_patches, make_mask_set, mask_distribution, mask_set
@@ -71,6 +71,7 @@ A = augmentation_graph(M)
 F = Outputs(f=np.eye(2))
 MASKS = mask_distribution("uniform", (2, 2), 0.5)
 IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
+CODES = make_coded_images("bare", [[0, 1]], [0])
 SAMPLE = mask_graph(encode(IMAGES, 2), mask_set(MASKS))
 DIGITS = load_stored("digits")
 NOWHERE = Path("nowhere")
@@ -192,6 +193,14 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: singleton_mass(x, "visible"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(x, "target"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(M, x), "hidden", "unknown side 'hidden'; expected one of visible"),
+    (lambda x: visible_views(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (
+        lambda x: visible_views(mask_graph(x, make_mask_set([[0]], 2))),
+        CODES,
+        "bare has codes but no patch values to sh",
+    ),
+    (lambda x: visible_views(SAMPLE, x), np.array([99]), "is out of bounds for axis 0"),
+    (lambda x: visible_views(SAMPLE, x), np.array([0.5]), "rows [0.5] (arrays used as indices must be of integer"),
     (lambda x: measure_features(x, {"cls": np.eye(2)}), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: measure_features(M, x), F, "the features are an Outputs; expected a dict of them by name, such as"),
     (lambda x: measure_features(M, x), np.eye(2), "the features are a ndarray; expected a dict of them by name"),
@@ -277,6 +286,12 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         "the encoder takes (input: torch.Tensor) -> torch.Tensor and is given 2 arrays; expected a function of patches",
     ),
     (lambda x: outputs_of(SAMPLE, lambda p: p[:, 0] + 1, x), lambda: 0, "the decoder takes () and is given 1 array"),
+    (
+        lambda x: outputs_of(SAMPLE, lambda p: p[:, 0] + 1, x),
+        lambda tokens, positions, slots: tokens,
+        "a function of the encoder's vectors; of one that reads more, as a masked autoencoder's, give Outputs(f=..., "
+        "h=...), as docs/tutorial.md does under Your own masked autoencoder",
+    ),
     (lambda x: train(pixels(), TrainConfig(), watch=x), 3, "watch is an int; expected a function of a TrainedModel"),
     (lambda x: train(pixels(), TrainConfig(), group=x), 3, "an int is no Group or NoneType; give TorchGroup(device)"),
     (lambda x: patchify(x, 2), np.zeros((4, 4)), "pixels has shape (4, 4); expected (N, H, W, C)"),
