@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,11 @@ from maskgraph.empirical import collapse
 from maskgraph.empirical.data import patch_values
 from maskgraph.empirical.model import FeatureKind, MaskedModel, check_feature
 from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
-from maskgraph.graphs.bipartite import MaskGraph
-from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.views import known_positions
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, visible_views
+from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.theory import losses
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
-from maskgraph.theory.outputs import nearest_views
+from maskgraph.theory.outputs import nearest_views, real_array
 from maskgraph.theory.risk import Floors
 from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.degrees import column_lengths
@@ -241,20 +241,29 @@ def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = Non
 
 
 def measure_features(
-    graph: MaskGraph, features: Mapping[FeatureKind, NDArray[np.float64]]
+    graph: MaskGraph, features: Mapping[str, Any] | Mapping[FeatureKind, Any]
 ) -> dict[str, float | list[float]]:
-    """Of `measure`, what needs no reconstruction.
+    """Of `measure`, what needs no reconstruction: alignment, uniformity and collapse of features of any encoder.
 
     Args:
-        graph: the graph.
-        features: (N1, D) by their kind.
+        graph: the mask graph.
+        features: (N1, D) real numbers, arrays, lists or tensors, by a name such as `cls`, which the quantities bear.
+
+    Raises:
+        InputError: no mask graph, features without names, or such as are no finite array of a row a view, or that
+            have a norm of zero.
     """
+    check_mask_graph(graph)
+    if not isinstance(features, Mapping):
+        raise InputError(f'the features are {kind_of(features)}; expected a dict of them by name, such as {{"cls": f}}')
     A = augmentation_graph(graph)
-    return {
-        f"{kind}.{name}": value
-        for kind, f in features.items()
-        for name, value in _feature_quantities(A, losses.normalise(f), collapse.told_apart(f)).items()
-    }
+    found: dict[str, float | list[float]] = {}
+    for kind, given in features.items():
+        f = real_array(f"{kind} is", given, "give one array, one row a view")
+        f = losses.on_views(str(kind), f, len(graph.p1))
+        measured = _feature_quantities(A, losses.normalise(f), collapse.told_apart(f))
+        found |= {f"{kind}.{name}": value for name, value in measured.items()}
+    return found
 
 
 def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64], same: float) -> dict[str, float | list[float]]:
@@ -295,17 +304,12 @@ def _batch(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Patch values, positions and target positions of the visible views `rows`."""
     parameter = next(model.parameters())
-    mask = graph.representatives1[1][rows]
-    positions, targets = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
-    patches = torch.as_tensor(
-        patch_values(graph.images)[graph.codes1[rows]], dtype=parameter.dtype, device=parameter.device
+    patches, positions, slots = visible_views(graph, rows)
+    return (
+        torch.as_tensor(patches, dtype=parameter.dtype, device=parameter.device),
+        torch.as_tensor(positions, device=parameter.device),
+        torch.as_tensor(slots, device=parameter.device),
     )
-    return patches, _positions(positions, parameter.device), _positions(targets, parameter.device)
-
-
-def _positions(positions: NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
-    return torch.as_tensor(positions.copy(), device=device)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float64]:

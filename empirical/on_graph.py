@@ -27,7 +27,7 @@ from maskgraph.empirical.objective import Target, normalise_patches
 from maskgraph.empirical.published import Published
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError, is_whole, kind_of, unknown
-from maskgraph.theory.outputs import Outputs, real_array
+from maskgraph.theory.outputs import BY_HAND, Outputs, real_array
 from maskgraph.theory.risk import Floors
 
 
@@ -105,7 +105,8 @@ def on_graph(
     if not isinstance(model, MaskedModel):
         raise InputError(
             f"the network is {kind_of(model)}; expected a MaskedModel, such as load_model(path).model, or what "
-            "load_published reads; other models go to assert_holds as they are"
+            "load_published reads; an encoder of your own goes to assert_holds as it is, and of a masked autoencoder "
+            f"{BY_HAND}"
         )
     check_mask_graph(graph)
     if not is_whole(refined) or refined < 0:

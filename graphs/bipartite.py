@@ -17,7 +17,7 @@ from maskgraph.graphs.errors import InputError, check_type, is_whole
 from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import MaskSet
 from maskgraph.graphs.memory import check_share
-from maskgraph.graphs.views import View, arrange, check_view, view_ids
+from maskgraph.graphs.views import View, arrange, check_view, known_positions, view_ids
 
 if TYPE_CHECKING:
     from maskgraph.graphs.merging import Counts
@@ -195,6 +195,40 @@ def check_mask_graph(graph: object) -> None:
         "make one with mask_graph(images, masks), or of any joint distribution of views with joint_graph(M) of "
         "maskgraph.graphs.synthetic",
     )
+
+
+def visible_views(
+    graph: MaskGraph, rows: NDArray[np.int64] | slice | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """What a masked autoencoder is given at each visible view: its patches, where they are, and what is asked for.
+
+    Args:
+        graph: the mask graph, with patch values.
+        rows: (B,) numbers of views, or a slice of them; None: all N1.
+
+    Returns:
+        patches: (B, n1, s) float64, in the order of the vertex.
+        positions: (B, n1) int64 in 0..n, where those patches are as far as the view identity lets a model know it (see
+            `known_positions`).
+        slots: (B, n2) int64 below n, likewise for the patches that are to be predicted, in the order of `graph.X2`.
+
+    Raises:
+        InputError: no mask graph, one without patch values, or views that it has not.
+    """
+    check_mask_graph(graph)
+    if graph.images.codebook is None:
+        raise InputError(
+            f"{graph.images.name} has codes but no patch values to show an encoder; add a codebook (V, s), or give "
+            "Outputs(f=...), one row a view of the graph"
+        )
+    which = slice(None) if rows is None else rows
+    try:
+        mask, codes = graph.representatives1[1][which], graph.codes1[which]
+    except IndexError as error:
+        raise InputError(f"rows {rows} ({error}); expected numbers of views, 0 to {len(graph.p1) - 1}") from error
+    positions, slots = known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])
+    # Copies: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
+    return np.asarray(graph.images.codebook[codes], dtype=np.float64), positions.copy(), slots.copy()
 
 
 def mask_graph(

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, visible_views
 from maskgraph.graphs.errors import InputError, kind_of
-from maskgraph.graphs.views import known_positions
-from maskgraph.theory.outputs import Outputs, nearest_views, real_array
+from maskgraph.theory.outputs import BY_HAND, Outputs, nearest_views, real_array
 
 Array = NDArray[np.float64]
 
@@ -43,25 +42,26 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
 
     Raises:
         InputError: no mask graph, one without patch values, a network of maskgraph, an encoder or a decoder of other
-            arguments, or an answer that is not a finite array of the right shape, or that has a vector of norm zero.
+            arguments, one without a place for the positions of a bag, or an answer that is not a finite array of the
+            right shape, or that has a vector of norm zero.
     """
     check_mask_graph(graph)
     _refuse_networks(encoder)
-    if graph.images.codebook is None:
+    patches, places, _ = visible_views(graph)
+    views = len(patches)
+    given: list[NDArray[Any]] = [patches, places] if positions else [patches]
+    shown = f"patches {patches.shape}" + f" and positions {places.shape}" * positions
+    try:
+        f = _answer("encoder", encoder, given)
+    except IndexError as error:
+        # Its own errors are its own, but for what a table of n positions makes of those that a bag has not.
+        if not positions or graph.view != "bag":
+            raise
+        n = graph.images.patches
         raise InputError(
-            f"{graph.images.name} has codes but no patch values to show an encoder; add a codebook (V, s), or give "
-            "Outputs(f=...), one row a view of the graph"
-        )
-    views = len(graph.p1)
-    patches: Array = np.asarray(graph.images.codebook[graph.codes1], dtype=np.float64)
-    given: list[NDArray[Any]] = [patches]
-    shown = f"patches {patches.shape}"
-    if positions:
-        mask = graph.representatives1[1]
-        # A copy: positions that all views share are a read-only broadcast, which a tensor cannot stand on.
-        given.append(known_positions(graph.view, graph.masks.kept[mask], graph.masks.dropped[mask])[0].copy())
-        shown += f" and positions {given[1].shape}"
-    f = _answer("encoder", encoder, given)
+            f"the encoder, given {shown}, raised IndexError ({error}): positions of a bag view are n = {n}; give the "
+            f'table n + 1 = {n + 1} rows, or take worlds(views=("positional", "sequence")), whose views have positions'
+        ) from error
     check_usable(graph, Outputs(f=f), f"the encoder, given {shown}, must return one vector a view, ({views}, k): ")
     if decoder is None:
         return Outputs(f=f)
@@ -138,7 +138,11 @@ def _called(name: str, model: Model, arrays: Sequence[Any]) -> Any:
         if (takes := _other_arguments(model, len(arrays))) is None:
             raise
         given = f"{len(arrays)} array" + "s" * (len(arrays) > 1)
-        what = "patches, and with positions=True of positions too" if name == "encoder" else "the encoder's vectors"
+        what = (
+            "patches, and with positions=True of positions too"
+            if name == "encoder"
+            else f"the encoder's vectors; of one that reads more, as a masked autoencoder's, give {BY_HAND}"
+        )
         raise InputError(f"the {name} takes {takes} and is given {given}; expected a function of {what}") from error
 
 

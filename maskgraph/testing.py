@@ -73,7 +73,8 @@ def assert_holds(
         statements: numbers such as "Thm 4.2" or ("Thm 4.2", "S2"), each of whose assumptions must then be met; None:
             all of them, where some will ask for what the model does not give and are passed over.
         decoder: of an encoder: from its vectors (N1, k) to outputs (N1, n2·s). Without one the statements about
-            the loss have nothing to speak of.
+            the loss have nothing to speak of. One that reads more, as tokens and where they are, is run on
+            `graphs.bipartite.visible_views`, and what it answers given as `Outputs`.
         positions: whether an encoder is also given positions, (N1, n1) int64.
 
     Returns:
@@ -140,6 +141,9 @@ def worlds(
     An encoder of a fixed input size takes worlds of `values`, `patches` and `kept`. One that answers zero to zeros, as
     without biases, has no direction there, and the theorems nothing to say of it: `zeros` leaves such views out. Where
     it answers zero to others too, as behind a last ReLU, `assert_holds` says so: that is the encoder's to mend.
+
+    Positions of a bag view are n: give an encoder's table of positions n + 1 rows, or take
+    `worlds(views=("positional", "sequence"))`.
 
     Args:
         max_patches: n is 2 up to this.

@@ -20,6 +20,7 @@ from maskgraph.empirical.config import TrainConfig
 from maskgraph.empirical.experiment import run_recipe
 from maskgraph.empirical.finetune import fine_tune
 from maskgraph.empirical.linear_probe import SgdProbe, sgd_probe
+from maskgraph.empirical.measure import measure_features
 from maskgraph.empirical.model import build_model, model_config
 from maskgraph.empirical.on_graph import on_graph
 from maskgraph.empirical.parts import DataPlan, load_parts
@@ -41,7 +42,7 @@ from maskgraph.empirical.tuning import FineTune
 from maskgraph.figures.recipe_report import write_recipe_report
 from maskgraph.figures.report import write_report
 from maskgraph.graphs.augmentation import augmentation_graph, majority_class
-from maskgraph.graphs.bipartite import mask_graph
+from maskgraph.graphs.bipartite import mask_graph, visible_views
 from maskgraph.graphs.datasets import load, make_coded_images, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import kept_patches, make_mask_set, mask_distribution, mask_set
@@ -70,6 +71,7 @@ A = augmentation_graph(M)
 F = Outputs(f=np.eye(2))
 MASKS = mask_distribution("uniform", (2, 2), 0.5)
 IMAGES = make_images("toy", np.zeros((4, 4, 4)) + np.arange(4)[:, None, None] / 4, [0, 1, 0, 1])
+CODES = make_coded_images("bare", [[0, 1]], [0])
 SAMPLE = mask_graph(encode(IMAGES, 2), mask_set(MASKS))
 DIGITS = load_stored("digits")
 NOWHERE = Path("nowhere")
@@ -191,6 +193,24 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
     (lambda x: singleton_mass(x, "visible"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(x, "target"), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
     (lambda x: single_mask_mass(M, x), "hidden", "unknown side 'hidden'; expected one of visible"),
+    (lambda x: visible_views(x), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (
+        lambda x: visible_views(mask_graph(x, make_mask_set([[0]], 2))),
+        CODES,
+        "bare has codes but no patch values to sh",
+    ),
+    (lambda x: visible_views(SAMPLE, x), np.array([99]), "is out of bounds for axis 0"),
+    (lambda x: visible_views(SAMPLE, x), np.array([0.5]), "rows [0.5] (arrays used as indices must be of integer"),
+    (lambda x: measure_features(x, {"cls": np.eye(2)}), A, f"an AugmentationGraph {NO_MASK_GRAPH}"),
+    (lambda x: measure_features(M, x), F, "the features are an Outputs; expected a dict of them by name, such as"),
+    (lambda x: measure_features(M, x), np.eye(2), "the features are a ndarray; expected a dict of them by name"),
+    (lambda x: measure_features(M, {"cls": x}), np.eye(2)[:1], "cls has shape (1, 2) and dtype float64; expected real"),
+    (lambda x: measure_features(M, {"cls": x}), [1.0, 2.0], "numbers, one row for each of 2 views"),
+    (lambda x: measure_features(M, {"cls": x}), None, "cls is None; give one array, one row a view"),
+    (lambda x: measure_features(M, {"own": x}), F, "own is an Outputs of dtype object; give one array, one row a view"),
+    (lambda x: measure_features(M, {"cls": x}), 1j * np.eye(2), "cls is a ndarray of dtype complex128; give one array"),
+    (lambda x: measure_features(M, {"cls": x}), [[1.0], [0.0]], "the feature of view 1 has norm 0 and cannot be norm"),
+    (lambda x: measure_features(M, {"cls": x}), [[1.0], [np.nan]], "the feature of view 1 has norm nan and cannot be"),
     (lambda x: losses.energy(M, x), [1.0, 2.0], "h has shape (2,) and dtype float64; expected real numbers, one row"),
     (lambda x: losses.mae_loss(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
     (lambda x: losses.target_gap(M, x), np.eye(2), "h has shape (2, 2); expected 1 values a view, as targets have"),
@@ -266,6 +286,12 @@ CALLS: list[tuple[Callable[[Any], object], Any, str]] = [
         "the encoder takes (input: torch.Tensor) -> torch.Tensor and is given 2 arrays; expected a function of patches",
     ),
     (lambda x: outputs_of(SAMPLE, lambda p: p[:, 0] + 1, x), lambda: 0, "the decoder takes () and is given 1 array"),
+    (
+        lambda x: outputs_of(SAMPLE, lambda p: p[:, 0] + 1, x),
+        lambda tokens, positions, slots: tokens,
+        "a function of the encoder's vectors; of one that reads more, as a masked autoencoder's, give Outputs(f=..., "
+        "h=...), as docs/tutorial.md does under Your own masked autoencoder",
+    ),
     (lambda x: train(pixels(), TrainConfig(), watch=x), 3, "watch is an int; expected a function of a TrainedModel"),
     (lambda x: train(pixels(), TrainConfig(), group=x), 3, "an int is no Group or NoneType; give TorchGroup(device)"),
     (lambda x: patchify(x, 2), np.zeros((4, 4)), "pixels has shape (4, 4); expected (N, H, W, C)"),

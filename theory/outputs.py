@@ -16,6 +16,9 @@ from maskgraph.theory.losses import EDGES, on_views
 
 Array = NDArray[np.float64]
 
+BY_HAND = "Outputs(f=..., h=...), as docs/tutorial.md does under Your own masked autoencoder"
+"""What to give of a model whose decoder reads more than the encoder's vectors."""
+
 LARGEST = 1e60
 """L, λ and their products up to L²λ stay far inside the range of a double."""
 

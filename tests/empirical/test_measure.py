@@ -23,7 +23,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, make_coded_images
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.views import View, arrange, known_positions
-from maskgraph.theory import lipschitz
+from maskgraph.theory import lipschitz, losses
 from maskgraph.theory.statements import STATEMENTS
 from tests.empirical import literal
 from tests.strategies import VIEWS
@@ -305,6 +305,19 @@ def test_a_network_s_features_on_one_ray_have_no_shares() -> None:
     h = rng.normal(size=(len(seen.p1), seen.X2.shape[1]))
     for found in (measure_features(seen, features), measure(seen, GraphOutputs(h, features, h))):
         assert [found[f"cls.share_{part}"] for part in ("image", "mask", "interaction")] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_features_of_any_encoder_are_measured_however_they_are_kept(dtype: torch.dtype) -> None:
+    seen = graph("bag")
+    f = torch.as_tensor(np.random.default_rng(0).normal(size=(len(seen.p1), 3))).to(dtype).requires_grad_()
+    array = f.detach().double().numpy()
+    found = [measure_features(seen, {"own": given}) for given in (array, f, array.tolist())]
+    assert found[0] == found[1] == found[2]
+    h = np.zeros((len(seen.p1), seen.X2.shape[1]))
+    beside = measure(seen, GraphOutputs(h, {"cls": array}, h))
+    assert found[0] == {f"own.{name}": beside[f"cls.{name}"] for name in (one.partition(".")[2] for one in found[0])}
+    assert found[0]["own.L_unif"] == losses.unif_loss(seen, losses.normalise(array))
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -16,16 +16,22 @@ from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_conf
 from maskgraph.empirical.objective import Target
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.published import Published, load_published, published_tensors, save_published
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph, visible_views
 from maskgraph.graphs.datasets import make_coded_images, make_images
 from maskgraph.graphs.errors import InputError
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import encode
+from maskgraph.graphs.views import View
 from maskgraph.testing import assert_holds
+from maskgraph.theory.outputs import Outputs, nearest_views
 from tests.empirical.toys import double_model, images
+from tests.strategies import VIEWS
 
 FORWARD = 2e-5
 """Two float32 forward passes of one input in batches of other sizes, outputs of order 1."""
+
+EXACT = 1e-12
+"""And two in float64: a few hundred ulp."""
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -113,6 +119,25 @@ def test_a_published_checkpoint_with_and_without_its_decoder(tmp_path: Any) -> N
     assert_holds(seen, found.outputs, ("U", "I4"))
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_masked_autoencoder_run_by_hand_is_what_on_graph_makes_of_it(view: View) -> None:
+    """As a network of someone else's is run, on what is public of a graph."""
+    model, seen = double_model(), mask_graph(images(), mask_set(mask_distribution("uniform", (2, 3), 0.5)), view)
+    found = on_graph(model, seen, feature="mean", refined=0)
+    patches, positions, slots = (torch.as_tensor(array) for array in visible_views(seen))
+    with torch.no_grad():
+        tokens = model.encode(patches, positions, slots)
+        answer = model.decode(tokens, positions, slots).flatten(1)
+        mean = torch.einsum("v,vtk->tk", torch.as_tensor(seen.p1), tokens)
+        constant = model.decode(mean.expand_as(tokens), positions, slots).flatten(1)
+    f, h, collapsed = (tensor.numpy() for tensor in (model.feature(tokens, "mean"), answer, constant))
+    own = Outputs(f=f, h=h, pseudo=h[nearest_views(seen, h)[0]], collapsed=collapsed)
+    for name in ("f", "h", "pseudo", "collapsed"):
+        np.testing.assert_allclose(getattr(own, name), getattr(found.outputs, name), rtol=0, atol=EXACT)
+    checks = zip(assert_holds(seen, own), assert_holds(seen, found.outputs), strict=True)
+    assert all(one.verdict == other.verdict for one, other in checks)
+
+
 def test_a_large_network_is_run_on_few_views_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = as_trained(graph(), MEAN, STD)
     whole = on_graph(network(), seen)
@@ -184,7 +209,9 @@ def test_a_network_of_another_precision(dtype: torch.dtype) -> None:
         (lambda: on_graph(network(), graph(), "pooled"), r"unknown feature 'pooled'; expected one of cls"),  # type: ignore[arg-type]
         (
             lambda: on_graph(torch.nn.Linear(2, 2), graph()),  # type: ignore[arg-type]
-            r"the network is a Linear; expected a MaskedModel, such as load_model\(path\).model",
+            r"the network is a Linear; expected a MaskedModel, such as load_model\(path\).model.*; an encoder of your "
+            r"own goes to assert_holds as it is, and of a masked autoencoder Outputs\(f=..., h=...\), as docs/tutorial."
+            r"md does under Your own masked autoencoder$",
         ),
         (
             lambda: judge(Published(network(), True), graph()),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given
 
-from maskgraph.graphs.bipartite import MaskGraph, mask_graph
+from maskgraph.graphs.bipartite import MaskGraph, mask_graph, visible_views
 from maskgraph.graphs.classes import classes_of
 from maskgraph.graphs.datasets import make_images
 from maskgraph.graphs.errors import InputError
@@ -159,6 +159,28 @@ def test_codes_without_values_have_no_target_vectors() -> None:
     world = replace(FIXED_WORLDS["two patches"], codebook=None)
     with pytest.raises(InputError, match=r"codes but no patch values.*add a codebook"):
         _ = world.graph(1, "bag").X2
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_visible_views_are_shown_as_their_vertex_lists_them(view: View) -> None:
+    """Five patches of which two are kept, and positions that a caller may write to."""
+    graph = FIXED_WORLDS["four classes"].graph(2, view)
+    codebook = graph.images.codebook
+    assert codebook is not None
+    patches, positions, slots = visible_views(graph)
+    known = {"positional": None, "sequence": ([0, 1], [2, 3, 4]), "bag": ([5, 5], [2, 3, 4])}[view]
+    for row, (image, mask) in enumerate(zip(*graph.representatives1, strict=True)):
+        kept, dropped = graph.masks.kept[mask].tolist(), graph.masks.dropped[mask].tolist()
+        codes = [int(graph.images.codes[image, patch]) for patch in kept]
+        shown = sorted(codes) if view == "bag" else codes
+        assert patches[row].tolist() == [codebook[code].tolist() for code in shown]
+        assert (positions[row].tolist(), slots[row].tolist()) == (known or (kept, dropped))
+    assert [array.dtype for array in (patches, positions, slots)] == [np.float64, np.int64, np.int64]
+    for rows in (np.array([2, 0]), slice(1, 3)):
+        for some, every in zip(visible_views(graph, rows), (patches, positions, slots), strict=True):
+            np.testing.assert_array_equal(some, every[rows])
+    positions += 1
+    slots += 1
 
 
 def test_images_without_codes_are_refused() -> None:

@@ -374,3 +374,40 @@ def test_what_an_encoder_itself_fails_at_is_its_own() -> None:
 
     with pytest.raises(TypeError, match=r"^of its own$"):
         outputs_of(a_world(), broken)
+
+
+class Table(torch.nn.Module):
+    """An encoder with a place for so many positions."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.value, self.place = torch.nn.Linear(1, 4), torch.nn.Embedding(rows, 4)
+
+    def forward(self, patches: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = (self.value(patches) + self.place(positions)).mean(dim=1)
+        return answer
+
+
+def in_numpy(patches: Array, positions: np.ndarray) -> Array:
+    """The same without torch, a place for each of five patches."""
+    return np.asarray(np.eye(5)[positions].sum(axis=1) + patches.sum(axis=1))
+
+
+@pytest.mark.parametrize("encoder", [Table(5), in_numpy])
+def test_a_table_of_n_positions_has_no_place_for_those_of_a_bag(encoder: Any) -> None:
+    message = (
+        r"^the encoder, given patches \(3, 2, 1\) and positions \(3, 2\), raised IndexError \(ind.*\): positions of a "
+        r"bag view are n = 5; give the table n \+ 1 = 6 rows, or take worlds\(views=\(\"positional\", \"sequence\"\)\)"
+    )
+    with pytest.raises(InputError, match=message) as caught:
+        assert_holds(a_world("bag"), encoder, positions=True)
+    assert isinstance(caught.value.__cause__, IndexError)
+    for view in ("positional", "sequence"):
+        assert assert_holds(a_world(view), encoder, positions=True)
+    assert assert_holds(a_world("bag"), Table(6), positions=True)
+
+
+@pytest.mark.parametrize(("view", "positions"), [("bag", False), ("sequence", True)])
+def test_an_index_that_is_no_position_of_a_bag_is_the_encoder_s_own(view: View, positions: bool) -> None:
+    with pytest.raises(IndexError, match="index 9 is out of bounds"):
+        outputs_of(a_world(view), lambda *arrays: arrays[0][:, 9], positions=positions)
