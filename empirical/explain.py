@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskgraph.empirical.config import Method, TrainConfig
+from maskgraph.empirical.measure import measure_features
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.plan import Plan
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
 from maskgraph.empirical.state import LAM, RECONSTRUCTION
+from maskgraph.empirical.streams import Use
 from maskgraph.empirical.train import TrainedModel, train, untrained
 from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph
@@ -27,6 +30,9 @@ from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.risk import Floors
+
+NULLS = 3
+"""Draws of Gaussian features on a graph: a mean over every view of it hardly differs between two."""
 
 
 @lru_cache(maxsize=1)
@@ -49,7 +55,40 @@ def bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
     # Features of so many views span no more dimensions.
     dim = min(_dim(plan, graph), len(graph.p1))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
-    return {"dataset": images.name, "view": view, "hop": hop, "seed": plan.source.seed, **found}
+    record = {"dataset": images.name, "view": view, "hop": hop, "seed": plan.source.seed, **found}
+    # Models are measured on the graphs of their own view, on the target hop: elsewhere nothing stands beside it.
+    if (view, hop) == (plan.train.view, "target"):
+        record["gaussian"] = gaussian(graph, _null_dim(plan, graph), plan.source.seed)
+    return record
+
+
+def gaussian(graph: MaskGraph, dim: int, seed: int) -> dict[str, Any]:
+    """What `measure_features` says of features that know nothing: independent standard normal ones, one a view.
+
+    Args:
+        graph: the graph.
+        dim: D of the (N1, D) features.
+        seed: of the draws.
+
+    Returns:
+        `draws`, `dim`, and of each number its `mean` and `sd` over the draws.
+    """
+    found: dict[str, list[float]] = {}
+    for draw in range(NULLS):
+        rng = np.random.default_rng([seed, Use.NULL_ON_GRAPH, draw])
+        measured = measure_features(graph, {"cls": rng.standard_normal((len(graph.p1), dim))})
+        for name, value in measured.items():
+            # The singular values are left out: RankMe and L_unif tell of them.
+            if isinstance(value, float):
+                found.setdefault(name.removeprefix("cls."), []).append(value)
+    spread = {name: {"mean": statistics.fmean(x), "sd": statistics.stdev(x)} for name, x in found.items()}
+    return {"draws": NULLS, "dim": dim, **spread}
+
+
+def _null_dim(plan: Plan, graph: MaskGraph) -> int:
+    """Of the feature whose probes speak for a study (see `probed_feature`), the same for all methods."""
+    config = plan.runs()[0]
+    return _feature_dim(dataclasses.replace(config, feature="cls") if config.feature == "tokens" else config, graph)
 
 
 def _dim(plan: Plan, graph: MaskGraph) -> int:

@@ -26,6 +26,9 @@ PROBES = ("linear", "knn", "few_shot")
 GEOMETRY = ("L_unif", "lipschitz", "rankme", "share_image", "share_mask")
 """What the tables of models show; records hold more (docs/records.md)."""
 
+NULL = ("L_align", "L_unif", "rankme", "share_image", "share_mask", "share_interaction")
+"""What Gaussian features on a graph are told of by: measured without a reconstruction, and read beside models'."""
+
 FEATURES = ("cls", "mean", "tokens", "bottleneck", "pixels")
 
 Shape = Any
@@ -50,6 +53,8 @@ GRAPH: Shape = {
     "bounds": {"thm_4_2": NUMBER, "water_filling": NUMBER},
     "unseen": {"visible": KNOWN, "target": KNOWN},
     ("thm_4_1_least",): NUMBER,
+    # Of the graphs that models are measured on, in runs since there is such a null.
+    ("gaussian",): {**dict.fromkeys(("draws", "dim"), int), **{name: {"mean": NUMBER, "sd": NUMBER} for name in NULL}},
 }
 
 CHECK: Shape = {
@@ -201,6 +206,17 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
         table[column] = pd.Categorical(table[column], order, ordered=True)
     table = table.sort_values(["view", "hop", "mask_ratio"], ignore_index=True)
     return table.astype({"view": str, "hop": str})
+
+
+def gaussian_nulls(bounds: pd.DataFrame) -> dict[float, dict[str, Any]]:
+    """What Gaussian features are measured as on the graphs of a run's models (docs/records.md), by mask ratio.
+
+    Args:
+        bounds: of `read_bounds`; where a run is of before there was such a null, ratios are missing.
+    """
+    # A run's models have one view, so that a mask ratio has one such graph.
+    known = bounds[bounds["gaussian"].notna()] if "gaussian" in bounds else bounds[:0]
+    return {row["mask_ratio"]: row["gaussian"] for _, row in known.iterrows()}
 
 
 def read_records(run: str | Path) -> pd.DataFrame:

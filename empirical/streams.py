@@ -52,3 +52,6 @@ class Use(IntEnum):
 
     BRANCHES = 15
     """The branches that are left out in a step of training."""
+
+    NULL_ON_GRAPH = 16
+    """Features of nothing, from a normal distribution, at the visible views of a graph."""

@@ -14,7 +14,9 @@ from maskgraph.empirical.records import (
     FEATURES,
     GEOMETRY,
     LOSSES,
+    NULL,
     PROBES,
+    gaussian_nulls,
     probed_feature,
     read_bounds,
     read_records,
@@ -133,7 +135,7 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         f"<h2>Graphs</h2>{_bounds_table(bounds)}"
         "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
         "ε = 0.</p>"
-        f"<h2>Models and baselines</h2>{_records_tables(records)}"
+        f"<h2>Models and baselines</h2>{_records_tables(records)}{_null_table(bounds)}"
         f"<p class=note>Mean ± standard deviation over seeds, of {' and '.join(TENFOLD)}, of which seeds may differ "
         "tenfold, median [least, largest]; (n of N): over those n where it is finite. Probes are "
         "fitted on the training images and scored on images held out from everything. What else was measured is in "
@@ -189,6 +191,17 @@ def _records_tables(records: pd.DataFrame) -> str:
     if len(models):
         tables += [_table(models, LOSSES), _features_table(models, GEOMETRY)]
     return "".join(html_table(table) for table in tables)
+
+
+def _null_table(bounds: pd.DataFrame) -> str:
+    """What the geometry of models is on features that know nothing; nothing where a run does not say."""
+    rows = [
+        {"ρ": ratio, **{name: found[name] for name in ("dim", "draws")}}
+        | {name: f"{found[name]['mean']:.4g} ± {found[name]['sd']:.2g}" for name in NULL}
+        for ratio, found in gaussian_nulls(bounds).items()
+    ]
+    title = "<p>Gaussian features on the same graphs, mean ± standard deviation over draws:</p>"
+    return f"{title}{html_table(pd.DataFrame(rows))}" if rows else ""
 
 
 def _features_table(records: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -56,6 +56,7 @@ def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> N
     for name in ("bound_versus_accuracy", "accuracy_against_bound", "spectra", "worlds"):
         assert (run / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert base64.b64encode((run / "figures" / f"{name}.png").read_bytes()).decode() in page
+    assert page.count("Gaussian features on the same graphs") == 1
 
 
 def test_a_study_says_what_it_runs_before_its_first_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from maskgraph.empirical.records import (
+    NULL,
     check_writable,
+    gaussian_nulls,
     read_bounds,
     read_json,
     read_records,
@@ -201,6 +203,22 @@ def test_a_damaged_bound_is_named(tmp_path: Path) -> None:
         ):
             read_bounds(tmp_path)
         write_json(path, whole)
+
+
+def test_a_null_is_whole_where_there_is_one(tmp_path: Path) -> None:
+    """Runs of before there was one lack it."""
+    bare(tmp_path, [0.25, 0.5], ["bag"], ["target"])
+    assert gaussian_nulls(read_bounds(tmp_path)) == {}
+    path = tmp_path / "bounds" / "bag-target-r0.5.json"
+    spread = {"mean": 0.5, "sd": 0.1}
+    null = {"draws": 3, "dim": 64, **dict.fromkeys(NULL, spread)}
+    whole = read_json(path)
+    write_json(path, {**whole, "gaussian": null})
+    assert gaussian_nulls(read_bounds(tmp_path)) == {0.5: null}, "a run that grew has it at its new ratios"
+    for part, message in (({"rankme": {"mean": 0.5}}, "lacks gaussian.rankme.sd"), ({"draws": None}, "gaussian.draws")):
+        write_json(path, {**whole, "gaussian": {**null, **part}})
+        with pytest.raises(InputError, match=message):
+            read_bounds(tmp_path)
 
 
 def test_bytes_that_are_no_text_are_no_json(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ RECORDED = {
     "NULL_FEATURES": 12,
     "TUNING_CHANCE": 14,
     "BRANCHES": 15,
+    "NULL_ON_GRAPH": 16,
 }
-"""Those that the results in this repository were drawn from."""
+"""Those that results were drawn from."""
 
 
 def test_every_use_has_its_own_number_and_keeps_it() -> None:

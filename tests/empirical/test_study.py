@@ -8,6 +8,7 @@ import json
 import math
 import re
 import shutil
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
-from maskgraph.empirical.records import read_study, to_json
+from maskgraph.empirical.records import gaussian_nulls, read_bounds, read_study, to_json
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.train import load_model, train, untrained
 from maskgraph.graphs.datasets import split_rows
@@ -185,6 +186,89 @@ def test_bounds_are_the_answer_on_the_training_images(view: Any, hop: Any, finis
         assert found[name] == pytest.approx(wanted[name], rel=1e-6, abs=1e-9)
 
 
+def forms(split: Split) -> dict[str, NDArray[np.float64]]:
+    """(N1, N1) symmetric K for each of Σ K(x, x') u_x·u_x' of unit features u, on the graph of the models.
+
+    That is −E u·u⁺, and the variances of u, of its means over masks and of those over images.
+    """
+    graph = study_graph(split.train, plan(), 0.75, "positional")
+    M, p = graph.M.toarray(), graph.p1
+    shown = np.eye(len(p))[graph.ids1]  # (N, S, N1)
+    by_image, by_mask = shown.mean(axis=1), np.tensordot(split.train.weights, shown, 1)
+    both = np.outer(p, p)
+    return {
+        "L_align": -M @ np.diag(1 / M.sum(axis=0)) @ M.T,
+        "variance": np.diag(p) - both,
+        "image": by_image.T @ np.diag(split.train.weights) @ by_image - both,
+        "mask": by_mask.T @ by_mask / len(by_mask) - both,
+    }
+
+
+def test_gaussian_features_are_what_independent_directions_are(finished: Path, split: Split) -> None:
+    """Means and spreads follow from E u·u' = 0, E (u·u')² = 1/D and E (u·u')⁴ = 3/(D(D + 2)) of different views.
+
+    No two pairs of views are correlated, so that Σ K u·u' has the mean tr K and the variance 2/D Σ_{x≠x'} K²; five
+    deviations of the mean of three draws are allowed for.
+    """
+    found = json.loads((finished / "bounds" / "positional-target-r0.75.json").read_text())["gaussian"]
+    D, p = 64, study_graph(split.train, plan(), 0.75, "positional").p1
+    assert (found["draws"], found["dim"]) == (3, D)
+    expected = {name: float(np.trace(K)) for name, K in forms(split).items()}
+    spread = {name: math.sqrt(2 / D * ((K**2).sum() - (np.diag(K) ** 2).sum())) for name, K in forms(split).items()}
+    q = float((p**2).sum())
+    expected["L_unif"] = 1 / D + (1 - 1 / D) * q
+    spread["L_unif"] = math.sqrt(4 * (D - 1) / (D**2 * (D + 2)) * (q**2 - (p**4).sum()))
+    for name in ("L_align", "L_unif", "variance"):
+        assert abs(found[name]["mean"] - expected[name]) < 5 * spread[name] / math.sqrt(3), name
+        # A χ² of two degrees of freedom is below 1e-4 once in 20,000 times, above 32 once in nine million.
+        assert 0.005 * spread[name] < found[name]["sd"] < 4 * spread[name], name
+    for part in ("image", "mask"):
+        share = expected[part] / expected["variance"]
+        room = 5 * (spread[part] + share * spread["variance"]) / math.sqrt(3) / expected["variance"]
+        # Of a ratio to first order: the whole varies by little.
+        assert abs(found[f"share_{part}"]["mean"] - share) < 1.01 * room, part
+    # The page's own words: of S masks with positions.
+    S = 3
+    assert expected["image"] / expected["variance"] == pytest.approx((1 / S - q) / (1 - q), rel=1e-9)
+    assert expected["mask"] / expected["variance"] == pytest.approx((S - 1) * q / (1 - q), rel=1e-9)
+    parts = [found[f"share_{name}"]["mean"] for name in ("image", "mask", "interaction")]
+    assert sum(parts) == pytest.approx(1)
+    assert "singular_values" not in found
+
+
+def test_gaussian_features_are_of_their_own_stream(finished: Path, split: Split) -> None:
+    found = json.loads((finished / "bounds" / "positional-target-r0.75.json").read_text())["gaussian"]
+    graph, measured = study_graph(split.train, plan(), 0.75, "positional"), []
+    for draw in range(3):
+        f = np.random.default_rng([1, 16, draw]).standard_normal((len(graph.p1), 64))
+        u = f / np.linalg.norm(f, axis=1, keepdims=True)
+        s = np.linalg.svd(u * np.sqrt(graph.p1)[:, None], compute_uv=False)
+        share = s / s.sum()
+        measured.append((float(np.exp(-(share * np.log(share)).sum())), float((s**4).sum())))
+    for name, values in zip(("rankme", "L_unif"), zip(*measured, strict=True), strict=True):
+        assert found[name]["mean"] == pytest.approx(statistics.mean(values), rel=1e-12)
+        assert found[name]["sd"] == pytest.approx(statistics.stdev(values), rel=1e-6)
+
+
+def test_gaussian_features_stand_beside_models_alone(finished: Path) -> None:
+    """Whose graph is of their own view, on the target hop; in the dimension of the feature whose probes speak."""
+    known = {path.stem for path in finished.glob("bounds/*.json") if "gaussian" in json.loads(path.read_text())}
+    assert known == {"positional-target-r0.75"}
+    bounds = read_bounds(finished)
+    assert gaussian_nulls(bounds) == {0.75: bounds["gaussian"].dropna().item()}
+    assert gaussian_nulls(bounds.drop(columns="gaussian")) == {}
+    assert gaussian_nulls(bounds[bounds["view"] == "bag"]) == {}
+
+
+@pytest.mark.parametrize(("feature", "dim"), [("cls", 64), ("mean", 64), ("tokens", 64), ("bottleneck", 5)])
+def test_gaussian_features_have_the_dimension_of_the_feature_that_is_told_of(
+    feature: str, dim: int, split: Split
+) -> None:
+    own = plan(train={"feature": feature, **({"bottleneck": 5} if feature == "bottleneck" else {})})
+    graph = study_graph(split.train, own, 0.75, "positional")
+    assert explain._null_dim(own, graph) == dim
+
+
 def assert_probed(found: dict[str, Any], prefix: str, features: list[NDArray[np.float64]], split: Split) -> None:
     """The probes of a record were fitted on the training images and scored on the held-out ones."""
     known = Labelled(features[0], split.train.labels, split.train.weights)
@@ -339,8 +423,9 @@ def test_a_damaged_study_is_refused(text: str, message: str, run: Path) -> None:
 
 
 def test_a_resume_does_what_is_missing_and_nothing_else(run: Path) -> None:
-    """A bound, a baseline, a model's record, and a checkpoint whose record is still there."""
+    """Bounds, a baseline, a model's record, and a checkpoint whose record is still there."""
     gone = {
+        "bounds/positional-target-r0.75.json": "positional-target-r0.75",
         "bounds/bag-image-r0.75.json": "bag-image-r0.75",
         "records/coded-pixels.json": "coded-pixels",
         "records/mae-r0.75-s0.json": "mae-r0.75-s0",

@@ -15,7 +15,14 @@ from matplotlib.colors import to_rgba
 from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, PROBES
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
-from maskgraph.figures.report import CAPTIONS, _bounds_table, _checks_table, _glossary, _records_tables
+from maskgraph.figures.report import (
+    CAPTIONS,
+    _bounds_table,
+    _checks_table,
+    _glossary,
+    _null_table,
+    _records_tables,
+)
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
@@ -106,6 +113,19 @@ def test_the_report_marks_what_the_figure_leaves_out(bounds: pd.DataFrame) -> No
     assert table.count("<td>0.25</td>") == 2 * 3, "ρ in both tables, and Thm 4.2 there"
     assert table.count("<td>-0.25 v</td>") == 2
     assert table.count(" v</td>") == 2, "S2 says something at both"
+
+
+def test_the_report_has_gaussian_features_where_a_run_has_them(bounds: pd.DataFrame) -> None:
+    assert _null_table(bounds) == ""
+    names = ("L_align", "L_unif", "rankme", "share_image", "share_mask", "share_interaction")
+    null = {"draws": 3, "dim": 64} | {name: {"mean": at + 0.12344, "sd": 0.0456} for at, name in enumerate(names)}
+    known = (bounds["view"] == "positional") & (bounds["mask_ratio"] == 0.75)
+    table = _null_table(bounds.assign(gaussian=pd.Series([null if one else None for one in known])))
+    assert table.startswith("<p>Gaussian features on the same graphs")
+    (row,) = re.findall(r"<tr>\s*<td>.*?</tr>", table, re.DOTALL)
+    assert re.findall("<th>(.*?)</th>", table) == ["ρ", "dim", "draws", *names]
+    shown = ["0.1234", "1.123", "2.123", "3.123", "4.123", "5.123"]
+    assert re.findall("<td>(.*?)</td>", row) == ["0.75", "64", "3", *(f"{mean} ± 0.046" for mean in shown)]
 
 
 @pytest.mark.parametrize(
