@@ -75,8 +75,10 @@ GLOSSARY = {
     "L_unif": "E(f·f⁻)² over independent views, f at unit norm: 1 where all are one line, 1/dimension at least",
     "lipschitz": "L, the least with ‖f − f⁺‖² ≤ L‖h − h⁺‖² on every positive pair",
     "rankme": "effective rank of the features: exp of the entropy of their singular values",
-    "share_image, share_mask": "shares of the variance of f that the image alone and the mask alone account for; what "
-    "is left is of both together",
+    "share_image, share_mask, share_interaction": "shares of the variance of f that the image alone and the mask alone "
+    "account for, and that both together do, which is what is left",
+    "L_align": "−E f·f⁺ over positive pairs, f at unit norm: −1 where the two agree",
+    "draws": "how many Gaussian features were measured, of as many dimensions (dim) as the models' feature has",
     "statement, verdict, models": "number of a theorem in docs/theory.md; what measuring both sides says; of how many "
     "networks",
     "seed": "of the network",
@@ -138,7 +140,7 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         f"<h2>Models and baselines</h2>{_records_tables(records)}{_null_table(bounds)}"
         f"<p class=note>Mean ± standard deviation over seeds, of {' and '.join(TENFOLD)}, of which seeds may differ "
         "tenfold, median [least, largest]; (n of N): over those n where it is finite. Probes are "
-        "fitted on the training images and scored on images held out from everything. What else was measured is in "
+        f"{_probed(records)} held out from everything. What else was measured is in "
         "records/ (docs/records.md). rankme and shares are of all views of a graph and knn of 5 neighbours: a recipe's "
         "are others (docs/recipes.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
@@ -227,6 +229,13 @@ def _rows(records: pd.DataFrame, columns: Mapping[str, str], **own: str) -> list
         for (method, ratio), runs in records.groupby(["method", "mask_ratio"], dropna=False)
         if runs[list(known.values())].notna().any(axis=None)
     ]
+
+
+def _probed(records: pd.DataFrame) -> str:
+    """How many images probes are fitted and scored on, where a run says so."""
+    counts = (records[name].max() if name in records else None for name in ("fitted_images", "scored_images"))
+    fitted, scored = ("" if count is None else f"{int(count):,} " for count in counts)
+    return f"fitted on the {fitted}training images and scored on {scored}images"
 
 
 def _glossary() -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from maskgraph.empirical.intervals import seeds_interval
-from maskgraph.empirical.records import PROBES, probed_feature
+from maskgraph.empirical.records import PROBES, gaussian_nulls, probed_feature
 from maskgraph.empirical.summary import PLAIN
 from maskgraph.notes import of_bounds, of_models, of_samples
 from maskgraph.tables import table
@@ -86,6 +86,10 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
                 for name, column in (("linear", "linear"), ("5-NN", "knn"), ("few-shot", "few_shot"))
             )
             lines.append(f"baseline {method!s}: {', '.join(scores)}")
+    if null := gaussian_nulls(bounds):
+        said = (f"{name} {_means(null, key)}" for name, key in (("L_unif", "L_unif"), ("RankMe", "rankme")))
+        at = ", ".join(f"{ratio:g}" for ratio in sorted(null))
+        lines.append(f"Gaussian features on the same graphs, at rho {at}: {'; '.join(said)}")
     if shown == own and hop == "target":
         answers = [cast("RatioAnswer", row) for row in first.to_dict("records")]
         notes = [*of_bounds(answers, hop), *of_models(models, own), *of_samples(shown, answers)]
@@ -114,6 +118,10 @@ def _changes(models: pd.DataFrame, feature: str) -> str:
         return ""
     title = "uniformity less none, paired by seed: mean ± half of the 95 % interval over seeds"
     return f"{title}\n{table(('rho', 'methods', 'linear', '5-NN', 'few-shot'), rows)}"
+
+
+def _means(null: Mapping[float, Mapping[str, Any]], name: str) -> str:
+    return ", ".join(f"{null[ratio][name]['mean']:.3f}" for ratio in sorted(null))
 
 
 def _spread(values: pd.Series[float]) -> str:

@@ -124,3 +124,20 @@ def test_what_uniformity_changes_is_paired_by_seed(bounds: pd.DataFrame, records
     two = records[~(at & (records["method"] == "mae") & (records["seed"] == 2))]
     assert f"+0.050±{12.7062 * 0.0707107 / 2**0.5:.3f}" in study_text(bounds, two, study())
     assert "paired" not in study_text(bounds, records[records["method"] != "mae"], study())
+
+
+def test_what_noise_has_of_uniformity_and_rank_is_told(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """In the order of the mask ratios, of the models' graphs alone."""
+    known = bounds.drop(columns="gaussian", errors="ignore")
+    assert "Gaussian" not in study_text(known, records, study())
+    own = (known["view"] == "positional") & (known["hop"] == "target")
+    rows = known[own].sort_values("mask_ratio", ascending=False)
+    nulls = [
+        {"draws": 3, "dim": 64, "L_unif": {"mean": ratio, "sd": 0.0}, "rankme": {"mean": 64 * ratio, "sd": 0.0}}
+        for ratio in rows["mask_ratio"]
+    ]
+    text = study_text(rows.assign(gaussian=pd.Series(nulls, index=rows.index)), records, study())
+    assert (
+        "Gaussian features on the same graphs, at rho 0.25, 0.5, 0.75, 0.875, 0.9375: "
+        "L_unif 0.250, 0.500, 0.750, 0.875, 0.938; RankMe 16.000, 32.000, 48.000, 56.000, 60.000"
+    ) in text

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
 
-from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, PROBES
+from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, NULL, PROBES
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.report import (
@@ -21,6 +21,7 @@ from maskgraph.figures.report import (
     _checks_table,
     _glossary,
     _null_table,
+    _probed,
     _records_tables,
 )
 from maskgraph.figures.spectrum import spectra
@@ -222,9 +223,20 @@ def test_the_page_says_what_every_column_of_its_tables_is(bounds: pd.DataFrame, 
     names = (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY)))
     checks = pd.Series([[check]] * len(records))
     records = records.assign(checks=checks, **dict.fromkeys(names, 1.0))
-    tables = f"{_bounds_table(bounds.assign(**sizes, unseen=unseen))}{_records_tables(records)}{_checks_table(records)}"
+    null = {"draws": 3, "dim": 8, **{name: {"mean": 0.5, "sd": 0.25} for name in NULL}}
+    bounds = bounds.assign(**sizes, unseen=unseen, gaussian=pd.Series([null] * len(bounds)))
+    tables = f"{_bounds_table(bounds)}{_records_tables(records)}{_null_table(bounds)}{_checks_table(records)}"
     explained = {name for term in re.findall(r"<dt>(.*?)<dd>", _glossary()) for name in term.split(", ")}
     assert set(re.findall(r"<th>(.*?)</th>", tables)) == explained
+
+
+def test_a_page_says_how_many_images_probes_are_scored_on(records: pd.DataFrame) -> None:
+    counted = records.assign(fitted_images=1257, scored_images=540)
+    assert _probed(counted) == "fitted on the 1,257 training images and scored on 540 images"
+    # Records of a run that was begun before they were counted, and gone on with since.
+    counted.loc[counted.index[1:], ["fitted_images", "scored_images"]] = np.nan
+    assert _probed(counted) == "fitted on the 1,257 training images and scored on 540 images"
+    assert _probed(records) == "fitted on the training images and scored on images"
 
 
 def test_a_mean_says_of_how_many_seeds_it_is(records: pd.DataFrame) -> None:
