@@ -14,7 +14,7 @@ import pytest
 from maskgraph.cli import main
 from maskgraph.empirical.plan import read_plan
 from maskgraph.empirical.recipe import read_recipe
-from maskgraph.empirical.records import read_bounds, read_records, read_study
+from maskgraph.empirical.records import gaussian_nulls, read_bounds, read_records, read_study
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.recipe_text import judged_text
 from maskgraph.study_text import study_text
@@ -88,7 +88,7 @@ def test_the_study_of_the_readme_is_that_of_the_record() -> None:
 def test_another_processor_moves_probes_by_what_the_readme_says() -> None:
     theory, probes = [], []
     for name in ("README.md", "results/digits-zen3.txt"):
-        rows = [line.split() for line in page(name).splitlines() if re.match(r" *0\.\d+ +(u-)?mae ", line)]
+        rows = [line.split() for line in page(name).splitlines() if re.match(r" *0\.\d+ +(u-)?mae +-?\d", line)]
         bare = re.findall(r"^baseline (\S+): linear (\S+), 5-NN (\S+), few-shot (\S+)$", page(name), re.MULTILINE)
         assert (len(rows), len(bare)) == (10, 3)
         theory.append([row[:6] for row in rows] + [list(row[:1]) for row in bare])
@@ -255,3 +255,15 @@ def test_what_sharper_bounds_say_beside_the_bayes_risk_is_as_recorded() -> None:
     assert "S1 says more on 2 of the 30 and S2 on none." in page("docs/measured.md")
     assert "S2 is nowhere above the Bayes risk" in page("README.md")
     assert "and S1 on two models only." in page("README.md")
+
+
+def test_what_noise_has_of_uniformity_is_as_recorded() -> None:
+    null = gaussian_nulls(read_bounds(RESULTS / "digits"))
+    numbers = [null[ratio][name]["mean"] for ratio in (0.75, 0.9375) for name in ("L_unif", "rankme")]
+    told = re.search(
+        r"Gaussian features have L_unif ([\d.]+) and RankMe (\d+) there, and .*of noise \(([\d.]+)\), RankMe (\d+)\.",
+        page("docs/measured.md"),
+    )
+    assert told
+    for shown, value in zip(told.groups(), numbers, strict=True):
+        assert_is(shown, value)
