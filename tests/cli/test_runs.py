@@ -172,7 +172,7 @@ def test_a_train_on_all_tokens_is_told_by_the_probes_of_cls(tmp_path: Path, caps
     again = ("--resume", "--seeds", "2")
     assert main(["train", *data, "--mask-ratio", "0.5", "--feature", "tokens", "--workers", "1", *again]) == 0
     out = capsys.readouterr().out
-    assert "probes of the cls feature, ± SD over seeds\n" in out
+    assert "probes of the cls feature, ± SD over 2 seeds\n" in out
     a, b = (json.loads(path.read_text())["L_MAE"] for path in (tmp_path / "run" / "records").glob("mae-*"))
     assert f" {(a + b) / 2:.3f}±{abs(a - b) / 2**0.5:.3f} " in out
     assert (tmp_path / "run" / "report.html").exists()
