@@ -41,7 +41,7 @@ KNOWN = int | float | None
 """A number, null where it is not finite or does not apply."""
 
 STUDY: Shape = {
-    "plan": {"graph": {"mask_ratios": [NUMBER], "views": [str], "hops": [str]}, "train": {"feature": str}},
+    "plan": {"graph": {"mask_ratios": [NUMBER], "views": [str], "hops": [str]}, "train": {"feature": str, "view": str}},
     "machine": dict,
 }
 

@@ -31,7 +31,8 @@ from maskgraph.graphs.errors import InputError
 def bare(run: Path, ratios: list[float], views: list[str], hops: list[str]) -> None:
     """A run of bounds alone, named so that the order of names is not that of the plan."""
     graph = {"mask_ratios": ratios, "views": views, "hops": hops}
-    write_json(run / "study.json", {"plan": {"graph": graph, "train": {"feature": "cls"}}, "machine": {}})
+    plan = {"graph": graph, "train": {"feature": "cls", "view": "positional"}}
+    write_json(run / "study.json", {"plan": plan, "machine": {}})
     measured = dict.fromkeys(("dim", "kept", "masks", "components", "head_sq", "tail_sq", "lambda"), 1)
     unknown = dict.fromkeys(("alpha", "alpha_target", "phi", "inter", "bayes_risk", "rank_floor"))
     parts = {"bounds": {"thm_4_2": 0, "water_filling": 0}, "unseen": {"visible": None, "target": None}}
@@ -182,6 +183,10 @@ def test_a_damaged_record_is_named(text: str, message: str, tmp_path: Path) -> N
     ("plan", "message"),
     [
         ({}, r"study\.json lacks plan\.graph; delete it and run again with --resume"),
+        (
+            {"graph": {"mask_ratios": [0.5], "views": ["bag"], "hops": ["target"]}, "train": {"feature": "cls"}},
+            r"study\.json lacks plan\.train\.view; delete it",
+        ),
         ({"graph": {"mask_ratios": 0.5}}, r"study\.json holds plan\.graph\.mask_ratios 0\.5, which no run writes"),
     ],
 )
