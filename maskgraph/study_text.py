@@ -41,7 +41,7 @@ def _counted(count: int, name: str) -> str:
 
 
 def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, Any]) -> str:
-    """One row a mask ratio and method, what to know of them, then the baselines.
+    """One row a mask ratio and method, baselines and noise beneath, what uniformity changes, and what to know of it.
 
     Args:
         bounds: one row a graph, as the study records them.
