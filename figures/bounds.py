@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from maskgraph.figures.style import GREY, LABEL_ERRORS, new_figure, share_axis, tidy
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_vacuous, trivial
+from maskgraph.theory.draws import mean_and_sd
 
 APART = 0.013
 """How far a bar stands from its mark, and from the next on the same side, on the axis of the mask ratio."""
 
 
 def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
-    """Three panels over the mask ratio, one mark a ratio, beside it its bootstrap interval where there is one.
+    """Three panels over the mask ratio, one mark a ratio, beside it its bootstrap interval or spread over seeds if any.
 
     Top: S2 and Thm 4.2 above the least that λ L_unif alone can be, λ/K; a mark of Thm 4.2 that says no more is left
     out. Middle: label errors. Beneath: head and tail of the spectrum, and components, on a logarithmic axis.
@@ -85,10 +86,19 @@ def _draw_bounds(axes: Axes, ratios: list[float], answers: Sequence[RatioAnswer]
 
 
 def _what_bars_are(answers: Sequence[RatioAnswer]) -> str:
-    made = [found["bootstrap"] for found in answers if "bootstrap" in found]
-    return (
-        f"\nbars: {100 * made[0]['level']:g} % bootstrap over images, {made[0]['resamples']} resamples" if made else ""
-    )
+    for made in (found["bootstrap"] for found in answers if "bootstrap" in found):
+        return f"\nbars: {100 * made['level']:g} % bootstrap over images, {made['resamples']} resamples"
+    for drawn in (found["draws"] for found in answers if "draws" in found):
+        return f"\nbars: mean ± SD over {len(drawn['seeds'])} draws of {', '.join(drawn['drawn'])}"
+    return ""
+
+
+def _ends(found: RatioAnswer, name: str) -> Sequence[float]:
+    """Of the bar beside a mark: of the bootstrap where there is one, else of other seeds."""
+    if "bootstrap" in found:
+        return found["bootstrap"]["intervals"][name]
+    mean, sd = mean_and_sd(found["draws"]["numbers"][name])
+    return mean - sd, mean + sd
 
 
 def _draw_intervals(
@@ -98,10 +108,10 @@ def _draw_intervals(
 
     An end where no value can be is drawn at the nearest that can, as the text of `bound` has one read it.
     """
-    found = [one for one in answers if "bootstrap" in one]
+    found = [one for one in answers if "bootstrap" in one or "draws" in one]
     at = np.array([one["mask_ratio"] for one in found])
     for name, (colour, place) in look.items():
-        ends = np.array([one["bootstrap"]["intervals"][name] for one in found]).reshape(-1, 2).clip(least, most)
+        ends = np.array([_ends(one, name) for one in found]).reshape(-1, 2).clip(least, most)
         middle, half = ends.mean(axis=1), np.ptp(ends, axis=1) / 2
         places = (at + APART * place).clip(0, 1)
         axes.errorbar(places, middle, half, fmt="none", ecolor=colour, elinewidth=1.2, capsize=2.5)

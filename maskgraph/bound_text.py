@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 
 from maskgraph.graphs.datasets import CodedImages
@@ -10,13 +11,34 @@ from maskgraph.notes import of_bounds, of_samples
 from maskgraph.tables import table
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_printed_lambda
+from maskgraph.theory.draws import mean_and_sd
 
 DIM = 64
 """Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
 
 
+NUMBERS = {
+    "head_sq": "head",
+    "tail_sq": "tail",
+    "thm_4_2_any_lambda": "thm_4_2",
+    "water_filling": "S2",
+    "alpha": "alpha",
+    "alpha_target": "alpha2",
+    "phi": "phi",
+    "inter": "inter",
+    "bayes_risk": "bayes",
+    "target_variance": "Var(x2)",
+    "rank_floor": "floor",
+}
+"""The columns of what has intervals and spreads, by its names in an answer."""
+
+
+DECIMALS = 6
+"""Most of a mean that is written out."""
+
+
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
-    """One row a mask ratio, what to know of them, and the intervals that were asked for."""
+    """One row a mask ratio, what to know of them, and the intervals and spreads that were asked for."""
     first, dims = answers[0], sorted({found["dim"] for found in answers})
     dim = f"{dims[0]} to {dims[-1]}" if len(dims) > 1 else f"{dims[0]}"
     number = len(images.labels)
@@ -36,6 +58,8 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
         print("\n" + "\n".join(notes))
     if options.bootstrap is not None:
         _print_intervals(answers)
+    if options.seeds > 1:
+        _print_draws(answers)
 
 
 def coding_text(images: CodedImages) -> str:
@@ -70,7 +94,8 @@ def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[
     if mirrored := _mirrored(options, answers):
         notes.append(
             f"Under all masks rho {mirrored} have one spectrum (F2 of docs/theory.md): "
-            "what tells them apart in head, tail and bounds is the draw of the masks."
+            "what tells them apart in head, tail and bounds is the draw of the masks"
+            + ("." if options.seeds > 1 else ", of which --seeds 20 makes others.")
         )
     return notes
 
@@ -89,31 +114,18 @@ def _mirrored(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> st
 
 
 def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
-    names = {
-        "head_sq": "head",
-        "tail_sq": "tail",
-        "thm_4_2_any_lambda": "thm_4_2",
-        "water_filling": "S2",
-        "alpha": "alpha",
-        "alpha_target": "alpha2",
-        "phi": "phi",
-        "inter": "inter",
-        "bayes_risk": "bayes",
-        "target_variance": "Var(x2)",
-        "rank_floor": "floor",
-    }
     first = answers[0]["bootstrap"]
-    shown = [name for name in names if name in first["intervals"]]
+    shown = [name for name in NUMBERS if name in first["intervals"]]
     print(f"\n{100 * first['level']:g} % basic bootstrap intervals over images, {first['resamples']} resamples:\n")
     rows = [
         [f"{found['mask_ratio']:g}", *(_interval(found["bootstrap"]["intervals"][name]) for name in shown)]
         for found in answers
     ]
-    print(table(("rho", *(names[name] for name in shown)), rows))
+    print(table(("rho", *(NUMBERS[name] for name in shown)), rows))
     print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
     if not all(found["exhaustive"] for found in answers):
         print(
-            "They know nothing of the draw of the masks, nor of the codebook, which all resamples share: --seed makes"
+            "They know nothing of the draw of the masks, nor of the codebook, which all resamples share: --seeds makes"
         )
         print("others, and --max-masks takes more.")
     print("Resamples are shifted; the interval takes it off. So it may leave out the value above, and an end may lie")
@@ -124,6 +136,28 @@ def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
 
 def _interval(ends: Sequence[float]) -> str:
     return "..".join(f"{end:.4g}" for end in ends)
+
+
+def _print_draws(answers: Sequence[RatioAnswer]) -> None:
+    first = answers[0]["draws"]
+    seeds, shown = first["seeds"], [name for name in NUMBERS if name in first["numbers"]]
+    drawn = " and ".join(", ".join(first["drawn"]).rsplit(", ", 1))
+    which = f"seeds {seeds[0]} to {seeds[-1]}; what stands above is of seed {seeds[0]}"
+    print(f"\nmean ± SD over {len(seeds)} draws of {drawn}, {which}:\n")
+    rows = [
+        [f"{found['mask_ratio']:g}", *(spread_text(found["draws"]["numbers"][name]) for name in shown)]
+        for found in answers
+    ]
+    print(table(("rho", *(NUMBERS[name] for name in shown)), rows))
+
+
+def spread_text(values: Sequence[float]) -> str:
+    """A mean to the second digit of its SD."""
+    mean, sd = mean_and_sd(values)
+    if sd == 0:
+        return f"{mean:.4g}±0"
+    places = max(1 - math.floor(math.log10(sd)), 0)
+    return f"{mean:.{places}f}±{sd:.{places}f}" if places <= DECIMALS else f"{mean:.2g}±{sd:.2g}"
 
 
 def _bound_row(found: RatioAnswer) -> dict[str, object]:

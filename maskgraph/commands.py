@@ -1,135 +1,23 @@
-"""What the commands of the theory do once their options are parsed: bound, verify, findings."""
+"""What options name, and what verify and findings do once theirs are parsed."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from maskgraph.bound_text import DIM, coding_text, graph_text, print_bounds
-from maskgraph.graphs.augmentation import check_hop
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError, unknown
-from maskgraph.graphs.machine import cores
 from maskgraph.graphs.masks import check_mask, check_max_masks, check_ratios, mask_distribution, mask_set
-from maskgraph.graphs.memory import available_bytes
 from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
 from maskgraph.graphs.stored import STORED
 from maskgraph.graphs.views import check_view
 from maskgraph.ledger_text import ledger_text
 from maskgraph.progress import Progress
-from maskgraph.theory.answer import Constants, RatioAnswer, answer
-from maskgraph.theory.bootstrap import bootstrap, check_drawn, check_resamples
-from maskgraph.theory.dimension import check_dim, check_positive
-from maskgraph.theory.solver.engine import Engine
-from maskgraph.theory.solver.host import Host
-from maskgraph.theory.solver.ranks import ALONE, Ranks, local_processes, local_rank, processes
 
 OK, VIOLATED = 0, 1
-
-
-def bound(options: argparse.Namespace) -> int:
-    """`maskgraph bound`: the theory of a dataset at each mask ratio, by all the processes that torchrun started."""
-    if processes() == 1:
-        return _bound(options, _engine(options.device))
-    from maskgraph.theory.solver.torch_ranks import TorchRanks
-
-    ranks = TorchRanks(options.device)
-    engine = _engine(options.device, ranks)
-    try:
-        if ranks.first:
-            return _bound(options, engine)
-        ranks.serve(engine)
-        return OK
-    finally:
-        ranks.leave()
-
-
-def _bound(options: argparse.Namespace, engine: Engine) -> int:
-    progress = Progress("bound")
-    constants = Constants(options.lipschitz, options.lam, options.epsilon)
-    check_hop(options.hop)
-    if options.bootstrap is not None:
-        check_resamples(options.bootstrap)
-    if options.dim is not None:
-        check_positive(options.dim)
-    figure = None if options.figure is None else Path(options.figure)
-    if figure is not None:
-        _check_figure(figure)
-    if options.scheduler is not None:
-        from maskgraph.graphs.distributed import check_address
-
-        check_address(options.scheduler)
-    images = _coded(options, options.mask_ratio, progress)
-    if options.bootstrap is not None:
-        check_drawn(images)
-    resamples = options.bootstrap or 0
-    steps = (2 + resamples) * len(options.mask_ratio)
-    # Building is a small part of the work, but the first sign of life.
-    total = (1.25 + resamples) * len(options.mask_ratio)
-    dims: dict[float, int] = {}
-    kept: dict[float, MaskGraph] = {}
-    room = available_bytes() // 8
-
-    def counted(before: int, ratio: float, blocks: int, of: int) -> None:
-        label = f"{blocks}/{of} blocks of the graph at mask ratio {ratio:g}"
-        progress(before, steps, label, 0.25 * (before + blocks / of) / total)
-
-    for done, ratio in enumerate(options.mask_ratio, start=1):
-        # Every graph is built ahead, so that a dimension that is too large for one stops before any solve.
-        graph = _graph(images, options, ratio, options.scheduler, partial(counted, done - 1, ratio))
-        views = len(graph.p1)
-        dims[ratio] = min(DIM, views) if options.dim is None else options.dim
-        check_dim(dims[ratio], views)
-        room -= graph.nbytes
-        if room > 0:
-            kept[ratio] = graph
-        progress(done, steps, f"graph at mask ratio {ratio:g}", 0.25 * done / total)
-    finished = count(1)
-
-    def tick(label: str) -> None:
-        done = next(finished)
-        progress(len(dims) + done, steps, label, (0.25 * len(dims) + done) / total)
-
-    answers: list[RatioAnswer] = []
-    for ratio in options.mask_ratio:
-        graph = kept.pop(ratio) if ratio in kept else _graph(images, options, ratio, options.scheduler)
-        told = partial(progress.say, f"mask ratio {ratio:g}")
-        found = answer(graph, ratio, dims[ratio], options.hop, constants, options.seed, told, engine)
-        tick(f"bounds at mask ratio {ratio:g}")
-        if resamples:
-            again = partial(tick, f"resamples at mask ratio {ratio:g}")
-            found["bootstrap"] = bootstrap(graph, found, options.hop, constants, resamples, options.seed, again)
-        answers.append(found)
-    if options.json:
-        coding = None if images.coding is None else asdict(images.coding)
-        data = {"dataset": images.name, "images": len(images.labels), "coding": coding}
-        head = {**data, "view": options.view, "hop": options.hop}
-        masks = {"mask": options.mask, "mask_unit": options.mask_unit}
-        print_json({**head, **masks, "seed": options.seed, "ratios": answers})
-    else:
-        print_bounds(images, options, answers)
-    if figure is not None:
-        from maskgraph.figures.bounds import bounds_over_ratios
-        from maskgraph.figures.style import save
-
-        save(bounds_over_ratios(answers, f"{images.name}{coding_text(images)}, {graph_text(options)}"), figure)
-        progress.say("figure", str(figure))
-    return OK
-
-
-def _check_figure(path: Path) -> None:
-    """Raise InputError for a file that no figure can be written to."""
-    from maskgraph.empirical.records import check_writable
-
-    if path.suffix != ".png" or path.is_dir():
-        raise InputError(f"--figure {path}; expected a file that ends in .png")
-    check_writable(path)
 
 
 def verify(options: argparse.Namespace) -> int:
@@ -167,14 +55,6 @@ def findings(options: argparse.Namespace) -> int:
     return OK
 
 
-def _engine(device: str, ranks: Ranks = ALONE) -> Engine:
-    if device == "cpu":
-        return Host(max(cores() // local_processes(), 1), ranks)
-    from maskgraph.theory.solver.torch_engine import TorchEngine
-
-    return TorchEngine(f"cuda:{local_rank()}" if device == "cuda" and ranks.count > 1 else device, ranks)
-
-
 def source_of(options: argparse.Namespace) -> Source:
     """What the options about data say."""
     return Source(
@@ -189,8 +69,8 @@ def source_of(options: argparse.Namespace) -> Source:
     )
 
 
-def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progress) -> CodedImages:
-    """Coded images, once every option about graphs is known to be good."""
+def coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progress) -> CodedImages:
+    """The images that options name, coded, once every option about graphs is known to be good."""
     check_view(options.view)
     check_max_masks(options.max_masks)
     for ratio in ratios:
@@ -203,13 +83,14 @@ def _coded(options: argparse.Namespace, ratios: Sequence[float], progress: Progr
     return images
 
 
-def _graph(
+def graph_of(
     images: CodedImages,
     options: argparse.Namespace,
     ratio: float,
     scheduler: str | None = None,
     counted: Counted | None = None,
 ) -> MaskGraph:
+    """The mask graph that options name, at a mask ratio."""
     distribution = mask_distribution(options.mask, images.grid, ratio, options.mask_unit)
     masks = mask_set(distribution, options.max_masks, options.seed)
     return mask_graph(images, masks, options.view, scheduler=scheduler, counted=counted)
@@ -252,8 +133,8 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
         raise unknown("run or dataset", options.target, (*STORED, "mixture"), also=also)
     given = {name: value for name, value in vars(options).items() if value is not None}
     options = argparse.Namespace(**{**options.of_a_dataset, **given, "dataset": options.target})
-    images = _coded(options, [options.mask_ratio], Progress("verify"))
-    graph = _graph(images, options, options.mask_ratio)
+    images = coded(options, [options.mask_ratio], Progress("verify"))
+    graph = graph_of(images, options, options.mask_ratio)
     config = TrainConfig(
         mask_ratio=options.mask_ratio,
         mask_kind=options.mask,

@@ -13,7 +13,7 @@ def bound(commands: argparse._SubParsersAction[Parser]) -> None:
     """`maskgraph bound`."""
     parser = command(
         commands,
-        MODULE,
+        "maskgraph.bound_command",
         "bound",
         "spectrum, label error and bounds of the augmentation graph at each mask ratio",
         """\
@@ -24,6 +24,7 @@ label error and the lower bounds of the U-MAE loss (Thm 4.2 and sharper). Nothin
   maskgraph bound digits --mask-ratio 0.75 --hop image --json
   maskgraph bound mixture:n=8,eta=0.3 --mask-ratio 0.5 --view sequence --dim 2
   maskgraph bound digits --mask-ratio 0.75 --view bag --max-masks 64 --bootstrap 200
+  maskgraph bound digits --mask-ratio 0.25 0.75 --view bag --max-masks 64 --seeds 20
 
 The columns:
   N1, N2, comps     visible views, target views, connected components (= eigenvalues 1) of the hop's graph A
@@ -91,6 +92,13 @@ component, so that as many eigenvalues are 1, and with dim masks the head is dim
         type=whole,
         metavar="B",
         help="95%% basic bootstrap intervals over images, from B >= 39 resamples: B times the work (none)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=whole,
+        default=1,
+        metavar="D",
+        help="mean and SD over D seeds from --seed on, each of its own masks, codebook, --images: D times the work (1)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 

@@ -18,6 +18,7 @@ from maskgraph.empirical.records import gaussian_nulls, read_bounds, read_record
 from maskgraph.empirical.summary import differences, read_judged
 from maskgraph.recipe_text import judged_text
 from maskgraph.study_text import study_text
+from maskgraph.theory.draws import mean_and_sd
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -267,3 +268,22 @@ def test_what_noise_has_of_uniformity_is_as_recorded() -> None:
     assert told
     for shown, value in zip(told.groups(), numbers, strict=True):
         assert_is(shown, value)
+
+
+def test_other_draws_of_masks_say_what_the_theory_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    told = page("docs/theory.md").partition("**Other draws.**")[2].partition("\n\n")[0]
+    command = re.search(r"`(bound digits [^`]*)`", told)
+    assert command
+    assert main([*command[1].split(), "--mask-ratio", "0.25", "0.5", "0.75", "--json"]) == 0
+    ratios = json.loads(capsys.readouterr().out)["ratios"]
+    quarter, half, three = (found["draws"]["numbers"]["thm_4_2_any_lambda"] for found in ratios)
+    spreads = [mean_and_sd(values) for values in (quarter, three, half)]
+    for shown, (mean, sd) in zip(re.findall(r"(0\.\d+) ± (0\.\d+)", told), spreads, strict=True):
+        assert_is(shown[0], mean)
+        assert_is(shown[1], sd)
+    ends = re.search(r"from (0\.\d+) to (0\.\d+)\s", told)
+    assert ends
+    assert_is(ends[1], min(half))
+    assert_is(ends[2], max(half))
+    # F2: the difference of the means has their standard errors, of which it is not two.
+    assert abs(spreads[0][0] - spreads[1][0]) < 2 * math.hypot(spreads[0][1], spreads[1][1]) / math.sqrt(len(half))

@@ -11,6 +11,7 @@ risk             Floors: Bayes risk, Var(x2), the rank-k floor: what no model go
 bounds           every bound, one function each
 answer           all of it for one graph: the object that `maskgraph bound --json` prints
 bootstrap        intervals over images of what answer says
+draws            its spread over seeds, which draw other masks, codebooks and images
 closed_form      the class mixture, whose spectrum and α are known at any size
 dimension        K, checked
 rounding         that of float64

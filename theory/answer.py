@@ -70,6 +70,18 @@ class Bootstrap(TypedDict):
     intervals: dict[str, list[float]]
 
 
+class Draws(TypedDict):
+    """The same from other seeds (`draws`).
+
+    `seeds`: which; the first is that of the answer. `drawn`: what differs between them. `numbers`: one a seed, by the
+    name of the number here and in `bounds`.
+    """
+
+    seeds: list[int]
+    drawn: list[str]
+    numbers: dict[str, list[float]]
+
+
 RatioAnswer = TypedDict(
     "RatioAnswer",
     {
@@ -104,6 +116,7 @@ RatioAnswer = TypedDict(
         "target_variance": float | None,
         "rank_floor": float | None,
         "bootstrap": NotRequired[Bootstrap],
+        "draws": NotRequired[Draws],
     },
 )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
+from statistics import stdev as deviation
 from typing import Any
 
 import numpy as np
@@ -16,13 +19,15 @@ import pytest
 import torch
 from PIL import Image
 
-from maskgraph import commands
+from maskgraph import bound_command
+from maskgraph.bound_text import spread_text
 from maskgraph.cli import main
 from maskgraph.figures import style
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import load_stored
+from maskgraph.theory.bootstrap import statistics
 from tests.cli.refusal import assert_refused
 from tests.strategies import VIEWS
 
@@ -302,9 +307,90 @@ def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFi
     assert main(["bound", *options, "--bootstrap", "40"]) == 0
     out = capsys.readouterr().out
     assert "95 % basic bootstrap intervals over images, 40 resamples" in out
-    assert ("nothing of the draw of masks" in out) == (not all(ratio["exhaustive"] for ratio in found["ratios"]))
+    assert ("nothing of the draw of the masks" in out) == (not all(ratio["exhaustive"] for ratio in found["ratios"]))
     assert "an end may lie\nwhere no value can" in out
     assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
+
+
+@pytest.mark.parametrize(
+    ("options", "drawn"),
+    [
+        (("digits", "--view", "bag", "--images", "150", "--max-masks", "5"), ["images", "codebook", "masks"]),
+        (("digits", "--view", "bag", "--codebook", "threshold", "--max-masks", "20"), ["masks"]),
+        (("digits", "--view", "bag", "--mask-unit", "2"), ["codebook"]),
+        (("mixture:n=8,eta=0.3", "--view", "sequence", "--images", "40"), ["images"]),
+    ],
+    ids=lambda one: " ".join(one),
+)
+def test_a_seed_among_others_says_what_it_says_alone(
+    options: tuple[str, ...], drawn: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = (*options, "--mask-ratio", "0.25", "0.75", "--dim", "3")
+    alone = [answer(capsys, *options, "--seed", str(seed))["ratios"] for seed in (4, 5, 6)]
+    together = answer(capsys, *options, "--seed", "4", "--seeds", "3")
+    assert together["seed"] == 4
+    for place, found in enumerate(together["ratios"]):
+        of_draws = found.pop("draws")
+        assert found == alone[0][place]
+        rows = [statistics(seed[place]) for seed in alone]
+        assert of_draws == {
+            "seeds": [4, 5, 6],
+            "drawn": drawn,
+            "numbers": {name: [row[name] for row in rows] for name in rows[0]},
+        }
+        # K-means of all digits ends in the same codes whatever it begins with.
+        assert len({row["inter"] for row in rows}) == (1 if drawn == ["codebook"] else 3)
+
+
+def test_means_over_seeds_are_told_to_the_second_digit_of_their_spread(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("digits", "--view", "bag", "--images", "300", "--max-masks", "8", "--mask-ratio", "0.5", "--dim", "2")
+    numbers = answer(capsys, *options, "--seeds", "4")["ratios"][0]["draws"]["numbers"]
+    assert main(["bound", *options, "--seeds", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "over 4 draws of images, codebook and masks, seeds 0 to 3; what stands above is of seed 0:" in out
+    header, _, row = (line.split() for line in out[out.index("mean ± SD") :].splitlines()[2:5])
+    told = dict(zip(header, row, strict=True))
+    assert told["rho"] == "0.5"
+    for column, name in (
+        ("head", "head_sq"),
+        ("alpha", "alpha"),
+        ("S2", "water_filling"),
+        ("Var(x2)", "target_variance"),
+    ):
+        mean, sd = (float(part) for part in told[column].split("±"))
+        unit = 10.0 ** (math.floor(math.log10(deviation(numbers[name]))) - 1)
+        assert mean == pytest.approx(fmean(numbers[name]), abs=unit / 2 * (1 + 1e-9))
+        assert sd == pytest.approx(deviation(numbers[name]), abs=unit / 2 * (1 + 1e-9))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1000.0, 2000.0], "1500±707"),
+        ([10.0, 30.0], "20±14"),
+        ([1.0, 1.5], "1.25±0.35"),
+        ([0.0, 3e-8], "1.5e-08±2.1e-08"),
+        ([64.0, 64.0 * (1 + 1e-12)], "64±0"),
+    ],
+)
+def test_how_a_spread_is_written(values: list[float], told: str) -> None:
+    assert spread_text(values) == told
+
+
+def test_a_draw_of_fewer_views_than_the_dimension(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Is bounded at their number: the others' eigenvalues would be 0."""
+    codes = np.array([[0, 0, 0, 0]] * 40 + [[1, 2, 0, 1]])
+    path = world(tmp_path, codes=codes, labels=np.arange(41) % 2)
+    options = (path, "--mask-ratio", "0.75", "--view", "bag", "--images", "40")
+    alone = [answer(capsys, *options, "--seed", f"{seed}")["ratios"][0] for seed in range(40)]
+    views = [found["vertices"][0] for found in alone]
+    most, least = views.index(3), views.index(1)
+    assert most < least
+    assert answer(capsys, *options, "--seed", f"{most}", "--dim", "3")["ratios"][0]["dim"] == 3
+    numbers = answer(capsys, *options, "--seed", f"{most}", "--dim", "3", "--seeds", f"{least - most + 1}")
+    heads = numbers["ratios"][0]["draws"]["numbers"]["head_sq"]
+    assert heads[-1] == alone[least]["head_sq"] == pytest.approx(1, abs=1e-12)
+    assert len(heads) == least - most + 1
 
 
 def test_a_warning_where_the_graph_tells_of_the_sample(capsys: pytest.CaptureFixture[str]) -> None:
@@ -379,6 +465,11 @@ BAD = [
         ("digits", "--mask-ratio", "0.5", "--seed", str(2**32)),
         r"seed 4294967296; expected an integer from 0 to 4294967295",
     ),
+    (("digits", "--mask-ratio", "0.5", "--seeds", "0"), r"seeds 0; expected at least 1"),
+    (("digits", "--mask-ratio", "0.5", "--seeds", "10001"), r"seeds 10001; expected at most 10000"),
+    (("digits", "--mask-ratio", "0.5", "--seeds", "2", "--seed", str(2**32 - 1)), r"seed 4294967296; expected"),
+    (("mixture", "--mask-ratio", "0.5", "--seeds", "3"), r"seeds 3 of mixture.*nothing is drawn: .* leave out --seeds"),
+    (("digits", "--codebook", "exact", "--mask-ratio", "0.0625", "--seeds", "3"), r"seeds 3 of digits.*nothing is"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "0"), r"bootstrap 0; expected at least 39 resamples"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "-3"), r"bootstrap -3; expected"),
     (("digits", "--mask-ratio", "0.5", "--bootstrap", "38"), r"bootstrap 38; .*none is as far out as the ends"),
@@ -451,7 +542,7 @@ def test_a_dimension_too_large_for_one_ratio_stops_before_any_solve(
     def solve(*_: object) -> None:
         raise AssertionError("a solve was started")
 
-    monkeypatch.setattr("maskgraph.commands.answer", solve)
+    monkeypatch.setattr("maskgraph.bound_command.answer", solve)
     assert main(["bound", coded, "--mask-ratio", "0.5", "0.75", "--dim", "13"]) == 2
     assert "dimension 13" in capsys.readouterr().err
 
@@ -532,7 +623,7 @@ def test_what_does_not_fit_into_memory_after_all_is_one_sentence(
     def answered(*_: Any, **__: Any) -> None:
         full()
 
-    monkeypatch.setattr(commands, "answer", answered)
+    monkeypatch.setattr(bound_command, "answer", answered)
     assert main(["bound", coded, "--mask-ratio", "0.5"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert re.fullmatch(f"maskgraph: error: out of memory: {reason}; free some, or .*--max-masks.*", error)
@@ -542,7 +633,7 @@ def test_another_failure_keeps_its_traceback(coded: str, monkeypatch: pytest.Mon
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("a defect of ours")
 
-    monkeypatch.setattr(commands, "answer", broken)
+    monkeypatch.setattr(bound_command, "answer", broken)
     with pytest.raises(RuntimeError, match="a defect of ours"):
         main(["bound", coded, "--mask-ratio", "0.5"])
 

@@ -28,7 +28,7 @@ from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.synthetic import class_mixture
-from maskgraph.theory.answer import Bootstrap, answer
+from maskgraph.theory.answer import Bootstrap, Draws, RatioAnswer, answer
 from maskgraph.theory.bootstrap import statistics
 from maskgraph.theory.findings.finding import world_graph
 
@@ -453,6 +453,30 @@ def test_bounds_over_ratios_draws_intervals_as_bars_of_their_own() -> None:
             assert axes.get_ylim()[0] <= low
             assert high <= axes.get_ylim()[1]
         assert len(places) == len(names)
+
+
+def test_bounds_over_ratios_draws_the_spread_over_seeds_where_there_is_no_interval() -> None:
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "sequence"), 0.5, 2)
+    values = {name: [value - 0.001, value, value + 0.001] for name, value in statistics(found).items()}
+    made: Draws = {"seeds": [0, 1, 2], "drawn": ["codebook", "masks"], "numbers": values}
+    drawn = panels(bounds_over_ratios([{**found, "draws": made}], "a mixture"))
+    assert drawn[0].get_title(loc="left") == "a mixture\nbars: mean ± SD over 3 draws of codebook, masks"
+    for axes, names in zip(drawn, (("thm_4_2_any_lambda",), ("alpha", "phi"), ("head_sq",)), strict=True):
+        ends = [sorted(one.lines[2][0].get_segments()[0][:, 1]) for one in axes.containers]
+        for name in names:
+            # Three values a thousandth apart have an SD of a thousandth.
+            value = statistics(found)[name]
+            assert any(end == pytest.approx([value - 0.001, value + 0.001]) for end in ends)
+    intervals = {name: [0.0, 0.125] for name in values}
+    both: RatioAnswer = {
+        **found,
+        "draws": made,
+        "bootstrap": {"resamples": 50, "level": 0.95, "intervals": intervals},
+    }
+    bounds = panels(bounds_over_ratios([both], "a mixture"))[0]
+    assert bounds.get_title(loc="left").endswith("50 resamples")
+    (bars,) = bounds.containers[0].lines[2]
+    assert sorted(bars.get_segments()[0][:, 1]) == pytest.approx([0, 0.125])
 
 
 def test_bounds_over_ratios_draws_no_interval_of_a_bound_that_has_no_mark() -> None:
