@@ -15,6 +15,9 @@ from maskgraph.graphs.views import View
 
 RATIOS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 
+EVERY = 20_000
+"""More masks than there are of one size on 16 patches."""
+
 EQUAL = 1e-12
 """Probabilities that agree to this are equal: they are sums of at most 10⁴ terms of size at most 1."""
 
@@ -72,9 +75,9 @@ class Finding:
     not_shown: list[str] = field(default_factory=list)
 
 
-def world_graph(images: CodedImages, ratio: float, view: View, masks: int = 2000) -> MaskGraph:
-    """The mask graph under uniform masks, all of them or as many as are named."""
-    return mask_graph(images, mask_set(mask_distribution("uniform", images.grid, ratio), masks), view)
+def world_graph(images: CodedImages, ratio: float, view: View, masks: int = EVERY, seed: int = 0) -> MaskGraph:
+    """The mask graph under uniform masks, all of them or as many as are named, drawn from the seed."""
+    return mask_graph(images, mask_set(mask_distribution("uniform", images.grid, ratio), masks, seed), view)
 
 
 def digits(codes: int, images: int | None = None) -> CodedImages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,10 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from maskgraph.graphs.augmentation import augmentation_graph
+from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
@@ -34,7 +37,7 @@ from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
 from maskgraph.theory.findings.sample_errors import Errors as SampleErrors
 from maskgraph.theory.findings.sample_errors import Sampled
 from maskgraph.theory.findings.samples import ways
-from maskgraph.theory.findings.spectrum import Mirror, Parts, _differs, _verdict, spectral_gap
+from maskgraph.theory.findings.spectrum import Mirror, Moves, Parts, _differs, _verdict, spectral_gap
 from maskgraph.theory.findings.views import Plateau, Readout, readouts
 from maskgraph.theory.findings.views import _sentence as plateau_sentence
 from tests import oracle
@@ -214,7 +217,10 @@ def test_tail_and_const_make_the_bound() -> None:
         rows = [row for row in finding.rows if panel.title == f"{row[0]}, k = {row[1]}"]
         assert len(rows) == 7
         for line, header in (("tail term", "tail / 4L"), ("const", "const"), ("bound", "bound")):
-            assert panel.lines[line] == ([row[place["ρ"]] for row in rows], [row[place[header]] for row in rows])
+            drawn = [list(values) for values in panel.lines[line]]
+            assert drawn == [[row[place["ρ"]] for row in rows], [row[place[header]] for row in rows]]
+        # Bars where masks were drawn, of the spread that the table shows.
+        assert panel.errors == ({"bound": [row[-1] for row in rows]} if "positional" in panel.title else {})
 
 
 def test_both_label_errors_against_the_closed_form() -> None:
@@ -335,9 +341,69 @@ def test_what_is_proved_over_the_ratio_by_enumeration(name: str, view: View) -> 
     ],
 )
 def test_the_verdict_on_the_tail(tails: list[float], heads: list[float], components: list[int], told: str) -> None:
-    rows = zip((0.25, 0.75), components, heads, tails, strict=True)
-    parts = [Parts("w", 2, ratio, c, head, t, 0.5 - head / 4 - t, 0.5 - head / 4) for ratio, c, head, t in rows]
-    assert told in _verdict(parts)
+    rows = zip(components, heads, tails, strict=True)
+    assert told in _verdict(Moves("w", 2, (0.25, 0.75), [[parts(*row) for row in rows]]))
+
+
+def parts(components: int, head: float, tail: float) -> Parts:
+    return Parts(components, head, tail, 0.5 - head / 4 - tail, 0.5 - head / 4)
+
+
+def test_the_verdict_over_draws_of_the_masks() -> None:
+    """Tails of 0.1, 0.2 and 0.3 against bounds in the same, the opposite and another order."""
+    tails, ratios = (0.1, 0.2, 0.3), (0.25, 0.5, 0.75)
+    drawn = [
+        [parts(1, head, tail) for head, tail in zip(heads, tails, strict=True)]
+        for heads in ((1.5, 1.25, 1.0), (1.0, 1.25, 1.5), (1.0, 1.5, 1.25))
+    ]
+    one = Moves("w", 2, ratios, drawn)
+    assert one.orders == pytest.approx([1, -1, -0.5])
+    assert one.means("head") == pytest.approx([3.5 / 3, 4 / 3, 3.75 / 3])
+    # Bounds are 0.5 − head/4.
+    spreads = [statistics.stdev(heads) / 4 for heads in ((1.5, 1, 1), (1.25, 1.25, 1.5), (1, 1.5, 1.25))]
+    assert one.spread == pytest.approx(spreads)
+    assert Moves("w", 2, ratios, drawn[:1]).spread == [0, 0, 0]
+    told = f"(rank correlation -0.17 ± {statistics.stdev([1, -1, -0.5]):.2f} over 3 draws, -1.00 to +1.00)"
+    assert _verdict(one) == (
+        f"the tail orders the ratios otherwise than the bound {told}: of the means it is largest at ρ = 0.75, "
+        "the bound at 0.25"
+    )
+    assert "as the bound does (rank correlation +1.00 ± 0.00 over 2 draws" in _verdict(
+        Moves("w", 2, ratios, [drawn[0]] * 2)
+    )
+    # A single draw that differs is enough for the bound not to be the same at every ρ.
+    flat = [parts(2, 1.0, tail) for tail in tails]
+    assert "the bound is 0.25 at every ρ, as k" in _verdict(Moves("w", 2, ratios, [flat, flat]))
+    assert "the bound is 0.25" not in _verdict(Moves("w", 2, ratios, [flat, drawn[0]]))
+
+
+def test_draws_of_masks_are_drawn_and_all_masks_are_not() -> None:
+    images = class_mixture(4, 0.3, images=20)
+    some = findings_spectrum.bound_parts("w", images, "sequence", 1, 2, 3)
+    assert len(some.draws) == 3
+    assert len({row[3].tail for row in some.draws}) > 1
+    for seed, row in enumerate(some.draws):
+        graph = mask_graph(images, mask_set(mask_distribution("uniform", images.grid, 0.5), 2, seed), "sequence")
+        values = np.linalg.eigvalsh(dense(augmentation_graph(graph)))[::-1]
+        assert row[3].tail == pytest.approx(float((values[1:] ** 2).sum()) / 4, abs=ROUNDING)
+    assert len(findings_spectrum.bound_parts("w", images, "sequence", 1).draws) == 1
+
+
+def test_digits_stand_under_all_masks_wherever_a_page_says_so() -> None:
+    """F2, to which no draw of masks would keep: ρ and 1 − ρ change sides."""
+    heads = column(found("head-not-tail"), "head", "digits, 4 codes, bag")
+    assert heads == pytest.approx(heads[::-1], abs=ROUNDING)
+    for world in ("digits, 4 codes, positional", "digits, 4 codes, bag"):
+        alpha, alpha2 = (column(found("target-side-label-error"), name, world) for name in ("α", "α₂"))
+        assert alpha == pytest.approx(alpha2[::-1], abs=ROUNDING)
+    for world in ("digits, 2 codes", "digits, 8 codes"):
+        blocks = column(found("image-hop"), "components, target hop", world)
+        assert blocks == blocks[::-1]
+    graph = world_graph(digits(4, 300), 0.125, "positional")
+    assert len(graph.masks.kept) == 120
+    assert column(found("inter-class-mass"), "inter, target", "digits, 4 codes")[0] == pytest.approx(
+        labels.edge_mass(augmentation_graph(graph)).inter, abs=ROUNDING
+    )
 
 
 def test_ratios_whose_numbers_differ_are_counted_beyond_rounding() -> None:
