@@ -20,7 +20,7 @@ from maskgraph.empirical.pixels import Pixels, masked
 from maskgraph.empirical.shares import cuts, own_parts
 from maskgraph.empirical.stream import Stream, image_set
 from maskgraph.empirical.streams import Use
-from maskgraph.graphs.errors import check_type
+from maskgraph.graphs.errors import InputError, check_type
 from maskgraph.graphs.masks import MaskDistribution, dropped_patches
 
 BATCH = 512
@@ -43,9 +43,12 @@ def whole_features(
         group: see `read_images`.
 
     Raises:
-        InputError: images that are cut into other patches than the model's.
+        InputError: images that are cut into other patches than the model's, or one kind in the place of some.
     """
     _check(model, images)
+    if isinstance(kinds, str):
+        # Letter by letter it would be refused as a feature named by its first.
+        raise InputError(f"the kinds of feature are {kinds!r}; expected a list of them, such as [{kinds!r}]")
 
     def read(patches: Tensor, at: Tensor) -> list[Tensor]:
         tokens = model.encode(suited(patches, model), at, at[:, :0])

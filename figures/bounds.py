@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskgraph.figures.style import GREY, LABEL_ERRORS, new_figure, share_axis, tidy
+from maskgraph.figures.style import GREY, LABEL_ERRORS, new_figure, share_axis, tidy, wrapped
+from maskgraph.graphs.augmentation import Hop
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_vacuous, trivial
 from maskgraph.theory.draws import mean_and_sd
@@ -18,7 +19,17 @@ APART = 0.013
 """How far a bar stands from its mark, and from the next on the same side, on the axis of the mask ratio."""
 
 
-def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
+WIDTH = 92
+"""Characters in a line of the title: the figure's width, less the labels of its axes."""
+
+BOUNDED = {
+    "target": r"$L_\mathrm{MAE} + \lambda L_\mathrm{unif}$",
+    "image": r"$(1 + L_\mathrm{align})/L + \lambda L_\mathrm{unif}$",
+}
+"""What the bounds are of, by hop: L_MAE knows the target hop alone (docs/theory.md, section 11)."""
+
+
+def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str, hop: Hop = "target") -> Figure:
     """Three panels over the mask ratio, one mark a ratio, beside it its bootstrap interval or spread over seeds if any.
 
     Top: S2 and Thm 4.2 above the least that λ L_unif alone can be, λ/K; a mark of Thm 4.2 that says no more is left
@@ -27,13 +38,15 @@ def bounds_over_ratios(answers: Sequence[RatioAnswer], title: str) -> Figure:
     Args:
         answers: of one dataset, one a ratio, in any order.
         title: what they are of.
+        hop: of the graphs, which decides on what the bounds are of.
     """
     answers = sorted(answers, key=lambda found: found["mask_ratio"])
     figure = new_figure(7.4, 9.0)
     bounds, labels, spectrum = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     ratios = [found["mask_ratio"] for found in answers]
     _draw_bounds(bounds, ratios, answers)
-    bounds.set_title(title + _what_bars_are(answers), loc="left", fontsize=9)
+    bounds.set_ylabel(f"lower bound of {BOUNDED[hop]}")
+    bounds.set_title(wrapped(title, WIDTH) + _what_bars_are(answers), loc="left", fontsize=9)
     rows: list[dict[str, Any]] = [dict(found) for found in answers]
     for name, (label, colour, mark, size, width) in LABEL_ERRORS.items():
         values = [row[name] for row in rows]
@@ -77,7 +90,6 @@ def _draw_bounds(axes: Axes, ratios: list[float], answers: Sequence[RatioAnswer]
     if any(silent):
         axes.plot([], [], " ", label="(so does Thm 4.2 where it has no mark)")
     axes.axhline(lam, color=GREY, linewidth=0.8, label="λ, the most that either can be")
-    axes.set_ylabel(r"lower bound of $L_\mathrm{MAE} + \lambda L_\mathrm{unif}$")
     # Its ceiling: a feature that collapses onto an eigenvector of eigenvalue 1 costs no more than λ.
     axes.set_ylim(0, 1.08 * lam)
     _draw_intervals(axes, answers, {"water_filling": ("#0072b2", -1)}, -np.inf, lam)

@@ -27,6 +27,7 @@ from maskgraph.figures.style import (
     sequence,
     share_axis,
     tidy,
+    wrapped,
 )
 from maskgraph.theory.bounds import is_vacuous
 
@@ -36,12 +37,15 @@ APART = 0.008
 SPREAD = 0.8
 """The part of the axis over which all stands side by side that a study of one mask ratio has."""
 
+WIDTH = 78
+"""Characters in a line of the main figure's title."""
+
 Floats = NDArray[np.float64]
 
 READOUTS = {"linear": "linear probe", "knn": "5-NN", "few_shot": "few-shot probe"}
 
 
-def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
+def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: str, about: str = "") -> Figure:
     """The project's main figure; of one mask ratio all marks stand side by side, in the order of the legend.
 
     Top: the sharper bound S2 in units of its own ceiling 1/(4L), left axis, and 5-NN accuracy of each method, mean
@@ -51,6 +55,7 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
         bounds: one row a graph, as the study records them.
         records: one row a model or baseline.
         feature: cls or mean, the feature that was probed.
+        about: what the study is of, in its title; the dataset alone if not given.
     """
     figure = new_figure(8.2, 8.0)
     theory, errors = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -62,7 +67,8 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
     _draw_baselines(accuracy, records, feature)
     share_axis(accuracy)
     accuracy.set_ylabel(f"{READOUTS['knn']} accuracy on held-out images, {feature} feature")
-    theory.set_title(f"Bound versus accuracy over the mask ratio: {bounds['dataset'].iloc[0]}", loc="left")
+    title = f"Bound versus accuracy over the mask ratio: {about or bounds['dataset'].iloc[0]}"
+    theory.set_title(wrapped(title, WIDTH), loc="left")
     _draw_label_errors(errors, bounds, places)
     places.label(errors)
     handles = [line for axes in (theory, accuracy) for line in axes.get_legend_handles_labels()[0]]
@@ -138,7 +144,12 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
             axes.plot(at, marks, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
     if bounds.apply(_says_nothing, axis=1).any():
         axes.plot([], [], " ", label="(Thm 4.2 is ≤ λ/K, vacuous, wherever no mark is)")
-    axes.set_ylabel("lower bound of the U-MAE loss\nin units of 1/(4L)", color=GREY)
+    bounded = "the U-MAE loss"
+    if (on_image := bounds["hop"] == "image").all():
+        bounded = "(1 + L_align)/L + λ L_unif"
+    elif on_image.any():
+        axes.plot([], [], " ", label="(on the image hop of (1 + L_align)/L in place of L_MAE)")
+    axes.set_ylabel(f"lower bound of {bounded}\nin units of 1/(4L)", color=GREY)
     axes.set_ylim(0, 1.08)
     tidy(axes)
 

@@ -54,7 +54,8 @@ GLOSSARY = {
     "kept, masks": "patches that a visible view x1 has; masks of the graph",
     "components": "parts of the augmentation graph A that no pair joins: so many eigenvalues are 1",
     "head_sq, tail_sq": "sum of the squares of the dim largest eigenvalues of A, and of all others",
-    "thm_4_2, S2": "lower bounds of U-MAE's loss L_MAE + λ L_unif: Thm 4.2 as printed, and the sharper water-filling",
+    "thm_4_2, S2": "lower bounds of U-MAE's loss L_MAE + λ L_unif: Thm 4.2 as printed, and the sharper water-filling. "
+    "On the image hop they are of (1 + L_align)/L in place of L_MAE, with that hop's positive pairs",
     "alpha, alpha_target": "label error of visible views x1, of targets x2: what guessing a view's majority class gets "
     "wrong",
     "phi": "how often the majority classes of a positive pair differ",
@@ -113,12 +114,13 @@ def write_report(run: str | Path) -> list[Path]:
     """
     run = as_path(run, "a run")
     bounds, records = read_bounds(run), read_records(run)
-    feature = probed_feature(read_study(run))
+    study = read_study(run)
+    feature, about = probed_feature(study), _about(bounds, study)
     figures = {"spectra": spectra(bounds), "worlds": draw_worlds(small_worlds(), EXAMPLE)}
     several = bounds["mask_ratio"].nunique() > 1
     if records["mask_ratio"].notna().any():
         figures = {
-            "bound_versus_accuracy": bound_versus_accuracy(bounds, records, feature),
+            "bound_versus_accuracy": bound_versus_accuracy(bounds, records, feature, about),
             # One mask ratio has no order that a bound could tell.
             **({"accuracy_against_bound": accuracy_against_bound(bounds, records, feature)} if several else {}),
             "waterfall": waterfall(records),
@@ -133,7 +135,7 @@ def write_report(run: str | Path) -> list[Path]:
 def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Sequence[Path]) -> str:
     study = read_study(run)
     return (
-        f"{opening(str(bounds['dataset'].iloc[0]), figures, CAPTIONS)}"
+        f"{opening(_about(bounds, study), figures, CAPTIONS)}"
         f"<h2>Graphs</h2>{_bounds_table(bounds)}"
         "<p class=note>v: vacuous, at most λ/dim, which λ L_unif alone is never below. All bounds at L = 1, λ = 1/4, "
         "ε = 0.</p>"
@@ -147,6 +149,15 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         f"<h2>What the columns are</h2>{_glossary()}"
         f"<h2>How it was made</h2><pre>{html.escape(flat(study))}</pre></html>\n"
     )
+
+
+def _about(bounds: pd.DataFrame, study: Mapping[str, Any]) -> str:
+    """The dataset, and the masks where they are not the usual ones: pages of two studies are held side by side."""
+    name, graph = str(bounds["dataset"].iloc[0]), study["plan"]["graph"]
+    # Runs from before there were others lack both.
+    mask, unit = graph.get("mask", "uniform"), graph.get("mask_unit", 1)
+    units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
+    return f"{name}, {mask} masks{units}" if units or mask != "uniform" else name
 
 
 def opening(about: str, figures: Sequence[Path], captions: Mapping[str, str]) -> str:

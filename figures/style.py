@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from pathlib import Path
 
 from matplotlib import colormaps
@@ -47,6 +48,11 @@ def new_figure(width: float, height: float) -> Figure:
 def sequence(count: int) -> list[str]:
     """Colours for things in an order, from light to dark, in hexadecimal."""
     return [to_hex(colormaps["Greys"](0.1 + 0.85 * index / max(count - 1, 1))) for index in range(count)]
+
+
+def wrapped(title: str, width: int) -> str:
+    """A title in lines of at most so many characters: what is longer than a figure is wide is cut off at its edge."""
+    return textwrap.fill(title, width, break_on_hyphens=False)
 
 
 def tidy(axes: Axes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,8 @@ class Views:
 class MaskGraph:
     """M(x1, x2) = E_x̄ E_m 1[x̄ under m shows x1 and hides x2] (How Mask Matters, section 3.1).
 
-    Vertices stand in the lexical order of their codes; positional ones first in that of their masks.
+    Vertices stand in the lexical order of their codes; positional ones first in that of their masks. Printed it is
+    what it was made of: a failing test shows that, and all else follows.
 
     Attributes:
         images: the N images that were masked.
@@ -77,10 +78,22 @@ class MaskGraph:
     images: CodedImages
     masks: MaskSet
     view: View
-    M: sp.csr_array
-    visible: Views
-    target: Views
+    M: sp.csr_array = field(repr=False)
+    visible: Views = field(repr=False)
+    target: Views = field(repr=False)
     targets: NDArray[np.float64] | None = None
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The same where hypothesis or IPython print it, which look at every field of a dataclass otherwise."""
+        with printer.group(1, f"{type(self).__name__}(", ")"):
+            for number, one in enumerate(each for each in fields(self) if each.repr):
+                if number:
+                    printer.text(",")
+                    printer.breakable()
+                printer.text(f"{one.name}=")
+                value = getattr(self, one.name)
+                # Masks as they print themselves: both of their sides would say the same twice.
+                printer.text(repr(value)) if one.name == "masks" else printer.pretty(value)
 
     @property
     def nbytes(self) -> int:

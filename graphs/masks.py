@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Literal, get_args
@@ -101,7 +101,7 @@ class MaskSet:
     """
 
     kept: NDArray[np.int64]
-    dropped: NDArray[np.int64]
+    dropped: NDArray[np.int64] = field(repr=False)
     total: int
 
     @property

@@ -73,7 +73,8 @@ def _bound(options: argparse.Namespace, engine: Engine) -> int:
         from maskgraph.figures.bounds import bounds_over_ratios
         from maskgraph.figures.style import save
 
-        save(bounds_over_ratios(answers, f"{images.name}{coding_text(images)}, {graph_text(options)}"), figure)
+        title = f"{images.name}{coding_text(images)}, {graph_text(options)}"
+        save(bounds_over_ratios(answers, title, options.hop), figure)
         progress.say("figure", str(figure))
     return OK
 

@@ -62,6 +62,10 @@ def outputs_of(graph: MaskGraph, encoder: Model, decoder: Model | None = None, p
             f"the encoder, given {shown}, raised IndexError ({error}): positions of a bag view are n = {n}; give the "
             f'table n + 1 = {n + 1} rows, or take worlds(views=("positional", "sequence")), whose views have positions'
         ) from error
+    except RuntimeError as error:
+        # As torch says it of two matrices, which names neither what the encoder was given nor how to give another.
+        error.add_note(f"the encoder was given {shown}; one of a fixed size takes worlds(values=, patches=, kept=)")
+        raise
     check_usable(graph, Outputs(f=f), f"the encoder, given {shown}, must return one vector a view, ({views}, k): ")
     if decoder is None:
         return Outputs(f=f)

@@ -312,6 +312,8 @@ def _check_order(graph: object, model: object) -> None:
 
 
 def _named(statements: str | Iterable[str]) -> list[Any]:
+    if callable(statements):
+        raise InputError("the third argument names statements; give a decoder by its name, decoder=")
     numbers = [statements] if isinstance(statements, str) or not isinstance(statements, Iterable) else list(statements)
     if not numbers:
         raise InputError("statements is empty, so that nothing would be tested; name some, or leave it out for all")

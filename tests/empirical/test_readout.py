@@ -163,3 +163,9 @@ def test_a_feature_that_a_network_has_not_is_refused(kind: Any, message: str) ->
     """A name that is misspelt had been answered by all tokens, one after the other."""
     with pytest.raises(InputError, match=message):
         whole_features(network("mae"), pixels(), [kind])
+
+
+def test_one_kind_of_feature_is_no_list_of_them() -> None:
+    """It was taken letter by letter, and the first named as an unknown feature."""
+    with pytest.raises(InputError, match=r"expected a list of them, such as \['mean'\]"):
+        whole_features(network("mae"), pixels(), "mean")  # type: ignore[arg-type]

@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgba
+from matplotlib.text import Text
 
 from maskgraph.empirical.records import FEATURES, GEOMETRY, LOSSES, NULL, PROBES
 from maskgraph.figures.bounds import bounds_over_ratios
 from maskgraph.figures.curve import accuracy_against_bound, bound_versus_accuracy
 from maskgraph.figures.report import (
     CAPTIONS,
+    _about,
     _bounds_table,
     _checks_table,
     _glossary,
@@ -27,6 +29,7 @@ from maskgraph.figures.report import (
 from maskgraph.figures.spectrum import spectra
 from maskgraph.figures.style import LEAST_SPAN, METHOD_COLOURS, new_figure, share_axis
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
+from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.theory.answer import Bootstrap, Draws, RatioAnswer, answer
 from maskgraph.theory.bootstrap import statistics
@@ -105,6 +108,26 @@ def test_a_bound_up_to_lambda_over_dim_is_not_marked(
     (theory, *_) = panels(bound_versus_accuracy(bounds.assign(dim=dim), records, "cls"))
     drawn = [one for one in theory.get_lines() if one.get_label().startswith("Thm 4.2")]
     assert [int(np.isfinite(np.asarray(one.get_ydata())).sum()) for one in drawn] == [1, 1][: 2 * marks]
+
+
+def test_a_bound_of_the_image_hop_is_not_said_to_be_of_the_loss(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    def told(hops: list[str]) -> str:
+        (theory, *_) = panels(bound_versus_accuracy(bounds.assign(hop=hops), records, "cls"))
+        return "; ".join((theory.get_ylabel(), *theory.get_legend_handles_labels()[1]))
+
+    assert "L_align" not in told(["target"] * 4)
+    assert "on the image hop of (1 + L_align)/L" in told(["target", "target", "image", "image"])
+    assert "U-MAE" not in told(["image"] * 4)
+
+
+def test_a_page_and_its_main_figure_name_unusual_masks(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """Two studies that differ in nothing else are told apart by it."""
+    usual: dict[str, Any] = {"plan": {"graph": {"mask": "uniform", "mask_unit": 1}}}
+    block: dict[str, Any] = {"plan": {"graph": {"mask": "block", "mask_unit": 2}}}
+    assert _about(bounds, usual) == _about(bounds, {"plan": {"graph": {}}}) == "toy"
+    assert _about(bounds, block) == "toy, block masks in squares of 2 x 2 patches"
+    (theory, *_) = panels(bound_versus_accuracy(bounds, records, "cls", _about(bounds, block)))
+    assert "block masks" in theory.get_title("left")
 
 
 def test_the_report_marks_what_the_figure_leaves_out(bounds: pd.DataFrame) -> None:
@@ -417,6 +440,23 @@ def test_bounds_over_ratios_says_of_how_many_eigenvalues_a_head_is() -> None:
     graph = world_graph(class_mixture(4, 0.3), 0.5, "sequence")
     answers = [answer(graph, 0.5, dim) for dim in (4, 2, 3)]
     assert line(bounds_over_ratios(answers, "").axes[2], "head, Σ λ² of the K largest,\nK = 2 to 4")
+
+
+@pytest.mark.parametrize(("hop", "bounded"), [("target", "MAE"), ("image", "align")])
+def test_bounds_over_ratios_says_what_the_bounds_are_of(hop: Hop, bounded: str) -> None:
+    """L_MAE knows nothing of the pairs of the image hop."""
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "sequence"), 0.5, 2, hop)
+    assert re.findall("MAE|align", bounds_over_ratios([found], "", hop).axes[0].get_ylabel()) == [bounded]
+
+
+def test_a_long_title_is_not_cut_off() -> None:
+    found = answer(world_graph(class_mixture(4, 0.3), 0.5, "sequence"), 0.5, 2)
+    title = "images of mine.npz (4 x 4 pixels, threshold, 16 codes), positional views, block masks in squares of 2 x 2"
+    figure = bounds_over_ratios([found], f"{title} patches, target hop")
+    figure.draw_without_rendering()
+    drawn = [text for axes in panels(figure) for text in axes.findobj(Text) if "images of mine" in text.get_text()]
+    assert drawn
+    assert all(text.get_window_extent().x1 <= figure.bbox.x1 for text in drawn)
 
 
 def test_bounds_over_ratios_draws_intervals_as_bars_of_their_own() -> None:

@@ -407,6 +407,19 @@ def test_a_table_of_n_positions_has_no_place_for_those_of_a_bag(encoder: Any) ->
     assert assert_holds(a_world("bag"), Table(6), positions=True)
 
 
+def test_an_encoder_of_another_size_is_told_what_it_was_given() -> None:
+    """Which torch's own message leaves out."""
+    with pytest.raises(RuntimeError, match="cannot be multiplied") as caught:
+        assert_holds(a_world(), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 8)))
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"the encoder was given patches ({len(a_world().p1)}, 2, 1); ")
+
+
+def test_a_decoder_in_the_place_of_statements_is_named() -> None:
+    with pytest.raises(InputError, match="decoder="):
+        assert_holds(a_world(), moments, linear)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("view", "positions"), [("bag", False), ("sequence", True)])
 def test_an_index_that_is_no_position_of_a_bag_is_the_encoder_s_own(view: View, positions: bool) -> None:
     with pytest.raises(IndexError, match="index 9 is out of bounds"):

@@ -117,6 +117,21 @@ def test_worlds_shrink_to_what_can_be_read() -> None:
     assert graph.view == "positional"
 
 
+def test_a_world_prints_as_what_it_was_made_of() -> None:
+    """As a failing test shows it: images and masks, and nothing that follows from them."""
+
+    @settings(database=None)
+    @given(st.just(FIXED_WORLDS["four classes"].graph(2, "bag")))
+    def fails(graph: MaskGraph) -> None:
+        raise AssertionError
+
+    with pytest.raises(AssertionError) as caught:
+        fails()
+    told = "\n".join(caught.value.__notes__)
+    assert all(word in told for word in ("codes=", "labels=", "kept=", "view='bag'"))
+    assert not any(word in told for word in ("dropped=", "M=", "Views", "targets=array"))
+
+
 @searched(60)
 @given(st.integers(2, 12).flatmap(lambda n: st.tuples(st.just(n), mask_sets(n))))
 def test_drawn_masks_are_valid(drawn: tuple[int, MaskSet]) -> None:
