@@ -28,6 +28,7 @@ from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
+from maskgraph.theory.draws import draws
 from maskgraph.theory.ledger import ledger
 from maskgraph.theory.risk import Floors
 
@@ -41,10 +42,18 @@ def study_split(source: Source, held_out: float) -> Split:
     return load_split(source, held_out)
 
 
-def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View) -> MaskGraph:
-    """The mask graph of a study at one ratio and view, its targets those that the models are trained on."""
+def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View, draw: int = 0) -> MaskGraph:
+    """The mask graph of a study at one ratio and view, its targets those that the models are trained on.
+
+    Args:
+        images: of the training part.
+        plan: the study.
+        ratio: ρ.
+        view: when two views are one vertex.
+        draw: which draw of the masks; models are measured under the first.
+    """
     distribution = mask_distribution(plan.graph.mask, images.grid, ratio, plan.graph.mask_unit)
-    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed), view)
+    graph = mask_graph(images, mask_set(distribution, plan.graph.max_masks, plan.source.seed + draw), view)
     return as_trained(graph, target=plan.train.target)
 
 
@@ -55,6 +64,11 @@ def bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
     # Features of so many views span no more dimensions.
     dim = min(_dim(plan, graph), len(graph.p1))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
+    if plan.graph.draws > 1 and not graph.masks.exhaustive:
+        others = [study_graph(images, plan, ratio, view, draw) for draw in range(1, plan.graph.draws)]
+        answers = [found, *(answer(other, ratio, min(dim, len(other.p1)), hop) for other in others)]
+        seeds = range(plan.source.seed, plan.source.seed + plan.graph.draws)
+        found["draws"] = draws(answers, seeds, ["masks"])
     record = {"dataset": images.name, "view": view, "hop": hop, "seed": plan.source.seed, **found}
     # Models are measured on the graphs of their own view, on the target hop: elsewhere nothing stands beside it.
     if (view, hop) == (plan.train.view, "target"):
@@ -174,6 +188,14 @@ def coded_pixels(plan: Plan) -> dict[str, Any]:
     split = study_split(plan.source, plan.held_out)
     scores = _scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)
     return {**_identity(split, "coded-pixels", 0), "checks": [], **scores}
+
+
+def majority_class(plan: Plan) -> dict[str, Any]:
+    """The record of guessing the class that most training images have: what features that tell nothing come to."""
+    split = study_split(plan.source, plan.held_out)
+    largest = np.bincount(split.train.labels, split.train.weights).argmax()
+    right = float(split.test.weights[split.test.labels == largest].sum() / split.test.weights.sum())
+    return {**_identity(split, "majority-class", 0), "checks": [], "accuracy": right}
 
 
 def random_network(plan: Plan, seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from maskgraph.empirical.typed import check_tables, read_toml, renamed, settle, 
 from maskgraph.graphs.augmentation import Hop, check_hop
 from maskgraph.graphs.errors import InputError, as_path, check_type
 from maskgraph.graphs.masks import MaskKind, check_mask, check_max_masks
-from maskgraph.graphs.seeds import check_seeds
+from maskgraph.graphs.seeds import check_seed, check_seeds
 from maskgraph.graphs.source import Source
 from maskgraph.graphs.views import View, check_view
 
@@ -32,6 +32,8 @@ class GraphPlan:
         mask: kind of mask distribution.
         mask_unit: side, in patches, of the squares that masks keep or drop as one.
         max_masks: most masks of a graph.
+        draws: under how many draws of the masks a graph is bounded that has not all of them; models are measured under
+            the first.
     """
 
     mask_ratios: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -40,6 +42,7 @@ class GraphPlan:
     mask: MaskKind = "uniform"
     mask_unit: int = 1
     max_masks: int = 64
+    draws: int = 5
 
     def __post_init__(self) -> None:
         """See that it holds what its types say."""
@@ -108,6 +111,9 @@ def check_plan(plan: Plan) -> Plan:
     if plan.stack < 1:
         raise InputError(f"stack {plan.stack}; expected at least 1 model")
     check_max_masks(plan.graph.max_masks)
+    if plan.graph.draws < 1:
+        raise InputError(f"draws {plan.graph.draws}; expected at least 1 draw of the masks")
+    check_seed(plan.source.seed + plan.graph.draws - 1)
     for view in plan.graph.views:
         check_view(view)
     for hop in plan.graph.hops:

@@ -52,7 +52,8 @@ GRAPH: Shape = {
     "eigenvalues": [NUMBER],
     "bounds": {"thm_4_2": NUMBER, "water_filling": NUMBER},
     "unseen": {"visible": KNOWN, "target": KNOWN},
-    ("thm_4_1_least",): NUMBER,
+    ("thm_4_1_least", "alpha_most"): NUMBER,
+    ("draws",): {"seeds": [int], "drawn": [str], "numbers": {"water_filling": [NUMBER]}},
     # Of the graphs that models are measured on, in runs since there is such a null.
     ("gaussian",): {**dict.fromkeys(("draws", "dim"), int), **{name: {"mean": NUMBER, "sd": NUMBER} for name in NULL}},
 }
@@ -68,6 +69,7 @@ RECORD: Shape = {
     "mask_ratio": KNOWN,
     "seed": int,
     "checks": [CHECK],
+    ("accuracy",): NUMBER,
     (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY))): KNOWN,
 }
 
@@ -206,6 +208,19 @@ def read_bounds(run: str | Path) -> pd.DataFrame:
         table[column] = pd.Categorical(table[column], order, ordered=True)
     table = table.sort_values(["view", "hop", "mask_ratio"], ignore_index=True)
     return table.astype({"view": str, "hop": str})
+
+
+def drawn_bounds(graph: pd.DataFrame) -> dict[float, list[float]]:
+    """S2 under several draws of the masks, by the mask ratio; of those ratios alone where some masks were drawn.
+
+    Args:
+        graph: rows of `read_bounds`, of one view and hop.
+    """
+    return {
+        row["mask_ratio"]: row["draws"]["numbers"]["water_filling"]
+        for _, row in graph.iterrows()
+        if isinstance(row.get("draws"), dict)
+    }
 
 
 def gaussian_nulls(bounds: pd.DataFrame) -> dict[float, dict[str, Any]]:

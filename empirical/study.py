@@ -152,7 +152,11 @@ def _bounds(plan: Plan, directory: Path) -> list[Piece]:
 
 
 def _baselines(plan: Plan, directory: Path) -> list[Piece]:
-    contents = {"raw-pixels": partial(explain.raw_pixels, plan), "coded-pixels": partial(explain.coded_pixels, plan)}
+    contents = {
+        "majority-class": partial(explain.majority_class, plan),
+        "raw-pixels": partial(explain.raw_pixels, plan),
+        "coded-pixels": partial(explain.coded_pixels, plan),
+    }
     contents |= {f"random-network-s{seed}": partial(explain.random_network, plan, seed) for seed in range(plan.seeds)}
     return [_told(directory / "records" / f"{name}.json", 1.0, content) for name, content in contents.items()]
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from maskgraph.empirical.records import drawn_bounds
 from maskgraph.figures.style import (
     GREY,
     LABEL_ERRORS,
@@ -30,6 +31,7 @@ from maskgraph.figures.style import (
     wrapped,
 )
 from maskgraph.theory.bounds import is_vacuous
+from maskgraph.theory.draws import mean_and_sd
 
 APART = 0.008
 """How far the marks of two methods stand apart, as a part of the range of mask ratios."""
@@ -80,7 +82,8 @@ def bound_versus_accuracy(bounds: pd.DataFrame, records: pd.DataFrame, feature: 
 def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature: str) -> Figure:
     """Does the bound order the models? One point a mask ratio and method, one panel a readout and graph.
 
-    A point is a mean over seeds, its bar their standard deviation.
+    A point is a mean over seeds, its upright bar their standard deviation. A level bar is S2's over draws of the masks,
+    about its mean: the point is of the masks that the models were measured under.
 
     Args:
         bounds: one row a graph, as the study records them.
@@ -95,6 +98,8 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
         for row, (readout, name) in enumerate(READOUTS.items()):
             axes = panels[row, column]
             _draw_scatter(axes, values, records, f"{feature}.{readout}")
+            if drawn_bounds(graph):
+                _draw_draws(axes, graph, records, f"{feature}.{readout}")
             axes.set_xlim(-0.1, 1.1)
             share_axis(axes)
             tidy(axes)
@@ -137,6 +142,8 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
         name = f"{view} views, {hop} hop"
         sharper = graph["bounds"].map(lambda found: 4 * found["water_filling"])
         printed = graph["bounds"].map(lambda found: 4 * found["thm_4_2"])
+        if drawn_bounds(graph):
+            axes.errorbar(at, *_over_draws(graph), fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
         axes.plot(at, sharper, linestyle=style, color=GREY, marker="s", markersize=3, label=f"S2: {name}")
         says = ~graph.apply(_says_nothing, axis=1)
         if says.any():
@@ -144,6 +151,8 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
             axes.plot(at, marks, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
     if bounds.apply(_says_nothing, axis=1).any():
         axes.plot([], [], " ", label="(Thm 4.2 is ≤ λ/K, vacuous, wherever no mark is)")
+    if counts := {len(values) for _, graph in graphs for values in drawn_bounds(graph).values()}:
+        axes.plot([], [], " ", label=f"(bars of S2: mean ± SD over {max(counts)} draws of the masks)")
     bounded = "the U-MAE loss"
     if (on_image := bounds["hop"] == "image").all():
         bounded = "(1 + L_align)/L + λ L_unif"
@@ -152,6 +161,14 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
     axes.set_ylabel(f"lower bound of {bounded}\nin units of 1/(4L)", color=GREY)
     axes.set_ylim(0, 1.08)
     tidy(axes)
+
+
+def _over_draws(graph: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of S2 over draws of the masks, in units of 1/(4L); NaN where none are drawn."""
+    drawn = drawn_bounds(graph)
+    spreads = [mean_and_sd(drawn[ratio]) if ratio in drawn else (np.nan, np.nan) for ratio in graph["mask_ratio"]]
+    middle, spread = 4 * np.array(spreads, dtype=np.float64).reshape(-1, 2).T
+    return middle, spread
 
 
 def _says_nothing(row: pd.Series[Any]) -> bool:
@@ -218,6 +235,22 @@ def _draw_label_errors(axes: Axes, bounds: pd.DataFrame, places: _Places) -> Non
     axes.set_ylim(-ROOM, 1 + ROOM)
     tidy(axes)
     axes.legend(fontsize=8, ncols=2, frameon=False, handlelength=3.2)
+
+
+def _draw_draws(axes: Axes, graph: pd.DataFrame, records: pd.DataFrame, column: str) -> None:
+    """What S2 is under other masks, at the height of each method's accuracy."""
+    middle, spread = (pd.Series(values, graph["mask_ratio"]) for values in _over_draws(graph))
+    for method in _methods(records):
+        mean, _, _ = _over_seeds(records[records["method"] == method], column, method)
+        axes.errorbar(
+            middle.loc[mean.index],
+            mean,
+            xerr=spread.loc[mean.index],
+            fmt="none",
+            ecolor=METHOD_COLOURS[method],
+            elinewidth=0.6,
+            alpha=0.6,
+        )
 
 
 def _draw_scatter(axes: Axes, values: pd.Series[float], records: pd.DataFrame, column: str) -> None:

@@ -16,6 +16,7 @@ from maskgraph.empirical.records import (
     LOSSES,
     NULL,
     PROBES,
+    drawn_bounds,
     gaussian_nulls,
     probed_feature,
     read_bounds,
@@ -29,7 +30,9 @@ from maskgraph.figures.style import save
 from maskgraph.figures.waterfall import waterfall
 from maskgraph.figures.world import EXAMPLE, draw_worlds, small_worlds
 from maskgraph.graphs.errors import as_path
+from maskgraph.graphs.masks import masks_text
 from maskgraph.theory.bounds import is_vacuous
+from maskgraph.theory.draws import mean_and_sd
 
 CAPTIONS = {
     "bound_versus_accuracy": "Theory on the left axis, probe accuracy on the right, label error beneath. The "
@@ -56,6 +59,8 @@ GLOSSARY = {
     "head_sq, tail_sq": "sum of the squares of the dim largest eigenvalues of A, and of all others",
     "thm_4_2, S2": "lower bounds of U-MAE's loss L_MAE + λ L_unif: Thm 4.2 as printed, and the sharper water-filling. "
     "On the image hop they are of (1 + L_align)/L in place of L_MAE, with that hop's positive pairs",
+    "S2 over draws": "mean ± standard deviation of S2 over draws of the masks, where a graph has some of them: all "
+    "else is of the first draw",
     "alpha, alpha_target": "label error of visible views x1, of targets x2: what guessing a view's majority class gets "
     "wrong",
     "phi": "how often the majority classes of a positive pair differ",
@@ -155,9 +160,7 @@ def _about(bounds: pd.DataFrame, study: Mapping[str, Any]) -> str:
     """The dataset, and the masks where they are not the usual ones: pages of two studies are held side by side."""
     name, graph = str(bounds["dataset"].iloc[0]), study["plan"]["graph"]
     # Runs from before there were others lack both.
-    mask, unit = graph.get("mask", "uniform"), graph.get("mask_unit", 1)
-    units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
-    return f"{name}, {mask} masks{units}" if units or mask != "uniform" else name
+    return ", ".join(filter(None, (name, masks_text(graph.get("mask", "uniform"), graph.get("mask_unit", 1)))))
 
 
 def opening(about: str, figures: Sequence[Path], captions: Mapping[str, str]) -> str:
@@ -184,12 +187,22 @@ def _bounds_table(bounds: pd.DataFrame) -> str:
     spectrum = bounds[["view", "hop", "mask_ratio", "dim", "kept", "masks", "components", "head_sq", "tail_sq"]].copy()
     for column, name in (("thm_4_2", "thm_4_2"), ("S2", "water_filling")):
         spectrum[column] = [_marked(row, name) for _, row in bounds.iterrows()]
+    drawn = {(view, hop): drawn_bounds(graph) for (view, hop), graph in bounds.groupby(["view", "hop"], sort=False)}
+    if any(drawn.values()):
+        spectrum["S2 over draws"] = [
+            _of_draws(drawn[row["view"], row["hop"]].get(row["mask_ratio"])) for _, row in bounds.iterrows()
+        ]
     images = bounds[["view", "hop", "mask_ratio", "alpha", "alpha_target", "phi", "inter"]].copy()
     for column, side in (("unseen1", "visible"), ("unseen2", "target")):
         images[column] = [found[side] for found in bounds["unseen"]]
     for column in ("bayes_risk", "rank_floor"):
         images[column] = bounds[column]
     return f"{html_table(spectrum)}{html_table(images)}"
+
+
+def _of_draws(values: Sequence[float] | None) -> str:
+    """Of all masks there is one draw."""
+    return "–" if values is None else "{:.4g} ± {:.2g}".format(*mean_and_sd(values))
 
 
 def _marked(row: pd.Series[Any], name: str) -> str:

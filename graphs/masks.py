@@ -168,6 +168,12 @@ def check_mask(kind: str, mask_ratio: float, unit: int = 1) -> None:
     kept_patches(2, mask_ratio)
 
 
+def masks_text(kind: str, unit: int) -> str:
+    """What masks are, in words; nothing of the usual ones, uniform and of single patches."""
+    units = f" in squares of {unit} x {unit} patches" if unit > 1 else ""
+    return f"{kind} masks{units}" if units or kind != "uniform" else ""
+
+
 def check_max_masks(max_masks: int) -> None:
     """Raise InputError for a number of masks that no set can have."""
     if not is_whole(max_masks) or max_masks < 1:

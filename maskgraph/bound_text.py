@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 
 from maskgraph.graphs.datasets import CodedImages
-from maskgraph.notes import of_bounds, of_samples
-from maskgraph.tables import table
+from maskgraph.graphs.masks import masks_text
+from maskgraph.notes import of_bounds, of_labels, of_samples
+from maskgraph.tables import spread_text, table
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_printed_lambda
-from maskgraph.theory.draws import mean_and_sd
 
 DIM = 64
 """Dimension of a bound where the user names none; of a graph with fewer visible views their number."""
@@ -33,10 +32,6 @@ NUMBERS = {
 """The columns of what has intervals and spreads, by its names in an answer."""
 
 
-DECIMALS = 6
-"""Most of a mean that is written out."""
-
-
 def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> None:
     """One row a mask ratio, what to know of them, and the intervals and spreads that were asked for."""
     first, dims = answers[0], sorted({found["dim"] for found in answers})
@@ -52,12 +47,13 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     print(table(columns, [[row[name] for name in columns] for row in rows]))
     notes = [
         *_notes(options, answers),
+        *of_labels(answers),
         *of_samples(options.view, answers),
     ]
     if notes:
         print("\n" + "\n".join(notes))
     if options.bootstrap is not None:
-        _print_intervals(answers)
+        _print_intervals(images, answers)
     if options.seeds > 1:
         _print_draws(answers)
 
@@ -66,15 +62,14 @@ def coding_text(images: CodedImages) -> str:
     """How pixels became codes, after their patches are named; nothing of data that was codes."""
     if (coding := images.coding) is None:
         return ""
-    return f" ({coding.patch} x {coding.patch} pixels, {coding.codebook}, {coding.codes} codes)"
+    codes = f"{coding.codes} code{'s' if coding.codes > 1 else ''}"
+    return f" ({coding.patch} x {coding.patch} pixels, {coding.codebook}, {codes})"
 
 
 def graph_text(options: argparse.Namespace) -> str:
     """What was chosen of views, masks and hop."""
-    # What is usual goes without saying.
-    units = f" in squares of {options.mask_unit} x {options.mask_unit} patches" if options.mask_unit > 1 else ""
-    masks = f"{options.mask} masks{units}, " if units or options.mask != "uniform" else ""
-    return f"{options.view} views, {masks}{options.hop} hop"
+    parts = (f"{options.view} views", masks_text(options.mask, options.mask_unit), f"{options.hop} hop")
+    return ", ".join(filter(None, parts))
 
 
 def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[str]:
@@ -113,7 +108,7 @@ def _mirrored(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> st
     )
 
 
-def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
+def _print_intervals(images: CodedImages, answers: Sequence[RatioAnswer]) -> None:
     first = answers[0]["bootstrap"]
     shown = [name for name in NUMBERS if name in first["intervals"]]
     print(f"\n{100 * first['level']:g} % basic bootstrap intervals over images, {first['resamples']} resamples:\n")
@@ -123,11 +118,9 @@ def _print_intervals(answers: Sequence[RatioAnswer]) -> None:
     ]
     print(table(("rho", *(NUMBERS[name] for name in shown)), rows))
     print("\nWhere they hold the truth and where not: docs/findings/bootstrap-coverage.md.")
-    if not all(found["exhaustive"] for found in answers):
-        print(
-            "They know nothing of the draw of the masks, nor of the codebook, which all resamples share: --seeds makes"
-        )
-        print("others, and --max-masks takes more.")
+    some, learned = not all(found["exhaustive"] for found in answers), images.coding is not None
+    if shared := [name for name, is_drawn in (("masks", some), ("codebook", learned)) if is_drawn]:
+        print(f"All resamples have the same {' and '.join(shared)}: what others would say, --seeds tells.")
     print("Resamples are shifted; the interval takes it off. So it may leave out the value above, and an end may lie")
     print("where no value can, as a probability above 1: read it as the nearest one that can.")
     if any(low == high for found in answers for low, high in found["bootstrap"]["intervals"].values()):
@@ -149,15 +142,6 @@ def _print_draws(answers: Sequence[RatioAnswer]) -> None:
         for found in answers
     ]
     print(table(("rho", *(NUMBERS[name] for name in shown)), rows))
-
-
-def spread_text(values: Sequence[float]) -> str:
-    """A mean to the second digit of its SD."""
-    mean, sd = mean_and_sd(values)
-    if sd == 0:
-        return f"{mean:.4g}±0"
-    places = max(1 - math.floor(math.log10(sd)), 0)
-    return f"{mean:.{places}f}±{sd:.{places}f}" if places <= DECIMALS else f"{mean:.2g}±{sd:.2g}"
 
 
 def _bound_row(found: RatioAnswer) -> dict[str, object]:

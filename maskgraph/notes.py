@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from maskgraph.graphs.errors import ROUNDED
 from maskgraph.theory.answer import RatioAnswer
 from maskgraph.theory.bounds import is_vacuous, trivial
 from maskgraph.theory.unseen import OF_THE_SAMPLE, of_the_sample
@@ -47,6 +49,19 @@ def _bayes_says_more(found: RatioAnswer) -> bool:
     bayes, least = found["bayes_risk"], trivial(found["lambda"], found["dim"])
     bounds = found["bounds"]
     return bayes is not None and bayes + least > max(bounds["water_filling"], bounds["thm_4_2_any_lambda"])
+
+
+def of_labels(answers: Sequence[RatioAnswer]) -> list[str]:
+    """Where a view tells nothing of the class, so that α is small only as one class is large."""
+    # Runs from before it was measured lack it.
+    blind = [found for found in answers if found["alpha"] >= found.get("alpha_most", math.inf) - ROUNDED]
+    if not blind:
+        return []
+    least = ", ".join(f"{found['alpha']:.4g}" for found in blind)
+    return [
+        f"At rho {_ratios(blind)} alpha is {least}, what guessing the largest class gets wrong: a view tells nothing "
+        "of the class there."
+    ]
 
 
 def of_samples(view: str, answers: Sequence[RatioAnswer]) -> list[str]:

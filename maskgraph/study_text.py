@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from maskgraph.empirical.intervals import seeds_interval
-from maskgraph.empirical.records import PROBES, gaussian_nulls, probed_feature
+from maskgraph.empirical.records import PROBES, drawn_bounds, gaussian_nulls, probed_feature
 from maskgraph.empirical.summary import PLAIN
-from maskgraph.notes import of_bounds, of_models, of_samples
-from maskgraph.tables import table
+from maskgraph.graphs.masks import masks_text
+from maskgraph.notes import of_bounds, of_labels, of_models, of_samples
+from maskgraph.tables import spread_text, table
+from maskgraph.theory.draws import mean_and_sd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +28,11 @@ def plan_text(plan: Plan) -> tuple[str, str]:
     """How many models a study trains, and of what: all that a file may leave to its defaults, in one line."""
     count = len(plan.runs())
     ratios = ", ".join(f"{ratio:g}" for ratio in plan.graph.mask_ratios)
+    masks = masks_text(plan.graph.mask, plan.graph.mask_unit)
     return _counted(count, "model"), "; ".join(
         (
             plan.source.name,
-            f"mask ratio{'s' * (len(plan.graph.mask_ratios) > 1)} {ratios}",
+            f"mask ratio{'s' * (len(plan.graph.mask_ratios) > 1)} {ratios}" + (f", {masks}" if masks else ""),
             ", ".join(plan.methods),
             f"{_counted(plan.seeds, 'seed')} of {_counted(plan.train.epochs, 'epoch')} each",
             f"bounds of {', '.join(plan.graph.views)} views, {', '.join(plan.graph.hops)} hop",
@@ -73,12 +77,18 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
     names = ("linear", "5-NN", "few-shot", "L_MAE", "L_unif", "RankMe")
     # In a recipe's table ± is half of an interval, which of three seeds is 2.5 times as long.
     seeds = models["seed"].nunique()
+    graph = study["plan"]["graph"]
+    # Runs from before there were others lack both.
+    masks = masks_text(graph.get("mask", "uniform"), graph.get("mask_unit", 1))
+    of = ", ".join(filter(None, (f"{shown} views", masks, f"{hop} hop")))
     told = f"probes of the {feature} feature" + (f", ± SD over {seeds} seeds" if seeds > 1 else "")
     lines = [
-        f"{bounds['dataset'].iloc[0]}: theory of the graph with {shown} views, {hop} hop, L = 1; {told}",
+        f"{bounds['dataset'].iloc[0]}: theory of the graph with {of}, L = 1; {told}",
         table(("rho", "method", "thm_4_2", "S2", "alpha", "bayes", *names), rows),
     ]
     for method, runs in records[records["mask_ratio"].isna()].groupby("method"):
+        if method == "majority-class":
+            lines.append(f"baseline {method}: {runs['accuracy'].iloc[0]:.3f}, whatever the image")
         prefix = feature if method == "random-network" else "pixels"
         if f"{prefix}.knn" in runs and runs[f"{prefix}.knn"].notna().any():
             scores = (
@@ -90,16 +100,20 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
         said = (f"{name} {_means(null, key)}" for name, key in (("L_unif", "L_unif"), ("RankMe", "rankme")))
         at = ", ".join(f"{ratio:g}" for ratio in sorted(null))
         lines.append(f"Gaussian features on the same graphs, at rho {at}: {'; '.join(said)}")
-    if shown == own and hop == "target":
+    if shown == own:
         answers = [cast("RatioAnswer", row) for row in first.to_dict("records")]
-        notes = [*of_bounds(answers, hop), *of_models(models, own), *of_samples(shown, answers)]
+        notes = [*of_bounds(answers, hop), *of_models(models, own), *of_labels(answers), *of_samples(shown, answers)]
+        if hop == "image":
+            notes.insert(
+                0, "thm_4_2 and S2 bound that hop's alignment and not L_MAE: the target hop is not bounded here."
+            )
     else:
         notes = [
-            f"Models, their L_MAE and bayes are of {own} views and the target hop, which this study does not bound: "
-            "thm_4_2, S2 and alpha are of another graph.",
+            f"Models, their L_MAE and bayes are of {own} views, which this study does not bound: thm_4_2, S2 and alpha "
+            "are of another graph.",
             *of_models(models, own),
         ]
-    parts = ["\n".join(lines), _changes(models, feature), "\n".join(notes)]
+    parts = ["\n".join(lines), _changes(models, feature), _other_draws(bounds), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -118,6 +132,24 @@ def _changes(models: pd.DataFrame, feature: str) -> str:
         return ""
     title = "uniformity less none, paired by seed: mean ± half of the 95 % interval over seeds"
     return f"{title}\n{table(('rho', 'methods', 'linear', '5-NN', 'few-shot'), rows)}"
+
+
+def _other_draws(bounds: pd.DataFrame) -> str:
+    """What S2 is under other draws of the masks, on every graph where it is not the same."""
+    rows, ratios, count = [], sorted(bounds["mask_ratio"].unique()), 0
+    for (view, hop), graph in bounds.groupby(["view", "hop"], sort=False):
+        drawn = drawn_bounds(graph)
+        alone = {row["mask_ratio"]: row["bounds"]["water_filling"] for _, row in graph.iterrows()}
+        if any(mean_and_sd(values)[1] for values in drawn.values()):
+            count = max(len(values) for values in drawn.values())
+            # Where all masks are there, none are drawn.
+            rows.append(
+                [view, hop, *(spread_text(drawn[at]) if at in drawn else alone.get(at, math.nan) for at in ratios)]
+            )
+    if not rows:
+        return ""
+    title = f"S2 over {count} draws of the masks, mean ± SD; all else is of the first draw"
+    return f"{title}\n{table(('views', 'hop', *(f'rho {ratio:g}' for ratio in ratios)), rows)}"
 
 
 def _means(null: Mapping[float, Mapping[str, Any]], name: str) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from maskgraph.theory.draws import mean_and_sd
+
+DECIMALS = 6
+"""Most of a mean that is written out."""
+
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Right-aligned columns under their headers; floats in four significant digits, nothing as a dash."""
@@ -18,3 +23,12 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def spread_text(values: Sequence[float]) -> str:
+    """A mean to the second digit of its SD."""
+    mean, sd = mean_and_sd(values)
+    if sd == 0:
+        return f"{mean:.4g}±0"
+    places = max(1 - math.floor(math.log10(sd)), 0)
+    return f"{mean:.{places}f}±{sd:.{places}f}" if places <= DECIMALS else f"{mean:.2g}±{sd:.2g}"

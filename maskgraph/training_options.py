@@ -123,7 +123,7 @@ each model, draw the figures, write report.html. Interrupted, it goes on where i
 A study is a file of three tables, of which only dataset is required:
 
   [data]   dataset, patch, codebook, codes, images, data_dir, seed, image_size, held_out
-  [graph]  mask_ratios, views, hops, mask, mask_unit, max_masks
+  [graph]  mask_ratios, views, hops, mask, mask_unit, max_masks, draws
   [train]  methods, seeds, stack, view, size, decoder_dim, decoder_depth, relative_positions, layer_scale,
            bottleneck, target, distance, feature, final_norm, diagonal, queue, lam, epochs, batch,
            accumulate, lr, weight_decay, warmup, lr_drop, drop_path, beta2, clip, device, precision, compile

@@ -281,6 +281,8 @@ def answer(
         "alpha": alpha,
         "alpha_target": math.fsum(event.mass for event in world if class2[event.x2] != event.label),
         "phi": phi,
+        "alpha_most": 1
+        - max(math.fsum(event.mass for event in world if event.label == c) for c in {event.label for event in world}),
         "thm_4_1_least": 2 * alpha + 8 * phi + 8 * p_max * tail,
         "intra": math.fsum(mass for mass, one, other in pairs if one.label == other.label),
         "inter": math.fsum(mass for mass, one, other in pairs if one.label != other.label),

@@ -105,6 +105,7 @@ RatioAnswer = TypedDict(
         "alpha_target": float,
         "phi": float,
         "thm_4_1_least": float,
+        "alpha_most": float,
         "intra": float,
         "inter": float,
         "unseen": Unseen,
@@ -192,6 +193,7 @@ def answer(
         "alpha": alpha,
         "alpha_target": labels.alpha_target(graph),
         "phi": phi,
+        "alpha_most": labels.prior_error(graph),
         # L_SCL(f) + ‖A‖_F² = ‖A − FFᵀ‖_F² is at least what A has beyond its K largest eigenvalues (Eckart and Young).
         "thm_4_1_least": bounds.thm_4_1(alpha, phi, labels.p_max(graph), found.tail_sq_interval[0], 0.0),
         "intra": mass.intra,

@@ -36,6 +36,16 @@ def alpha(graph: MaskGraph) -> float:
     return _bayes_error(graph.class_mass1)
 
 
+def prior_error(graph: MaskGraph) -> float:
+    """1 − max_c Pr[y = c], the error of guessing the largest class: what α is where views tell nothing of the class.
+
+    Raises:
+        InputError: no mask graph.
+    """
+    check_mask_graph(graph)
+    return float(1 - np.bincount(graph.images.labels, graph.images.weights).max())
+
+
 def alpha_target(graph: MaskGraph) -> float:
     """α of the target side, Pr[y(x2) ≠ y(x̄)]; φ <= 2(α + α_target) on the target hop."""
     check_mask_graph(graph)

@@ -20,13 +20,13 @@ import torch
 from PIL import Image
 
 from maskgraph import bound_command
-from maskgraph.bound_text import spread_text
 from maskgraph.cli import main
 from maskgraph.figures import style
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, load_coded
 from maskgraph.graphs.stored import load_stored
+from maskgraph.tables import spread_text
 from maskgraph.theory.bootstrap import statistics
 from tests.cli.refusal import assert_refused
 from tests.strategies import VIEWS
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 KEYS = {
     *("mask_ratio", "dim", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
-    *("alpha", "alpha_target", "phi", "thm_4_1_least"),
+    *("alpha", "alpha_target", "alpha_most", "phi", "thm_4_1_least"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds", "bayes_risk", "target_variance"),
     "rank_floor",
 }
@@ -307,7 +307,7 @@ def test_intervals_come_with_the_flag_alone(drawn: str, capsys: pytest.CaptureFi
     assert main(["bound", *options, "--bootstrap", "40"]) == 0
     out = capsys.readouterr().out
     assert "95 % basic bootstrap intervals over images, 40 resamples" in out
-    assert ("nothing of the draw of the masks" in out) == (not all(ratio["exhaustive"] for ratio in found["ratios"]))
+    assert ("have the same masks" in out) == (not all(ratio["exhaustive"] for ratio in found["ratios"]))
     assert "an end may lie\nwhere no value can" in out
     assert "..".join(f"{end:.4g}" for end in interval["intervals"]["phi"]) in out
 
@@ -391,6 +391,33 @@ def test_a_draw_of_fewer_views_than_the_dimension(tmp_path: Path, capsys: pytest
     heads = numbers["ratios"][0]["draws"]["numbers"]["head_sq"]
     assert heads[-1] == alone[least]["head_sq"] == pytest.approx(1, abs=1e-12)
     assert len(heads) == least - most + 1
+
+
+def test_intervals_say_what_all_resamples_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*options: str) -> str:
+        assert main(["bound", *options, "--mask-ratio", "0.5", "--view", "bag", "--dim", "2", "--bootstrap", "39"]) == 0
+        return capsys.readouterr().out.partition("coverage.md.\n")[2].partition("Resamples")[0]
+
+    pixels = ("digits", "--images", "60", "--mask-unit", "2")
+    assert said(*pixels) == "All resamples have the same codebook: what others would say, --seeds tells.\n"
+    coded = world(tmp_path, codes=np.arange(40).reshape(10, 4) % 3, labels=np.arange(10) % 2)
+    assert said(coded) == ""
+    assert "have the same masks: what others" in said(coded, "--max-masks", "2")
+    assert "have the same masks and codebook: what" in said("digits", "--images", "60", "--max-masks", "2")
+
+
+def test_views_that_tell_nothing_of_the_class_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of twenty images is of another class: an α of a twentieth is no merit of the views."""
+    blind = world(tmp_path, codes=np.tile([[0, 0, 0, 0]], (20, 1)), labels=np.arange(20) // 19)
+    options = (blind, "--mask-ratio", "0.5", "--dim", "1")
+    found = answer(capsys, *options)["ratios"][0]
+    assert found["alpha"] == pytest.approx(0.05)
+    assert found["alpha_most"] == pytest.approx(0.05)
+    assert main(["bound", *options]) == 0
+    assert "At rho 0.5 alpha is 0.05, what guessing the largest class gets wrong: a view te" in capsys.readouterr().out
+    seeing = world(tmp_path, codes=np.repeat(np.arange(20)[:, None] // 19, 4, axis=1), labels=np.arange(20) // 19)
+    assert main(["bound", seeing, *options[1:]]) == 0
+    assert "guessing the largest class" not in capsys.readouterr().out
 
 
 def test_a_warning_where_the_graph_tells_of_the_sample(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_leaves_records_bounds_models_figures_and_a_page(run: Path) -> None:
     models = {f"{m}-r{r}-s{s}" for m in ("mae", "u-mae") for r in ("0.25", "0.5") for s in (0, 1)}
-    baselines = {"raw-pixels", "coded-pixels", "random-network-s0", "random-network-s1"}
+    baselines = {"majority-class", "raw-pixels", "coded-pixels", "random-network-s0", "random-network-s1"}
     assert {path.stem for path in (run / "records").iterdir()} == models | baselines
     assert {path.stem for path in (run / "models").iterdir()} == models
     assert len(list((run / "bounds").iterdir())) == 2 * 2 * 2

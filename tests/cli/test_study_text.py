@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from maskgraph.empirical.records import read_bounds, read_records, read_study
-from maskgraph.study_text import study_text
+from maskgraph.empirical.plan import plan_from
+from maskgraph.empirical.records import drawn_bounds, read_bounds, read_records, read_study
+from maskgraph.study_text import plan_text, study_text
 
 RUN = Path(__file__).parents[2] / "results/digits"
 """Thirty models of positional views, on which, as on bags, graphs are bounded."""
+
+
+RATIOS = (0.25, 0.5, 0.75, 0.875, 0.9375)
 
 
 @pytest.fixture
@@ -60,15 +65,72 @@ def test_a_study_of_another_graph_s_bounds_says_so(bounds: pd.DataFrame, records
     """The least that L_MAE can be is of the models' graph whichever is bounded: no L_MAE is below it."""
     text = study_text(bounds[bounds["view"] == "bag"], records, study())
     assert "theory of the graph with bag views, target hop" in text
-    said = "Models, their L_MAE and bayes are of positional views and the target hop, which this study does not bound"
+    said = "Models, their L_MAE and bayes are of positional views, which this study does not bound"
     assert said in text
     assert "WARNING, rho" not in text
     assert "vacuous" not in text
     for _, _, _, _, _, bayes, *_, mae, _, _ in rows(text):
         assert float(bayes) < float(mae.partition("±")[0])
-    alone = study_text(bounds[bounds["hop"] == "image"], records, study())
-    assert "theory of the graph with positional views, image hop" in alone
-    assert said in alone
+
+
+def test_a_study_of_the_image_hop_alone_says_what_it_bounds(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """α is of the views and so of their models' graph on either hop; and what warns of the graph warns of it here."""
+    text = study_text(bounds[bounds["hop"] == "image"], records, study())
+    assert "theory of the graph with positional views, image hop" in text
+    assert "thm_4_2 and S2 bound that hop's alignment and not L_MAE: the target hop is not bounded here." in text
+    assert "another graph" not in text
+    assert "WARNING, rho 0.25, 0.5, 0.75, 0.875, 0.9375: more than 10 % of what a fresh image shows" in text
+    assert "is vacuous" in text
+    assert "bayes + lambda/dim" not in text
+
+
+def test_masks_that_are_not_the_usual_ones_are_named(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    found = study()
+    found["plan"]["graph"] |= {"mask": "block", "mask_unit": 2}
+    named = "theory of the graph with positional views, block masks in squares of 2 x 2 patches, target hop, L = 1"
+    assert named in study_text(bounds, records, found)
+    for key in ("mask", "mask_unit"):
+        del found["plan"]["graph"][key]
+    assert "theory of the graph with positional views, target hop, L = 1" in study_text(bounds, records, found)
+    table = {"data": {"dataset": "digits"}, "graph": {"mask": "grid"}}
+    assert "; mask ratios 0.25, 0.5, 0.75, grid masks; " in plan_text(plan_from(table))[1]
+
+
+def test_other_draws_of_the_masks_stand_beside_the_first(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """Of each graph that they move, in the order of the study; of all masks there is one draw."""
+    text = study_text(bounds, records, study())
+    title, header, _, *lines = next(part for part in text.split("\n\n") if part.startswith("S2 over")).splitlines()
+    assert title == "S2 over 10 draws of the masks, mean ± SD; all else is of the first draw"
+    assert header.split() == ["views", "hop", *(f"rho {ratio}".split()[i] for ratio in RATIOS for i in (0, 1))]
+    told = {tuple(line.split()[:2]): line.split()[2:] for line in lines}
+    # With positions on the target hop every one has as many components as the bound has dimensions.
+    assert set(told) == {("positional", "image"), ("bag", "target"), ("bag", "image")}
+    for (view, hop), cells in told.items():
+        rows = bounds[(bounds["view"] == view) & (bounds["hop"] == hop)].sort_values("mask_ratio")
+        for ratio, cell in zip(RATIOS[:-1], cells, strict=False):
+            values = drawn_bounds(rows)[ratio]
+            mean, sd = (float(part) for part in cell.split("±"))
+            assert mean == pytest.approx(statistics.fmean(values), abs=0.001)
+            assert sd == pytest.approx(statistics.stdev(values), rel=0.1, abs=1e-9)
+        assert float(cells[-1]) == pytest.approx(rows["bounds"].iloc[-1]["water_filling"], rel=1e-3)
+    alone = bounds[(bounds["view"] == "positional") & (bounds["hop"] == "target")]
+    assert "draws" not in study_text(alone, records, study())
+    assert "draws" not in study_text(bounds.drop(columns="draws"), records, study())
+
+
+def test_what_tells_nothing_of_the_class_is_scored(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    assert "baseline majority-class: 0.102, whatever the image" in study_text(bounds, records, study())
+    # Runs from before there was such a record.
+    before = records[records["method"] != "majority-class"].drop(columns="accuracy")
+    assert "majority" not in study_text(bounds, before, study())
+
+
+def test_an_alpha_that_tells_of_the_largest_class_alone_is_told(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    assert "guessing the largest class" not in study_text(bounds, records, study())
+    blind = bounds.assign(alpha=bounds["alpha"].where(bounds["mask_ratio"] != 0.5, bounds["alpha_most"]))
+    text = study_text(blind, records, study())
+    assert "At rho 0.5 alpha is 0.8983, what guessing the largest class gets wrong: a view tells nothing of" in text
+    assert "guessing" not in study_text(blind.drop(columns="alpha_most"), records, study())
 
 
 def test_what_bound_warns_of_a_study_does_too(bounds: pd.DataFrame, records: pd.DataFrame) -> None:

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 import maskgraph
 from maskgraph.empirical import explain, schedule, study
 from maskgraph.empirical.claim import check_free
-from maskgraph.empirical.explain import judge, study_graph
+from maskgraph.empirical.explain import bound, judge, study_graph
 from maskgraph.empirical.measure import evaluate
 from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.plan import Plan, plan_from, plan_table
@@ -30,22 +30,31 @@ from maskgraph.empirical.probes import Labelled, full_features, pixel_features, 
 from maskgraph.empirical.records import gaussian_nulls, read_bounds, read_study, to_json
 from maskgraph.empirical.study import run_study
 from maskgraph.empirical.train import load_model, train, untrained
+from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import split_rows
 from maskgraph.graphs.errors import InputError
+from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.source import Source, Split, load_split
 from maskgraph.theory.answer import answer
+from maskgraph.theory.bootstrap import statistics as theory_numbers
 from maskgraph.theory.statements import STATEMENTS
 from tests.empirical.test_group import DRIFT
 from tests.empirical.toys import assert_same_bits, with_
 
 TABLE: dict[str, dict[str, Any]] = {
     "data": {"dataset": "digits", "images": 100, "codes": 3, "held_out": 0.25, "seed": 1},
-    "graph": {"mask_ratios": [0.75], "max_masks": 3, "views": ["positional", "bag"], "hops": ["target", "image"]},
+    "graph": {
+        "mask_ratios": [0.75],
+        "max_masks": 3,
+        "draws": 2,
+        "views": ["positional", "bag"],
+        "hops": ["target", "image"],
+    },
     "train": {"methods": ["mae", "u-mae"], "seeds": 1, "epochs": 2, "batch": 16, "lam": 0.5, "device": "cpu"},
 }
 BOUNDS = {f"{view}-{hop}-r0.75" for view in ("positional", "bag") for hop in ("target", "image")}
 MODELS = {"mae-r0.75-s0", "u-mae-r0.75-s0"}
-BASELINES = {"raw-pixels", "coded-pixels", "random-network-s0"}
+BASELINES = {"majority-class", "raw-pixels", "coded-pixels", "random-network-s0"}
 KINDS: tuple[FeatureKind, ...] = ("cls", "mean")
 
 
@@ -179,11 +188,39 @@ def test_bounds_are_the_answer_on_the_training_images(view: Any, hop: Any, finis
     assert (found["view"], found["hop"], found["dataset"], found["seed"]) == (view, hop, "digits", 1)
     assert found["dim"] == min(64, len(graph.p1))
     wanted = answer(graph, 0.75, found["dim"], hop, seed=1)
+    # The second draw is that of the next seed, under which no model is measured.
+    masks = mask_set(mask_distribution("uniform", split.train.grid, 0.75), 3, seed=2)
+    other = mask_graph(split.train, masks, view)
+    assert graph.masks.kept.tolist() != masks.kept.tolist()
+    second = answer(other, 0.75, min(found["dim"], len(other.p1)), hop)
+    numbers = found["draws"]["numbers"]
+    assert (found["draws"]["seeds"], found["draws"]["drawn"]) == ([1, 2], ["masks"])
+    both = [theory_numbers(wanted), theory_numbers(second)]
+    assert numbers.keys() == both[0].keys()
+    for number, values in numbers.items():
+        assert values == pytest.approx([told[number] for told in both], rel=1e-6, abs=1e-9)
     assert set(wanted) <= set(found)
     assert found["kept"] == 4
     assert found["masks"] == 3
     for name in ("head_sq", "tail_sq", "alpha", "phi", "bayes_risk"):
         assert found[name] == pytest.approx(wanted[name], rel=1e-6, abs=1e-9)
+
+
+def test_all_masks_are_one_draw() -> None:
+    """Of 0.9375 there are 16 masks of one patch, more than are taken, and all where as many are."""
+    some, every = (
+        bound(plan(graph={"mask_ratios": [0.9375], "max_masks": masks}), "bag", "target", 0.9375) for masks in (15, 16)
+    )
+    assert len(some["draws"]["numbers"]["alpha"]) == 2
+    assert "draws" not in every
+    assert "draws" not in bound(plan(graph={"draws": 1}), "bag", "target", 0.75)
+
+
+def test_the_majority_is_scored_on_images_that_are_held_out(finished: Path, split: Split) -> None:
+    counts = np.bincount(split.train.labels)
+    assert (counts == counts.max()).sum() == 1, "one class is the largest"
+    wanted = float((split.test.labels == counts.argmax()).mean())
+    assert record(finished, "majority-class")["accuracy"] == pytest.approx(wanted)
 
 
 def forms(split: Split) -> dict[str, NDArray[np.float64]]:

@@ -247,7 +247,9 @@ def test_the_page_says_what_every_column_of_its_tables_is(bounds: pd.DataFrame, 
     checks = pd.Series([[check]] * len(records))
     records = records.assign(checks=checks, **dict.fromkeys(names, 1.0))
     null = {"draws": 3, "dim": 8, **{name: {"mean": 0.5, "sd": 0.25} for name in NULL}}
-    bounds = bounds.assign(**sizes, unseen=unseen, gaussian=pd.Series([null] * len(bounds)))
+    drawn = pd.Series([{"numbers": {"water_filling": [0.125, 0.25]}}] * len(bounds))
+    bounds = bounds.assign(**sizes, unseen=unseen, gaussian=pd.Series([null] * len(bounds)), draws=drawn)
+    assert _bounds_table(bounds).count("<td>0.1875 ± 0.088</td>") == len(bounds)
     tables = f"{_bounds_table(bounds)}{_records_tables(records)}{_null_table(bounds)}{_checks_table(records)}"
     explained = {name for term in re.findall(r"<dt>(.*?)<dd>", _glossary()) for name in term.split(", ")}
     assert set(re.findall(r"<th>(.*?)</th>", tables)) == explained
@@ -312,6 +314,34 @@ def test_scatter_shows_the_spread_over_seeds_and_says_what_it_is(bounds: pd.Data
     assert not any(container.has_yerr for axes in panels(figure) for container in axes.containers)
     told = {text.get_text() for text in figure.legends[0].get_texts()}
     assert told >= {"MAE (one seed)", "U-MAE (one seed)"}
+
+
+def test_other_draws_of_the_masks_are_bars_of_the_bound(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """Mean ± SD of S2 in units of 1/(4L), of those graphs alone that lack some masks: here of one ratio of bags."""
+    some = (bounds["view"] == "bag") & (bounds["mask_ratio"] == RATIOS[0])
+    drawn = [{"numbers": {"water_filling": [0.125, 0.25]}} if one else np.nan for one in some]
+    several = bounds.assign(draws=pd.Series(drawn, bounds.index, dtype=object))
+    # The SD of two values is their distance over √2.
+    low, high = 0.75 - 0.5 / 2**0.5, 0.75 + 0.5 / 2**0.5
+    theory, _, _ = panels(bound_versus_accuracy(several, records, "cls"))
+    (bars,) = theory.containers
+    segments = bars.lines[2][0].get_segments()
+    (upright,) = [one for one in segments if len(one) and np.isfinite(one).all()]
+    at = line(theory, "S2: bag views, target hop").get_xdata()[0]
+    assert upright.tolist() == [pytest.approx([at, low]), pytest.approx([at, high])]
+    assert line(theory, "(bars of S2: mean ± SD over 2 draws of the masks)")
+    for axes in panels(accuracy_against_bound(several, records, "cls")):
+        level = [one for one in axes.containers if one.has_xerr]
+        if axes.get_subplotspec().colspan.start == list(bounds["view"].unique()).index("bag"):
+            assert len(level) == 2
+            for one, accuracy in zip(level, axes.containers[:2], strict=True):
+                (segment,) = [s for s in one.lines[2][0].get_segments() if len(s) and np.isfinite(s).all()]
+                height = accuracy.lines[0].get_ydata()[0]
+                assert segment.tolist() == [pytest.approx([low, height]), pytest.approx([high, height])]
+        else:
+            assert not level
+    theory, _, _ = panels(bound_versus_accuracy(bounds, records, "cls"))
+    assert not theory.containers
 
 
 def test_accuracies_are_of_the_feature_and_the_readout_that_stand_beside_them(

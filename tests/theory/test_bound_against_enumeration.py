@@ -34,7 +34,7 @@ CONTRACT = 1e-9
 KEYS = {
     *("mask_ratio", "dim", "patches", "kept", "masks", "masks_total", "exhaustive", "vertices", "edges", "components"),
     *("eigenvalues", "frobenius_sq", "head_sq", "head_sq_interval", "tail_sq", "tail_sq_interval"),
-    *("alpha", "alpha_target", "phi", "thm_4_1_least"),
+    *("alpha", "alpha_target", "alpha_most", "phi", "thm_4_1_least"),
     *("intra", "inter", "unseen", "lipschitz", "lambda", "epsilon", "bounds"),
     *("bayes_risk", "target_variance", "rank_floor"),
 }
