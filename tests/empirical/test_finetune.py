@@ -220,6 +220,17 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
 
 
+def test_a_network_that_differs_in_any_number_is_another_one_to_start_from() -> None:
+    model = network()
+    digests = {finetune._digest(model)}
+    for value in model.state_dict().values():
+        # The last of its numbers, by one place.
+        last = value.view(-1)[-1:]
+        last.copy_(torch.nextafter(last, last + 1))
+        digests.add(finetune._digest(model))
+    assert len(digests) == len(model.state_dict()) + 1
+
+
 def test_a_checkpoint_of_other_labels_is_refused(tmp_path: Path) -> None:
     """The same images under another task: what was tuned for the first one knows nothing of it."""
     path, how, images = tmp_path / "tuned.safetensors", FineTune(epochs=1, batch=6), pixels()

@@ -283,7 +283,8 @@ def test_a_checkpoint_from_before_goes_on_without_and_not_with(tmp_path: Path, m
     path = tmp_path / "tuned.safetensors"
 
     def older(where: Path, tensors: Any, meta: dict[str, Any]) -> None:
-        del meta["fine_tune"]["regularise"], meta["fine_tune"]["norm"]
+        for choice in ("regularise", "norm", "clip", "crop"):
+            del meta["fine_tune"][choice]
         write_checkpoint(where, tensors, meta)
 
     model = build_model(model_config("micro", (2, 2), 48), 0).eval()

@@ -220,6 +220,8 @@ def test_kmeans_follows_its_seed_and_orders_its_codes() -> None:
     first, again = (fit_codebook(patches, images.weights, "kmeans", 5, seed=3).values for _ in range(2))
     assert (first == again).all()
     assert first.tolist() == sorted(first.tolist())
+    others = {fit_codebook(patches, images.weights, "kmeans", 5, seed).values.tobytes() for seed in range(6)}
+    assert len(others) > 1, "a seed is a draw"
 
 
 def test_kmeans_with_a_code_for_every_patch() -> None:
