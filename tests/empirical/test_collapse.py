@@ -116,6 +116,16 @@ def test_what_is_additive_has_no_interaction(offset: float) -> None:
     assert found.interaction == pytest.approx(0, abs=1e-8)
 
 
+def test_rounding_makes_no_share_negative() -> None:
+    """Of additive designs it leaves an interaction of either sign."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(50):
+        z = rng.normal(size=(6, 1, 3)) + rng.normal(size=(1, 4, 3))
+        found.append(variance_shares(z.reshape(-1, 3), np.arange(24).reshape(6, 4), np.full(6, 1 / 6)).interaction)
+    assert min(found) == 0, "some would be below"
+
+
 def test_pure_cases() -> None:
     w = np.array([0.5, 0.5])
     f = np.array([[1.0], [-1.0]])

@@ -52,6 +52,12 @@ def network() -> MaskedModel:
     return build_model(model_config("micro", (2, 2), 48), 0).eval()
 
 
+def test_it_is_as_published_where_nothing_else_is_asked_for() -> None:
+    """He et al. 2022, appendix A.1, table 9."""
+    how = FineTune()
+    assert (how.weight_decay, how.layer_decay, how.smoothing) == (0.05, 0.75, 0.1)
+
+
 def test_learning_rates_decay_from_the_head_down() -> None:
     scales = layer_scales(Classifier(network(), 3, "mean"), 0.5)
     assert scales["classify.weight"] == scales["model.norm.bias"] == 1
@@ -220,6 +226,17 @@ def test_it_goes_on_from_its_checkpoint_in_the_same_bits(tmp_path: Path, monkeyp
         fine_tune(build_model(model_config("micro", (2, 2), 48), 1).eval(), pixels(), 3, how, path)
 
 
+def test_a_network_that_differs_in_any_number_is_another_one_to_start_from() -> None:
+    model = network()
+    digests = {finetune._digest(model)}
+    for value in model.state_dict().values():
+        # The last of its numbers, by one place.
+        last = value.view(-1)[-1:]
+        last.copy_(torch.nextafter(last, last + 1))
+        digests.add(finetune._digest(model))
+    assert len(digests) == len(model.state_dict()) + 1
+
+
 def test_a_checkpoint_of_other_labels_is_refused(tmp_path: Path) -> None:
     """The same images under another task: what was tuned for the first one knows nothing of it."""
     path, how, images = tmp_path / "tuned.safetensors", FineTune(epochs=1, batch=6), pixels()
@@ -289,6 +306,22 @@ def test_a_checkpoint_of_another_version_is_refused_by_the_key_that_differs(tmp_
         write_checkpoint(path, tensors, meta)
         with pytest.raises(InputError, match=f"tuned.safetensors {message}; {other}"):
             fine_tune(network(), pixels(), 3, how, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("smoothing", 0, 1),
+        ("warmup", 0, 1),
+        ("layer_decay", 1, 0),
+        ("weight_decay", 0, math.inf),
+        ("clip", 0, math.inf),
+    ],
+)
+def test_the_ends_of_a_range_are_in_it_or_not(name: str, allowed: float, refused: float) -> None:
+    FineTune(**{name: allowed})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"{name} {refused:g}"):
+        FineTune(**{name: refused})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("accumulate", [2, 5, 20])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from safetensors.torch import load_file
 
 from maskgraph.empirical import finetune
 from maskgraph.empirical.group import Group, TorchGroup
+from maskgraph.empirical.shares import own_parts
 from maskgraph.empirical.state import State
 from maskgraph.empirical.train import load_model, train, training_set
 from maskgraph.graphs.errors import InputError
@@ -49,6 +52,27 @@ def gradients(accumulate: int, method: str, **changes: object) -> tuple[dict[str
 
 
 AS_PUBLISHED = {"drop_path": 0.5, "layer_scale": 0.1, "relative_positions": True}
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_every_image_is_in_one_part_of_one_process(count: int, pairs: bool) -> None:
+    groups = [Group() for _ in range(count)]
+    for rank, group in enumerate(groups):
+        group.rank, group.count = rank, count
+    for size, accumulate in itertools.product(range(1, 20), (1, 2, 5)):
+        dealt = [own_parts(size, group, accumulate, pairs) for group in groups]
+        rows = [range(part.rows.start, part.rows.stop) for parts in dealt for part in parts]
+        assert [row for own in rows for row in own] == list(range(size))
+        assert [part.count for parts in dealt for part in parts] == list(map(len, rows))
+        # A pair is one of what is dealt, an odd image at the end another.
+        most = math.ceil(size / 2) if pairs else size
+        assert {len(parts) for parts in dealt} == {max(min(accumulate, most // count), 1)}
+        assert max(map(len, rows)) <= (1 + pairs) * math.ceil(math.ceil(most / count) / len(dealt[0]))
+        for part in (part for parts in dealt for part in parts):
+            # Something is run where nothing counts.
+            assert part.shown == (part.rows if part.count else slice(0, 1))
+            assert not pairs or part.rows.start % 2 == 0
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,22 @@ def test_weighted_votes_are_their_formula(count: int, neighbours: int, temperatu
         assert votes[found[row]] == pytest.approx(votes.max(), rel=1e-9)
 
 
+@pytest.mark.parametrize("neighbours", [1, 20, 200])
+def test_the_nearest_are_found_among_thousands(neighbours: int) -> None:
+    """Few numbers are sorted whole wherever they are to be parted; of thousands only what was asked for is in place."""
+    rng = np.random.default_rng(0)
+    x, asked, weights = rng.normal(size=(20_000, 4)), rng.normal(size=(100, 4)), rng.uniform(0.2, 1, 20_000)
+    # Features that know nothing of the class: any one neighbour in the place of another may turn the vote.
+    train = Labelled(x, rng.integers(10, size=20_000), weights / weights.sum())
+    cosines = (asked / np.linalg.norm(asked, axis=1)[:, None]) @ (x / np.linalg.norm(x, axis=1)[:, None]).T
+    votes = np.zeros((100, 10))
+    for row, nearest in enumerate(np.argsort(-cosines, axis=1)[:, :neighbours]):
+        np.add.at(votes[row], train.y[nearest], train.weights[nearest])
+    *_, second, most = np.sort(votes, axis=1).T
+    assert (most - second > 1e-9 * most).all(), "no tie that rounding decides"
+    np.testing.assert_array_equal(knn_probe(train, asked, neighbours, math.inf), votes.argmax(axis=1))
+
+
 def at_cosines(cosines: NDArray[np.float64], y: list[int]) -> Labelled:
     """Features of many lengths in a plane, at these cosines to its first axis."""
     length = np.arange(1.0, len(y) + 1)[:, None]

@@ -185,7 +185,7 @@ def test_the_published_probe_learns_and_does_not_look_at_scales() -> None:
     np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("count", "batches"), [(2, 1), (31, 1), (32, 2), (155, 9), (1258, 78), (1700, 85)])
+@pytest.mark.parametrize(("count", "batches"), [(2, 1), (31, 1), (32, 2), (155, 9), (1258, 78), (1700, 85), (1691, 85)])
 def test_every_turn_shows_every_feature_in_batches_that_are_not_too_small(
     count: int, batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +216,16 @@ def test_every_turn_shows_every_feature_in_batches_that_are_not_too_small(
         assert sorted(value for batch in turn for value in batch) == x[:, 0].tolist()
     assert count == 2 or turns[0] != turns[1]
     np.testing.assert_allclose(rates, [6.4 * schedule(index, steps, 0.5) for index in range(steps)])
+
+
+@pytest.mark.parametrize("warmup", [2, 10])
+def test_a_probe_that_is_no_longer_than_its_warm_up_does_not_rise(warmup: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would never reach its learning rate."""
+    rates: list[float] = []
+    monkeypatch.setattr(linear_probe.Lars, "step", lambda _, lr: rates.append(lr))
+    train = labelled(40, 4, 3, 0, weighted=False)
+    sgd_probe(train, train.x, SgdProbe(epochs=2, warmup=warmup))
+    np.testing.assert_allclose(rates, [6.4 * (1 + math.cos(math.pi * step / 156)) / 2 for step in range(156)])
 
 
 def test_the_published_probe_of_few_features_is_as_good_as_ridge() -> None:

@@ -119,6 +119,26 @@ def test_a_published_checkpoint_with_and_without_its_decoder(tmp_path: Any) -> N
     assert_holds(seen, found.outputs, ("U", "I4"))
 
 
+def test_epsilon_is_of_the_inverse_that_the_theorems_see() -> None:
+    seen = as_trained(graph(), MEAN, STD)
+    none, some, whole = (on_graph(network(), seen, **how) for how in ({"refined": 0}, {"refined": 3}, {}))  # type: ignore[arg-type]
+    for found, targets in ((none, 0), (some, 3), (whole, len(seen.p2))):
+        assert found.outputs.h is not None
+        assert found.outputs.pseudo is not None
+        apart = ((found.outputs.pseudo - seen.X2) ** 2).sum(axis=1)
+        assert found.numbers["epsilon"] == pytest.approx(seen.p2 @ apart, rel=EXACT)
+        assert found.numbers["epsilon_nearest"] == pytest.approx(
+            seen.p2 @ nearest_views(seen, found.outputs.h)[1], rel=EXACT
+        )
+        # All targets have the same mass.
+        assert found.numbers["epsilon_refined_mass"] == pytest.approx(targets / len(seen.p2), rel=EXACT)
+    gain = [float(one.numbers["epsilon_late_gain"]) for one in (none, some, whole)]  # type: ignore[arg-type]
+    assert gain[0] == 0
+    assert 0 < gain[1] < gain[2]
+    assert whole.numbers["epsilon"] < some.numbers["epsilon"] < some.numbers["epsilon_nearest"]  # type: ignore[operator]
+    assert none.numbers["epsilon"] == none.numbers["epsilon_nearest"]
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_masked_autoencoder_run_by_hand_is_what_on_graph_makes_of_it(view: View) -> None:
     """As a network of someone else's is run, on what is public of a graph."""

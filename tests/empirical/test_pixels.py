@@ -45,6 +45,26 @@ def test_channels_are_centred_and_scaled(channels: int) -> None:
     assert channel_statistics(flat, 255)[1] == 1
 
 
+def test_fingerprints_tell_what_a_network_sees_and_what_the_data_are() -> None:
+    images = dataclasses.replace(pixels(), pixels=pixels().pixels // 2, full=200)
+    one = images.pixels.copy()
+    one[-1, -1, -1, -1] ^= 1
+    nudged = {name: np.nextafter(getattr(images, name), 1) for name in ("mean", "std")}
+    for changes, seen_as_same, same_data in (
+        ({"name": "other"}, True, True),
+        ({"labels": np.roll(images.labels, 1)}, True, False),
+        ({"pixels": one}, False, False),
+        ({"full": 201}, False, False),
+        ({"patch": 2}, False, True),
+        ({"mean": nudged["mean"]}, False, True),
+        ({"std": nudged["std"]}, False, True),
+        ({"augmentation": AUGMENTED}, False, True),
+    ):
+        other = dataclasses.replace(images, **changes)
+        assert (other.digest() == images.digest()) == seen_as_same, changes
+        assert (other.data_digest() == images.data_digest()) == same_data, changes
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_shows_kept_patches_and_asks_for_the_others(channels: int) -> None:
     images = pixels(channels=channels)

@@ -185,12 +185,30 @@ def test_labels_of_few_shot_are_worth_their_masses(monkeypatch: pytest.MonkeyPat
         np.testing.assert_allclose(few.weights, train.weights[rows] / train.weights[rows].sum())
 
 
+def test_the_few_shot_score_is_the_mean_of_its_draws() -> None:
+    train, test = clouds(200, 0, distance=1.5), clouds(200, 1, distance=1.5)
+    each = [test.weights[predicted == test.y].sum() for predicted in few_shot_probe(train, test.x, 0)]
+    assert max(each) - min(each) > 0.01, "draws that differ"
+    assert probe(train, test, 0).few_shot == pytest.approx(sum(each) / 4, rel=1e-12)
+
+
 def test_a_seed_is_a_draw() -> None:
     train, test = clouds(200, 0, distance=1.5), clouds(200, 1, distance=1.5)
     one, same, other = (probe(train, test, seed) for seed in (0, 0, 1))
     assert one == same
     assert one.few_shot != other.few_shot
     assert (one.linear, one.knn) == (other.linear, other.knn)
+
+
+def test_a_feature_is_scaled_by_itself_however_large_another_is() -> None:
+    """A spread of 1e-15 of a neighbour's size is no rounding, which is a share of a feature's own."""
+    train = clouds(80, 0, distance=1.5)
+    large = replace(train, x=np.column_stack([train.x, np.full(80, 1e15)]))
+    found, asked = standardised(large, large.x)
+    wanted, _ = standardised(train, train.x)
+    # A sum of 80 terms may be taken in another order.
+    np.testing.assert_allclose(found.x[:, :-1], wanted.x, rtol=0, atol=80 * np.finfo(np.float64).eps * 8)
+    np.testing.assert_array_equal(asked, found.x)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1e9 / 3])

@@ -119,6 +119,10 @@ def test_movements_are_where_they_should_be() -> None:
     gone = (after("move-x", across, 1.0, -1.0) == FILL).all(axis=2)
     assert gone.sum(axis=1).tolist() == [18] * 40
     assert gone[:, :18].all()
+    # Of its own side, where they differ.
+    narrow = across[:, :20]
+    assert (after("move-x", narrow, 1.0) == FILL).all(axis=2).sum(axis=1).tolist() == [9] * 40
+    assert (after("move-y", narrow, 1.0) == FILL).all(axis=2).sum(axis=0).tolist() == [18] * 20
 
 
 def test_which_how_often_and_how_strongly(monkeypatch: pytest.MonkeyPatch) -> None:

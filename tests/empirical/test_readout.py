@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -111,6 +112,9 @@ def test_features_of_masked_views(variant: str, monkeypatch: pytest.MonkeyPatch)
     seen = nearest_masks(model, images, masks, found["mean"])
     # 480 draws of one of six masks: 80 expected of each, standard deviation 8.2; five of them.
     assert np.abs(np.bincount(seen.ravel(), minlength=6) - 80).max() < 5 * 8.2
+    # Two draws are one in a sixth of the cases: of one image, of neighbours and in batches one after the other.
+    for same in (seen[:, 1:] == seen[:, :-1], seen[1:] == seen[:-1], seen[5:] == seen[:-5]):
+        assert same.mean() == pytest.approx(1 / 6, abs=5 * math.sqrt(5 / 36 / same.size))
     crossed = nearest_masks(
         model, images, masks, view_features(model, images, masks, 40, 3, ["mean"], crossed=True)["mean"]
     )

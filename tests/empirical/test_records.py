@@ -14,8 +14,10 @@ import pytest
 
 from maskgraph.empirical.records import (
     NULL,
+    check_shape,
     check_writable,
     gaussian_nulls,
+    probed_feature,
     read_bounds,
     read_json,
     read_records,
@@ -246,3 +248,17 @@ def test_no_device_and_no_pipe_gives_way_to_a_file(write: Callable[[Path], None]
     with pytest.raises(InputError, match="pipe is a device or a pipe; expected the path of a file to write"):
         write(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("trained", "probed"), [("tokens", "cls"), ("cls", "cls"), ("mean", "mean"), ("bottleneck", "bottleneck")]
+)
+def test_probes_are_of_the_trained_feature_and_of_cls_for_tokens(trained: str, probed: str) -> None:
+    assert probed_feature({"plan": {"train": {"feature": trained}}}) == probed
+
+
+@pytest.mark.parametrize("ends", [[1], [1, 2, 3]])
+def test_a_pair_is_of_two(ends: list[int]) -> None:
+    with pytest.raises(InputError, match=rf"x.json holds {len(ends)} in ends, where there have to be 2"):
+        check_shape(Path("x.json"), {"ends": ends}, {"ends": (int, int)})
+    check_shape(Path("x.json"), {"ends": [1, 2]}, {"ends": (int, int)})

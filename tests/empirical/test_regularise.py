@@ -101,8 +101,9 @@ def test_shares_of_mixup_are_of_a_beta_distribution() -> None:
     assert stats.kstest([one.share for one in found], stats.beta(0.8, 0.8).cdf).pvalue > LEVEL
 
 
-def test_boxes_of_cutmix_are_squares_around_a_point_anywhere_cut_by_the_border() -> None:
-    found = drawn(Regularise(cutmix=1.0))
+@pytest.mark.parametrize("alpha", [0.4, 1.0])
+def test_boxes_of_cutmix_are_squares_around_a_point_anywhere_cut_by_the_border(alpha: float) -> None:
+    found = drawn(Regularise(cutmix=alpha))
     seen = set()
     for one in found:
         assert one.box is not None
@@ -114,10 +115,10 @@ def test_boxes_of_cutmix_are_squares_around_a_point_anywhere_cut_by_the_border()
             assert height == width
         seen |= {(top + row, left + column) for row in range(height) for column in range(width)}
     assert len(seen) == SIDE**2
-    # Sides are 2⌊⌊16√u⌋/2⌋ of a uniform u around a uniform pixel: what remains, counted over both.
+    # Sides are 2⌊⌊16√u⌋/2⌋ of a u of Beta(α, α) around a uniform pixel: what remains, counted over both.
     remains = 0.0
     for length in range(SIDE):
-        likely = ((length + 1) ** 2 - length**2) / SIDE**2
+        likely = np.diff(stats.beta(alpha, alpha).cdf([(length / SIDE) ** 2, ((length + 1) / SIDE) ** 2]))[0]
         half = length // 2
         reach = sum(min(at + half, SIDE) - max(at - half, 0) for at in range(SIDE)) / SIDE
         remains += likely * (1 - (reach / SIDE) ** 2)
@@ -135,9 +136,12 @@ def test_erased_boxes_are_as_large_and_as_flat_as_published() -> None:
     boxes = [box for box in found if box is not None]
     # Of 10 tries one fits within the image but in a thousandth of the cases or less.
     assert stats.binomtest(len(boxes), DRAWS, 0.25).pvalue > LEVEL
+    # To every border, and from none to the one across.
+    assert {max(box[side] + box[side + 2] for box in boxes) for side in (0, 1)} == {SIDE}
     for top, left, height, width in boxes:
         assert 0 <= top <= top + height <= SIDE
         assert 0 <= left <= left + width <= SIDE
+        assert max(height, width) < SIDE
         # The sides are rounded: each is off by half a pixel at most.
         assert (height - 0.5) * (width - 0.5) <= SIDE**2 / 3
         assert (height + 0.5) * (width + 0.5) >= 0.02 * SIDE**2
@@ -145,6 +149,12 @@ def test_erased_boxes_are_as_large_and_as_flat_as_published() -> None:
         assert (height + 0.5) / (width - 0.5) >= 0.3
     assert {box[0] for box in boxes} >= set(range(10))
     assert {box[1] for box in boxes} >= set(range(10))
+
+
+def test_a_box_that_does_not_fit_is_drawn_again() -> None:
+    """Of 4 pixels a side of the flattest and smallest boxes is rounded to none, in some tenth of the tries."""
+    erased = Regularise(erase=0.5).draw(np.random.default_rng(0), DRAWS, 4, 1).erased
+    assert stats.binomtest(sum(box is not None for box in erased), DRAWS, 0.5).pvalue > LEVEL
 
 
 def test_areas_of_erased_boxes_are_uniform_and_so_are_the_logarithms_of_their_ratios() -> None:
@@ -283,7 +293,8 @@ def test_a_checkpoint_from_before_goes_on_without_and_not_with(tmp_path: Path, m
     path = tmp_path / "tuned.safetensors"
 
     def older(where: Path, tensors: Any, meta: dict[str, Any]) -> None:
-        del meta["fine_tune"]["regularise"], meta["fine_tune"]["norm"]
+        for choice in ("regularise", "norm", "clip", "crop"):
+            del meta["fine_tune"][choice]
         write_checkpoint(where, tensors, meta)
 
     model = build_model(model_config("micro", (2, 2), 48), 0).eval()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from maskgraph.empirical import collapse
 from maskgraph.empirical.spectra import (
@@ -64,18 +65,22 @@ def test_ranks_are_the_formulas_of_a_planted_spectrum(values: list[float], more:
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.5])
-@pytest.mark.parametrize("count", [6, 15, 40, 80])
+@pytest.mark.parametrize("count", [6, 15, 19, 20, 40, 80])
 def test_a_power_law_is_found_with_a_perfect_fit(alpha: float, count: int) -> None:
     law = alpha_req(centred_with_spectrum(np.arange(1.0, count + 1) ** np.float64(-alpha), count + 5, 0))
     assert law.alpha == pytest.approx(alpha, rel=1e-6)
     assert law.r_squared == pytest.approx(1, abs=1e-9)
-    assert law.points == {6: 6, 15: 15, 40: 30, 80: 40}[count]
+    assert law.points == {6: 6, 15: 15, 19: 19, 20: 10, 40: 30, 80: 40}[count]
 
 
 def test_a_fit_that_is_none_says_so() -> None:
     stairs = np.repeat([1.0, 1e-4], 20)
     law = alpha_req(centred_with_spectrum(stairs, 60, 0))
     assert law.r_squared < 0.9
+    # Of the eigenvalues 11 to 40, by scipy.
+    wanted = stats.linregress(np.log(np.arange(11, 41)), np.log(stairs[10:]))
+    assert law.r_squared == pytest.approx(wanted.rvalue**2, rel=1e-6)
+    assert law.alpha == pytest.approx(-wanted.slope, rel=1e-6)
     assert math.isnan(alpha_req(np.ones((5, 3))).alpha)
     assert alpha_req(np.outer(np.arange(5.0), np.ones(3))).points == 1
 

@@ -63,6 +63,8 @@ def test_scores_are_means_over_seeds(run: Path) -> None:
             for seed in range(3)
         ]
         assert score.accuracies == pytest.approx(tuple(wanted))
+        assert score.mean == pytest.approx(sum(wanted) / 3)
+        assert score.mean != pytest.approx(sorted(wanted)[1]), "no median"
         low, high = stats.t.interval(0.95, 2, loc=np.mean(wanted), scale=stats.sem(wanted))
         assert score.over_seeds == pytest.approx((low, high))
         assert score.over_images == pytest.approx((0.2, 0.8))
@@ -101,6 +103,15 @@ def test_what_uniformity_changes_is_paired_by_seed(run: Path) -> None:
     assert ridge.over_seeds == pytest.approx((low, high))
     assert ridge.p_values == pytest.approx(tuple(tests))
     assert found["cls.few-shot"].p_values == ()
+
+
+@pytest.mark.parametrize(("method", "plain"), [("u-mae", "mae"), ("u-simmim", "simmim")])
+def test_each_method_with_uniformity_is_set_against_its_own_without(method: str, plain: str, tmp_path: Path) -> None:
+    scored = {name: {"cls.ridge": {"accuracy": accuracy}} for name, accuracy in ((method, 0.8), (plain, 0.5))}
+    records = [{"method": name, "seed": seed, "scores": one} for name, one in scored.items() for seed in range(2)]
+    (change,) = differences(tmp_path, records)
+    assert (change.method, change.readout) == (method, "cls.ridge")
+    assert change.differences == pytest.approx((0.3, 0.3))
 
 
 def test_a_seed_that_one_side_lacks_is_left_out(run: Path) -> None:

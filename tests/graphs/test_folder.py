@@ -15,7 +15,7 @@ from PIL import Image
 
 from maskgraph.graphs import memory
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.folder import check_image, list_folder, passed_over, read_image
+from maskgraph.graphs.folder import check_image, list_folder, passed_over, read_crop, read_image
 from maskgraph.graphs.source import Source, load_coded, load_split
 from maskgraph.graphs.stored import load_stored
 
@@ -283,6 +283,7 @@ def test_the_middle_of_a_wide_and_of_a_high_image(tmp_path: Path, lying: bool) -
         ((22, 22), 20, (22, 22), 1, 1),
         ((66, 101), 20, (22, 33), 6, 1),
         ((101, 66), 20, (33, 22), 1, 6),
+        ((280, 300), 224, (256, 274), 25, 16),
         ((232, 239), 232, (232, 239), 4, 0),
     ],
 )
@@ -294,6 +295,21 @@ def test_the_middle_is_that_of_torchvision_to_the_pixel(
     image.save(tmp_path / "a.png")
     whole = np.asarray(image.resize(resized[::-1], Image.Resampling.BICUBIC))
     assert np.array_equal(read_image(tmp_path / "a.png", size), whole[top : top + size, left : left + size])
+
+
+def test_a_crop_is_cut_and_resized_as_pillow_does_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    asked: list[tuple[int, int]] = []
+
+    def box(height: int, width: int) -> tuple[int, int, int, int]:
+        asked.append((height, width))
+        return 31, 5, 27, 34
+
+    part = Image.fromarray(np.ascontiguousarray(pixels[5 : 5 + 34, 31 : 31 + 27]))
+    wanted = np.asarray(part.resize((20, 20), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(read_crop(tmp_path / "a.png", 20, box), wanted)
+    assert asked == [(40, 60)]
 
 
 @pytest.mark.parametrize("factor", [2, 5])

@@ -276,6 +276,15 @@ def test_grid_masks_are_spread_at_every_power_of_four(grid: tuple[int, int], cel
         assert len({(patch // grid[1] // cell, patch % grid[1] // cell) for patch in kept}) == len(kept)
 
 
+@pytest.mark.parametrize("grid", [(1, 8), (8, 1)])
+def test_grid_masks_of_a_line_are_spread_over_all_of_it(grid: tuple[int, int]) -> None:
+    """At every power of two: each half, quarter or pair has one."""
+    for kept in (1, 2, 4):
+        masks = MaskDistribution("grid", grid, kept).enumerate()
+        step = 8 // kept
+        assert masks.tolist() == [list(range(first, 8, step)) for first in range(step)]
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 def test_grid_masks_are_each_others_cyclic_shifts(grid: tuple[int, int]) -> None:
     for kept in range(1, grid[0] * grid[1]):

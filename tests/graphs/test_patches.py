@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 
 from maskgraph.graphs import patches as patches_module
 from maskgraph.graphs.datasets import Images, load, make_images
@@ -129,7 +130,9 @@ def test_threshold_leaves_out_empty_intervals() -> None:
     codebook = fit_codebook(patches, uniform(1), "threshold", 4)
     assert assign_codes(patches, codebook).tolist() == [[0, 0, 1]]
     np.testing.assert_allclose(codebook.values, [[0.05], [1.0]], rtol=0, atol=ROUNDING)
-    # Images that it was not fitted on still fall on one side or the other.
+    # What it was not fitted on and lies where nothing was is below the interval that follows.
+    assert codebook.cuts.tolist() == [0.75]
+    assert assign_codes(np.array([[[0.5], [0.74], [0.76]]]), codebook).tolist() == [[0, 0, 1]]
     assert set(assign_codes(np.array([[[-9.0], [0.5], [9.0]]]), codebook).ravel().tolist()) == {0, 1}
 
 
@@ -220,6 +223,23 @@ def test_kmeans_follows_its_seed_and_orders_its_codes() -> None:
     first, again = (fit_codebook(patches, images.weights, "kmeans", 5, seed=3).values for _ in range(2))
     assert (first == again).all()
     assert first.tolist() == sorted(first.tolist())
+    others = {fit_codebook(patches, images.weights, "kmeans", 5, seed).values.tobytes() for seed in range(6)}
+    assert len(others) > 1, "a seed is a draw"
+
+
+def test_kmeans_is_the_best_of_several_starts() -> None:
+    images = noise(count=12)
+    patches = patchify(images.pixels, 2)
+    mass, better = np.repeat(images.weights, 9), 0
+    for seed in range(6):
+        values = fit_codebook(patches, images.weights, "kmeans", 5, seed).values
+        apart = ((patches.reshape(-1, 1, 4) - values) ** 2).sum(axis=2).min(axis=1) @ mass
+        one = KMeans(5, n_init=1, tol=0, max_iter=1000, random_state=seed).fit(
+            patches.reshape(-1, 4), sample_weight=mass
+        )
+        assert apart <= one.inertia_ * (1 + ROUNDING)
+        better += apart < one.inertia_ * (1 - ROUNDING)
+    assert better > 0
 
 
 def test_kmeans_with_a_code_for_every_patch() -> None:

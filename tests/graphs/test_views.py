@@ -80,6 +80,13 @@ def test_long_views_are_numbered_in_the_bytes_that_they_have(view: View) -> None
 
 
 @pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("top", [2**8 - 1, 2**8, 2**16 - 1, 2**16, 2**32 - 1, 2**32])
+def test_the_first_code_that_needs_another_byte_is_not_0(view: View, top: int) -> None:
+    codes = np.array([[0, 1, 0, 1], [top, 1, 0, 1], [0, top, top, 1], [top, 1, top, 0]])
+    check_ids(codes, make_mask_set(np.array(oracle.all_masks(4, 2)), 4), view)
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_largest_code_there_is(view: View) -> None:
     top = np.iinfo(np.int64).max
     codes = np.array([[0, top, 1, top], [0, top - 1, 1, top], [top, 0, 1, top], [0, top, 1, top]])

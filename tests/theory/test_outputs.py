@@ -11,7 +11,7 @@ import torch
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory.answer import Constants, answer
 from maskgraph.theory.ledger import ledger
-from maskgraph.theory.outputs import Outputs
+from maskgraph.theory.outputs import Outputs, with_unit_features
 from tests.theory.toys import two_states
 
 F = np.array([[1.0, 0.0], [0.6, 0.8]])
@@ -67,7 +67,16 @@ def test_constants_are_numbers(name: str, value: Any) -> None:
         Outputs(**{name: value})
     numbers: list[Any] = [1, np.float32(1), True]
     for number in numbers:
-        assert getattr(Outputs(**{name: number}), name) == 1
+        found = getattr(Outputs(**{name: number}), name)
+        assert found == 1
+        assert type(found) is float, "sides in double precision"
+
+
+def test_features_at_unit_norm_are_their_directions_and_no_direction_stays_as_it_is() -> None:
+    f = np.array([[3.0, -4.0], [0.0, 0.0], [np.inf, 1.0], [np.nan, 1.0], [1e-100, 0.0]])
+    found = with_unit_features(Outputs(f=f)).f
+    assert found is not None
+    np.testing.assert_allclose(found, [[0.6, -0.8], *f[1:4].tolist(), [1.0, 0.0]], rtol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,9 @@ def test_constants_are_numbers(name: str, value: Any) -> None:
         ({"lipschitz": None}, "Lipschitz constant None; expected a number"),
         ({"lam": "1"}, "lambda '1'; expected a number"),
         ({"epsilon": "0.1"}, "epsilon '0.1'; expected a number"),
+        ({"epsilon": 1.1e60}, r"epsilon 1.1e\+60; expected a number of at most 1e\+60"),
+        ({"lipschitz": 1.1e60}, r"Lipschitz constant 1.1e\+60; expected a number from 1e-60 to 1e\+60"),
+        ({"lam": 0.9e-60}, r"lambda 9e-61; expected a number from 1e-60 to 1e\+60"),
         ({"epsilon": float("nan")}, r"epsilon nan; expected a number of at least 0"),
     ],
 )
