@@ -17,7 +17,7 @@ verify: $(READY)
 	$(BIN)/maskgraph study studies/digits.toml --out runs/digits --resume
 
 test: $(READY)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

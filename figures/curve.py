@@ -107,6 +107,8 @@ def accuracy_against_bound(bounds: pd.DataFrame, records: pd.DataFrame, feature:
                 axes.set_ylabel(f"{name}, {feature}")
         panels[0, column].set_title(f"{view} views, {hop} hop", fontsize=9)
         panels[-1, column].set_xlabel("S2, in units of 1/(4L)")
+    if counts := _draws(bounds):
+        panels[0, 0].plot([], [], color=GREY, linewidth=0.8, label=f"S2 (mean ± SD, {max(counts)} draws of masks)")
     figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
     return figure
 
@@ -143,7 +145,9 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
         sharper = graph["bounds"].map(lambda found: 4 * found["water_filling"])
         printed = graph["bounds"].map(lambda found: 4 * found["thm_4_2"])
         if drawn_bounds(graph):
-            axes.errorbar(at, *_over_draws(graph), fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
+            # Beside each other, and beside those of accuracies.
+            beside = places.of(graph["mask_ratio"], index, count, APART / 2)
+            axes.errorbar(beside, *_over_draws(graph), fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
         axes.plot(at, sharper, linestyle=style, color=GREY, marker="s", markersize=3, label=f"S2: {name}")
         says = ~graph.apply(_says_nothing, axis=1)
         if says.any():
@@ -151,7 +155,7 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
             axes.plot(at, marks, mark, color="black", markersize=8, label=f"Thm 4.2: {name}")
     if bounds.apply(_says_nothing, axis=1).any():
         axes.plot([], [], " ", label="(Thm 4.2 is ≤ λ/K, vacuous, wherever no mark is)")
-    if counts := {len(values) for _, graph in graphs for values in drawn_bounds(graph).values()}:
+    if counts := _draws(bounds):
         axes.plot([], [], " ", label=f"(bars of S2: mean ± SD over {max(counts)} draws of the masks)")
     bounded = "the U-MAE loss"
     if (on_image := bounds["hop"] == "image").all():
@@ -161,6 +165,12 @@ def _draw_bounds(axes: Axes, bounds: pd.DataFrame, places: _Places, count: int) 
     axes.set_ylabel(f"lower bound of {bounded}\nin units of 1/(4L)", color=GREY)
     axes.set_ylim(0, 1.08)
     tidy(axes)
+
+
+def _draws(bounds: pd.DataFrame) -> set[int]:
+    """How many draws of the masks there are of a graph, where there are several."""
+    graphs = bounds.groupby(["view", "hop"])
+    return {len(values) for _, graph in graphs for values in drawn_bounds(graph).values()}
 
 
 def _over_draws(graph: pd.DataFrame) -> tuple[Floats, Floats]:

@@ -36,9 +36,11 @@ from maskgraph.theory.draws import mean_and_sd
 
 CAPTIONS = {
     "bound_versus_accuracy": "Theory on the left axis, probe accuracy on the right, label error beneath. The "
-    "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 1/K nothing.",
+    "bound is S2 at λ = 1/(4L), in units of its ceiling 1/(4L): 1 says the most that it can, 1/K nothing. Thin bars "
+    "are what other draws of the masks make of it.",
     "accuracy_against_bound": "Does the bound order the models? One point a mask ratio; if the bound explained "
-    "accuracy, the points would lie on a falling or rising line.",
+    "accuracy, the points would lie on a falling or rising line. Level bars are what other draws of the masks make of "
+    "S2.",
     "waterfall": "The chain of each proof from its left side (dot) to its right (diamond), measured; a bar is what one "
     "step gives away. Wide ranges are on a symmetric logarithmic axis.",
     "spectra": "Eigenvalues of the augmentation graphs. A plateau at 1 counts connected components: with positional "

@@ -52,15 +52,15 @@ def _bayes_says_more(found: RatioAnswer) -> bool:
 
 
 def of_labels(answers: Sequence[RatioAnswer]) -> list[str]:
-    """Where a view tells nothing of the class, so that α is small only as one class is large."""
+    """Where no view has another majority class than the largest, so that α is small only as that is large."""
     # Runs from before it was measured lack it.
     blind = [found for found in answers if found["alpha"] >= found.get("alpha_most", math.inf) - ROUNDED]
     if not blind:
         return []
     least = ", ".join(f"{found['alpha']:.4g}" for found in blind)
     return [
-        f"At rho {_ratios(blind)} alpha is {least}, what guessing the largest class gets wrong: a view tells nothing "
-        "of the class there."
+        f"At rho {_ratios(blind)} alpha is {least}, what guessing the largest class gets wrong: no view makes "
+        "another class more likely."
     ]
 
 

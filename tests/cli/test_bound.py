@@ -414,7 +414,7 @@ def test_views_that_tell_nothing_of_the_class_are_named(tmp_path: Path, capsys: 
     assert found["alpha"] == pytest.approx(0.05)
     assert found["alpha_most"] == pytest.approx(0.05)
     assert main(["bound", *options]) == 0
-    assert "At rho 0.5 alpha is 0.05, what guessing the largest class gets wrong: a view te" in capsys.readouterr().out
+    assert "At rho 0.5 alpha is 0.05, what guessing the largest class gets wrong: no view ma" in capsys.readouterr().out
     seeing = world(tmp_path, codes=np.repeat(np.arange(20)[:, None] // 19, 4, axis=1), labels=np.arange(20) // 19)
     assert main(["bound", seeing, *options[1:]]) == 0
     assert "guessing the largest class" not in capsys.readouterr().out
