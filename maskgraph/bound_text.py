@@ -36,10 +36,8 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
     """One row a mask ratio, what to know of them, and the intervals and spreads that were asked for."""
     first, dims = answers[0], sorted({found["dim"] for found in answers})
     dim = f"{dims[0]} to {dims[-1]}" if len(dims) > 1 else f"{dims[0]}"
-    number = len(images.labels)
     print(
-        f"{images.name}: {number} image{'s' if number > 1 else ''} of {images.patches} patches{coding_text(images)}, "
-        f"{graph_text(options)}, "
+        f"{data_text(images)}, {graph_text(options)}, "
         f"dim {dim}, L = {first['lipschitz']:g}, lambda = {first['lambda']:g}, epsilon = {first['epsilon']:g}\n"
     )
     rows = [_bound_row(found) for found in answers]
@@ -56,6 +54,12 @@ def print_bounds(images: CodedImages, options: argparse.Namespace, answers: Sequ
         _print_intervals(images, answers)
     if options.seeds > 1:
         _print_draws(answers)
+
+
+def data_text(images: CodedImages) -> str:
+    """The dataset, how many images, and how they are cut and coded."""
+    number = len(images.labels)
+    return f"{images.name}: {number} image{'s' if number > 1 else ''} of {images.patches} patches{coding_text(images)}"
 
 
 def coding_text(images: CodedImages) -> str:

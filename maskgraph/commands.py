@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from maskgraph.bound_text import data_text
 from maskgraph.graphs.bipartite import Counted, MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages, check_plane
 from maskgraph.graphs.errors import InputError, unknown
-from maskgraph.graphs.masks import check_mask, check_max_masks, check_ratios, mask_distribution, mask_set
+from maskgraph.graphs.masks import check_mask, check_max_masks, check_ratios, mask_distribution, mask_set, masks_text
 from maskgraph.graphs.source import Source, load_coded, what_is_passed_over
 from maskgraph.graphs.stored import STORED
 from maskgraph.graphs.views import check_view
@@ -27,11 +28,11 @@ def verify(options: argparse.Namespace) -> int:
     is_run = target.is_dir() and not (target / "train").is_dir()
     if is_run:
         _check_of_a_run(options)
-    rows = _recorded_checks(target) if is_run else _untrained_checks(options)
+    about, rows = ("", _recorded_checks(target)) if is_run else _untrained_checks(options)
     if options.json:
         print_json({"target": options.target, "checks": rows})
     else:
-        print(ledger_text(rows))
+        print(about + ledger_text(rows))
     return VIOLATED if any(row["verdict"] == "violated" for row in rows) else OK
 
 
@@ -120,7 +121,8 @@ def _check_of_a_run(options: argparse.Namespace) -> None:
             )
 
 
-def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
+def _untrained_checks(options: argparse.Namespace) -> tuple[str, list[dict[str, Any]]]:
+    """What they are of, in a line, and the checks."""
     from maskgraph.empirical.config import TrainConfig
     from maskgraph.empirical.explain import judge
     from maskgraph.empirical.train import untrained
@@ -143,7 +145,9 @@ def _untrained_checks(options: argparse.Namespace) -> list[dict[str, Any]]:
         seed=options.seed,
     )
     checks = judge(untrained(images, config), graph)["checks"]
-    return [{"model": f"untrained {options.mask_ratio:g} seed {options.seed}", **check} for check in checks]
+    of = (data_text(images), f"{options.view} views", masks_text(options.mask, options.mask_unit))
+    rows = [{"model": f"untrained {options.mask_ratio:g} seed {options.seed}", **check} for check in checks]
+    return ", ".join(filter(None, of)) + "\n", rows
 
 
 def print_json(value: object) -> None:

@@ -134,7 +134,8 @@ def test_verify_of_a_dataset_holds_the_theorems_to_an_untrained_network(capsys: 
     assert main(["verify", "mixture:n=4", "--mask-ratio", "0.5", "--view", "bag"]) == 0
     out = capsys.readouterr().out
     assert f"1 model, {len(STATEMENTS)} checks, 0 violated" in out
-    assert "untrained" in out
+    about = "mixture:n=4,eta=0.3,classes=2: 32 images of 4 patches, bag views"
+    assert out.startswith(f"{about}\nuntrained 0.5 seed 0\n")
 
 
 def test_report_is_drawn_anew_from_records_alone(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
