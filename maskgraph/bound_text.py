@@ -93,9 +93,11 @@ def _notes(options: argparse.Namespace, answers: Sequence[RatioAnswer]) -> list[
     if mirrored := _mirrored(options, answers):
         notes.append(
             f"Under all masks rho {mirrored} have one spectrum (F2 of docs/theory.md): "
-            "what tells them apart in head, tail and bounds is the draw of the masks"
-            + ("." if options.seeds > 1 else ", of which --seeds 20 makes others.")
+            "what tells them apart in head, tail and bounds is the draw of the masks."
         )
+    drawn = ", ".join(f"{found['mask_ratio']:g}" for found in answers if not found["exhaustive"])
+    if drawn and options.seeds == 1:
+        notes.append(f"The masks of rho {drawn} are drawn: --seeds 20 tells what others would say.")
     return notes
 
 

@@ -377,6 +377,18 @@ def test_how_a_spread_is_written(values: list[float], told: str) -> None:
     assert spread_text(values) == told
 
 
+def test_a_draw_of_masks_is_told_where_nothing_tells_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*options: str) -> str:
+        assert main(["bound", "digits", "--images", "40", "--mask-ratio", "0.5", "0.9375", *options]) == 0
+        return capsys.readouterr().out
+
+    # Of one kept patch there are 16.
+    told = "The masks of rho 0.5 are drawn: --seeds 20 tells what others would say."
+    assert told in said("--max-masks", "16")
+    assert "are drawn" not in said("--max-masks", "16", "--seeds", "2")
+    assert "are drawn" not in said("--mask-unit", "2", "--mask-ratio", "0.5", "0.75")
+
+
 def test_a_draw_of_fewer_views_than_the_dimension(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Is bounded at their number: the others' eigenvalues would be 0."""
     codes = np.array([[0, 0, 0, 0]] * 40 + [[1, 2, 0, 1]])
