@@ -149,7 +149,7 @@ def _page(run: Path, bounds: pd.DataFrame, records: pd.DataFrame, figures: Seque
         f"<h2>Models and baselines</h2>{_records_tables(records)}{_null_table(bounds)}"
         f"<p class=note>Mean ± standard deviation over seeds, of {' and '.join(TENFOLD)}, of which seeds may differ "
         "tenfold, median [least, largest]; (n of N): over those n where it is finite. Probes are "
-        f"{_probed(records)} held out from everything. What else was measured is in "
+        f"{_probed(records)} held out from everything.{_of_nothing(records)} What else was measured is in "
         "records/ (docs/records.md). rankme and shares are of all views of a graph and knn of 5 neighbours: a recipe's "
         "are others (docs/recipes.md).</p>"
         f"<h2>Theorems</h2>{_checks_table(records)}"
@@ -262,6 +262,12 @@ def _probed(records: pd.DataFrame) -> str:
     counts = (records[name].max() if name in records else None for name in ("fitted_images", "scored_images"))
     fitted, scored = ("" if count is None else f"{int(count):,} " for count in counts)
     return f"fitted on the {fitted}training images and scored on {scored}images"
+
+
+def _of_nothing(records: pd.DataFrame) -> str:
+    """What features that tell nothing of the class score, where a run says so."""
+    known = records["accuracy"].dropna().tolist() if "accuracy" in records else []
+    return f" Answering the largest class scores {known[0]:.3f}." if known else ""
 
 
 def _glossary() -> str:

@@ -23,6 +23,7 @@ from maskgraph.figures.report import (
     _checks_table,
     _glossary,
     _null_table,
+    _of_nothing,
     _probed,
     _records_tables,
 )
@@ -262,6 +263,9 @@ def test_a_page_says_how_many_images_probes_are_scored_on(records: pd.DataFrame)
     counted.loc[counted.index[1:], ["fitted_images", "scored_images"]] = np.nan
     assert _probed(counted) == "fitted on the 1,257 training images and scored on 540 images"
     assert _probed(records) == "fitted on the training images and scored on images"
+    assert _of_nothing(records) == ""
+    nothing = pd.DataFrame([{"method": "majority-class", "accuracy": 0.125}])
+    assert _of_nothing(pd.concat([records, nothing])) == " Answering the largest class scores 0.125."
 
 
 def test_a_mean_says_of_how_many_seeds_it_is(records: pd.DataFrame) -> None:
