@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import statistics
 from functools import lru_cache
 from pathlib import Path
@@ -175,12 +176,21 @@ def _trained_lam(trained: TrainedModel) -> float:
 
 
 def raw_pixels(plan: Plan) -> dict[str, Any]:
-    """The record of images as they are; without scores where they are codes from the beginning."""
+    """The record of images as they are; without scores where they are codes from the beginning.
+
+    `copies` are held-out images that equal a training image: what a probe makes of them it may have by heart.
+    """
     split = study_split(plan.source, plan.held_out)
     record = {**_identity(split, "raw-pixels", 0), "checks": []}
     if split.train_pixels is None or split.test_pixels is None:
         return record
-    return {**record, **_scores(split, "pixels", split.train_pixels, split.test_pixels, 0)}
+    known = {_digest(row) for row in split.train_pixels}
+    copies = sum(_digest(row) in known for row in split.test_pixels)
+    return {**record, "copies": copies, **_scores(split, "pixels", split.train_pixels, split.test_pixels, 0)}
+
+
+def _digest(row: NDArray[np.float64]) -> bytes:
+    return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
 
 
 def coded_pixels(plan: Plan) -> dict[str, Any]:

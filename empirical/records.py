@@ -69,7 +69,7 @@ RECORD: Shape = {
     "mask_ratio": KNOWN,
     "seed": int,
     "checks": [CHECK],
-    ("accuracy",): NUMBER,
+    ("accuracy", "copies", "scored_images"): NUMBER,
     (*LOSSES, *(f"{feature}.{name}" for feature in FEATURES for name in (*PROBES, *GEOMETRY))): KNOWN,
 }
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FEW_COPIES = 0.01
+"""Share of held-out images up to which copies of training images move an accuracy by less than it is read to."""
+
+
 def of_bounds(answers: Sequence[RatioAnswer], hop: str) -> list[str]:
     """Where they say nothing, and where what is known without a spectrum says more."""
     lam, dims, notes = answers[0]["lambda"], sorted({found["dim"] for found in answers}), []
@@ -83,6 +87,18 @@ def of_samples(view: str, answers: Sequence[RatioAnswer]) -> list[str]:
             "The graph says more about these masks than about all of them: raise --max-masks."
         )
     return warnings
+
+
+def of_copies(records: pd.DataFrame) -> list[str]:
+    """Where more than a few of the images that probes are scored on are among those that they are fitted on."""
+    # Runs from before they were counted lack it, and images that are codes have none.
+    counted = records.dropna(subset="copies") if "copies" in records else records.iloc[:0]
+    return [
+        f"WARNING: {record['copies']:.0f} of {record['scored_images']:.0f} held-out images are copies of training "
+        "images, which a probe may know by heart: leave copies out."
+        for _, record in counted.iterrows()
+        if record["copies"] > FEW_COPIES * record["scored_images"]
+    ]
 
 
 def of_models(models: pd.DataFrame, view: str) -> list[str]:

@@ -13,7 +13,7 @@ from maskgraph.empirical.intervals import seeds_interval
 from maskgraph.empirical.records import PROBES, drawn_bounds, gaussian_nulls, probed_feature
 from maskgraph.empirical.summary import PLAIN
 from maskgraph.graphs.masks import masks_text
-from maskgraph.notes import of_bounds, of_labels, of_models, of_samples
+from maskgraph.notes import of_bounds, of_copies, of_labels, of_models, of_samples
 from maskgraph.tables import spread_text, table
 from maskgraph.theory.draws import mean_and_sd
 
@@ -113,6 +113,7 @@ def study_text(bounds: pd.DataFrame, records: pd.DataFrame, study: Mapping[str, 
             "are of another graph.",
             *of_models(models, own),
         ]
+    notes += of_copies(records)
     parts = ["\n".join(lines), _changes(models, feature), _other_draws(bounds), "\n".join(notes)]
     return "\n\n".join(part for part in parts if part)
 

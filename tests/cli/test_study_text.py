@@ -7,6 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -123,6 +124,16 @@ def test_what_tells_nothing_of_the_class_is_scored(bounds: pd.DataFrame, records
     # Runs from before there was such a record.
     before = records[records["method"] != "majority-class"].drop(columns="accuracy")
     assert "majority" not in study_text(bounds, before, study())
+
+
+def test_copies_of_training_images_are_told(bounds: pd.DataFrame, records: pd.DataFrame) -> None:
+    """More than one in a hundred of those that probes are scored on."""
+    pixels = records["method"] == "raw-pixels"
+    for copies, scored, told in ((6, 500, True), (5, 500, False), (0, 500, False)):
+        counted = records.assign(copies=np.where(pixels, copies, np.nan), scored_images=float(scored))
+        text = study_text(bounds, counted, study())
+        assert (f"WARNING: {copies} of {scored} held-out images are copies of training" in text) == told
+        assert ("copies" in text) == told
 
 
 def test_an_alpha_that_tells_of_the_largest_class_alone_is_told(bounds: pd.DataFrame, records: pd.DataFrame) -> None:

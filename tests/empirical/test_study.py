@@ -223,6 +223,21 @@ def test_the_majority_is_scored_on_images_that_are_held_out(finished: Path, spli
     assert record(finished, "majority-class")["accuracy"] == pytest.approx(wanted)
 
 
+def test_copies_of_training_images_among_those_held_out_are_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.random((40, 4, 4))
+    pixels[20:] = pixels[rng.integers(10, size=20)]
+    path = tmp_path / "copies.npz"
+    np.savez(path, pixels=pixels, labels=np.arange(40) % 2)
+    one = plan(data={"dataset": str(path), "patch": 2, "images": 40})
+    parts = load_split(one.source, one.held_out)
+    assert parts.test_pixels is not None
+    same = (parts.test_pixels[:, None] == parts.train_pixels).all(axis=2).any(axis=1)
+    found = explain.raw_pixels(one)
+    assert 0 < found["copies"] == same.sum() < found["scored_images"] == len(same)
+    assert "copies" not in explain.raw_pixels(plan_from({"data": {"dataset": "mixture:n=4"}}))
+
+
 def forms(split: Split) -> dict[str, NDArray[np.float64]]:
     """(N1, N1) symmetric K for each of Σ K(x, x') u_x·u_x' of unit features u, on the graph of the models.
 
