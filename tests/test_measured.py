@@ -288,6 +288,13 @@ def test_other_draws_of_masks_say_what_the_theory_page_says(capsys: pytest.Captu
     assert ends
     assert_is(ends[1], min(half))
     assert_is(ends[2], max(half))
+    all_masks = command[1].replace("--max-masks 64 --seeds 20", "--max-masks 20000")
+    assert main([*all_masks.split(), "--mask-ratio", "0.25", "0.5", "0.75", "--json"]) == 0
+    whole = [found["bounds"]["thm_4_2_any_lambda"] for found in json.loads(capsys.readouterr().out)["ratios"]]
+    assert whole[0] == pytest.approx(whole[2], abs=1e-9)
+    assert f"{whole[0]:.4f} at\nρ = ¼ and ¾ and {whole[1]:.4f} at ½, above the means" in told
+    errors = [(one - mean) / sd * 20**0.5 for one, (mean, sd) in zip(whole, (spreads[0], spreads[2]), strict=False)]
+    assert all(2.5 < error < 3.6 for error in errors), errors
     # F2: the difference of the means has their standard errors, of which it is not two.
     assert abs(spreads[0][0] - spreads[1][0]) < 2 * math.hypot(spreads[0][1], spreads[1][1]) / math.sqrt(len(half))
 
