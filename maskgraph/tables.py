@@ -31,4 +31,5 @@ def spread_text(values: Sequence[float]) -> str:
     if sd == 0:
         return f"{mean:.4g}±0"
     places = max(1 - math.floor(math.log10(sd)), 0)
-    return f"{mean:.{places}f}±{sd:.{places}f}" if places <= DECIMALS else f"{mean:.2g}±{sd:.2g}"
+    # A mean far above so small an SD is shown to four digits, as everywhere, and not to the two of the SD.
+    return f"{mean:.{places}f}±{sd:.{places}f}" if places <= DECIMALS else f"{mean:.4g}±{sd:.2g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_1samp
 
 from maskgraph.cli import main
 from maskgraph.empirical.plan import read_plan
@@ -287,14 +288,39 @@ def test_other_draws_of_masks_say_what_the_theory_page_says(capsys: pytest.Captu
     assert ends
     assert_is(ends[1], min(half))
     assert_is(ends[2], max(half))
+    all_masks = command[1].replace("--max-masks 64 --seeds 20", "--max-masks 20000")
+    assert main([*all_masks.split(), "--mask-ratio", "0.25", "0.5", "0.75", "--json"]) == 0
+    whole = [found["bounds"]["thm_4_2_any_lambda"] for found in json.loads(capsys.readouterr().out)["ratios"]]
+    assert whole[0] == pytest.approx(whole[2], abs=1e-9)
+    assert f"{whole[0]:.4f} at\nρ = ¼ and ¾ and {whole[1]:.4f} at ½, above the means" in told
+    errors = [(one - mean) / sd * 20**0.5 for one, (mean, sd) in zip(whole, (spreads[0], spreads[2]), strict=False)]
+    assert all(2.5 < error < 3.6 for error in errors), errors
     # F2: the difference of the means has their standard errors, of which it is not two.
     assert abs(spreads[0][0] - spreads[1][0]) < 2 * math.hypot(spreads[0][1], spreads[1][1]) / math.sqrt(len(half))
 
 
 def test_what_draws_of_the_masks_do_to_the_order_of_the_ratios_is_as_recorded() -> None:
     """Rank correlations of S2 with the accuracy of MAE, each draw of the masks by itself, by SciPy's Spearman."""
+    bounds = read_bounds(RESULTS / "digits")
+    orders = _orders("cls.knn")
+    told = page("docs/measured.md")
+    bags = orders.pop(("bag", "target"))
+    others = [order for some in orders.values() for order in some]
+    probed = [order for graph, some in _orders("cls.linear").items() if graph != ("bag", "target") for order in some]
+    assert f"with its linear probe on CLS {min(probed):.2f} to {max(probed):.2f}: the readout sets the sign." in told
+    assert f"is {_signed(min(others))} to {_signed(max(others))} on three of the four\n" in told
+    first = f"{_signed(bags[0])} under the first draw and {_signed(min(bags))} to {_signed(max(bags))} over ten"
+    assert first in told
+    rows = bounds[(bounds["view"] == "bag") & (bounds["hop"] == "target")]
+    for ratio in (0.25, 0.5, 0.75):
+        mean, sd = mean_and_sd(drawn_bounds(rows)[ratio])
+        assert f"{mean:.3f} ± {sd:.3f} at" in told
+
+
+def _orders(readout: str) -> dict[Any, list[float]]:
+    """By graph, the rank correlation over ρ of S2 under each draw of the masks with the accuracy of MAE."""
     bounds, records = read_bounds(RESULTS / "digits"), read_records(RESULTS / "digits")
-    accuracy = records[records["method"] == "mae"].groupby("mask_ratio")["cls.knn"].mean()
+    accuracy = records[records["method"] == "mae"].groupby("mask_ratio")[readout].mean()
     orders = {}
     for graph, rows in bounds.groupby(["view", "hop"]):
         drawn, alone = drawn_bounds(rows), rows.set_index("mask_ratio")["bounds"]
@@ -303,17 +329,20 @@ def test_what_draws_of_the_masks_do_to_the_order_of_the_ratios_is_as_recorded() 
             [drawn[at][draw] if at in drawn else alone[at]["water_filling"] for at in accuracy.index]
             for draw in range(10)
         ]
-        orders[graph] = [spearmanr(np.round(values, 9), accuracy).statistic for values in several]
-    told = page("docs/measured.md")
-    bags = orders.pop(("bag", "target"))
-    others = [order for some in orders.values() for order in some]
-    assert f"is {_signed(min(others))} to {_signed(max(others))} on three of the four\n" in told
-    first = f"{_signed(bags[0])} under the first draw and {_signed(min(bags))} to {_signed(max(bags))} over ten"
-    assert first in told
-    rows = bounds[(bounds["view"] == "bag") & (bounds["hop"] == "target")]
-    for ratio in (0.25, 0.75):
-        mean, sd = mean_and_sd(drawn_bounds(rows)[ratio])
-        assert f"{mean:.3f} ± {sd:.3f} at" in told
+        orders[graph] = [float(spearmanr(np.round(values, 9), accuracy).statistic) for values in several]
+    return orders
+
+
+def test_differences_that_stand_the_correction_for_their_number_are_as_told() -> None:
+    """Holm: the i-th smallest of n p-values counts n − i + 1 times, up to the first that is above 0.05."""
+    run = RESULTS / "recipes/digits"
+    found = differences(run, read_judged(run))
+    p = sorted((float(ttest_1samp(one.differences, 0).pvalue), one.method, one.readout) for one in found)
+    held = list(itertools.takewhile(lambda at: at[1][0] * (len(p) - at[0]) <= 0.05, enumerate(p)))
+    [(_, (least, *names))] = held
+    assert names == ["u-mae", "cls.sgd"]
+    assert len(p) == 18
+    assert f"alone remains (p = {18 * least:.3f} of eighteen)" in page("docs/measured.md")
 
 
 def _signed(value: float) -> str:

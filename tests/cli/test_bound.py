@@ -371,6 +371,8 @@ def test_means_over_seeds_are_told_to_the_second_digit_of_their_spread(capsys: p
         ([1.0, 1.5], "1.25±0.35"),
         ([0.0, 3e-8], "1.5e-08±2.1e-08"),
         ([64.0, 64.0 * (1 + 1e-12)], "64±0"),
+        # The mean keeps its digits where the SD is far below it.
+        ([0.24731, 0.247311], "0.2473±7.1e-07"),
     ],
 )
 def test_how_a_spread_is_written(values: list[float], told: str) -> None:

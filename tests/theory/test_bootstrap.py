@@ -236,6 +236,7 @@ def test_truths_are_those_of_the_whole_mixture(patches: int, view: View, ratio: 
 def test_rate_of_a_power_and_its_error_against_scipy() -> None:
     images = [16, 64, 256, 1024]
     exact = rate(images, [-3 * n**-0.75 for n in images], [0.01] * 4)
+    assert exact is not None
     assert exact.power == pytest.approx(-0.75, abs=1e-9)
     rng = np.random.default_rng(0)
     error = np.array([0.02, 0.004, 0.002, 0.0006])
@@ -246,13 +247,16 @@ def test_rate_of_a_power_and_its_error_against_scipy() -> None:
 
     theirs, covariance = curve_fit(model, np.array(images), size, (2.0, -1.0), error, absolute_sigma=True)
     ours = rate(images, size.tolist(), error.tolist())
+    assert ours is not None
     assert ours.power == pytest.approx(theirs[1], rel=1e-4)
     assert ours.error == pytest.approx(float(covariance[1, 1] ** 0.5), rel=1e-3)
     # Where noise has turned the sign of a point it counts with the sign that it has.
     size = np.array([-1.0, -0.2, -0.1, 0.02])
     error = np.array([0.1, 0.1, 0.05, 0.02])
     theirs, _ = curve_fit(model, np.array(images), size, (-16.0, -1.0), error, absolute_sigma=True)
-    assert rate(images, size.tolist(), error.tolist()).power == pytest.approx(theirs[1], rel=1e-4)
+    turned = rate(images, size.tolist(), error.tolist())
+    assert turned is not None
+    assert turned.power == pytest.approx(theirs[1], rel=1e-4)
 
 
 def test_errors_by_hand() -> None:

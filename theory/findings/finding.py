@@ -18,6 +18,9 @@ RATIOS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 EVERY = 20_000
 """More masks than there are of one size on 16 patches."""
 
+DRAWS = 20
+"""Draws of masks, images or batches where a page has not all of them."""
+
 EQUAL = 1e-12
 """Probabilities that agree to this are equal: they are sums of at most 10⁴ terms of size at most 1."""
 
@@ -109,6 +112,12 @@ def trends(found: Mapping[str, Sequence[float]]) -> str:
     if len(ways) == 1:
         return f"{next(iter(ways))} on every world"
     return ", ".join(f"{way} on {listed(names)}" for way, names in ways.items())
+
+
+def span(values: Sequence[float], form: str = "") -> str:
+    """The least and the greatest of some numbers, in words; one where all are the same."""
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
 
 
 def listed(worlds: Sequence[str]) -> str:

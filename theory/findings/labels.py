@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory import bounds, labels
 from maskgraph.theory.findings.finding import (
+    DRAWS,
     EQUAL,
     RATIOS,
     Finding,
@@ -162,6 +164,7 @@ def inter_class_mass() -> Finding:
         mixing("30 images of it", class_mixture(8, 0.3, images=30)),
         mixing("digits, 4 codes", digits(4, 300)),
     ]
+    samples = [mixing(str(seed), class_mixture(8, 0.3, images=30, seed=seed)) for seed in range(DRAWS)]
     told = [
         ("the inter-class mass of the target hop, by the classes of the images,", {w.world: w.inter for w in worlds}),
         ("φ of the target hop, by the majority classes of the views,", {w.world: w.phi for w in worlds}),
@@ -179,7 +182,7 @@ def inter_class_mass() -> Finding:
         ("world", "ρ", "inter, target", "φ, target", "φ, image", "seen once"),
         [(w.world, *row) for w in worlds for row in zip(RATIOS, w.inter, w.phi, w.phi_image, w.once, strict=True)],
         [_mixing_panel(w) for w in worlds],
-        [sentence for w in worlds for sentence in _mixing_told(w)] + [INTER_PROVED],
+        [sentence for w in worlds for sentence in _mixing_told(w)] + [_samples_told(samples), INTER_PROVED],
         [
             "That any direction of φ on the target hop is general: three worlds are three worlds.",
             "The same under some of the masks, for what is proved: those of one ratio are not those of the next with a "
@@ -195,6 +198,16 @@ INTER_PROVED = (
     "ρ. It is E[1 − Σ_c P(c|x2)²], and a target of n2 patches is one of n2 + 1 with a patch dropped at random, so that "
     "P(c|x2) of the smaller is a mean of those of the larger, and the mean of squares grows with what is known."
 )
+
+
+def _samples_told(samples: Sequence[Mixing]) -> str:
+    """How much of the second world is the draw of its images."""
+    ways = Counter(trend(sample.phi) for sample in samples)
+    counted = ", ".join(f"{way} in {count}" for way, count in ways.most_common())
+    return (
+        f"Of {len(samples)} samples of 30 images, of which the first is the one above, φ of the target hop goes "
+        f"{counted}."
+    )
 
 
 def _mixing_told(w: Mixing) -> list[str]:

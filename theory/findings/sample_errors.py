@@ -106,10 +106,11 @@ def errors(found: Array, truth: float) -> Errors:
     )
 
 
-def rate(images: Sequence[int], size: Sequence[float], error: Sequence[float]) -> Rate:
+def rate(images: Sequence[int], size: Sequence[float], error: Sequence[float]) -> Rate | None:
     """The power b of size ≈ c·N^b by weighted least squares, each point weighted by its own standard error.
 
-    Not in logarithms: a point that noise put near 0 counts for what it says, and none has to be left out.
+    Not in logarithms: a point that noise put near 0 counts for what it says, and none has to be left out. None where
+    all but the first are 0 beside their errors: what falls faster than any power that they could tell has no rate.
 
     Args:
         images: N of each point.
@@ -122,6 +123,8 @@ def rate(images: Sequence[int], size: Sequence[float], error: Sequence[float]) -
     for _ in range(STEPS):
         model = np.exp(log_c + power * x)
         slopes = np.stack([model / s, x * model / s], axis=1)
+        if np.linalg.matrix_rank(slopes) < 2:
+            return None
         step = np.linalg.lstsq(slopes, (y - model) / s)[0]
         log_c, power = log_c + step[0], power + step[1]
     return Rate(float(power), float(np.linalg.inv(slopes.T @ slopes)[1, 1] ** 0.5))
@@ -205,7 +208,7 @@ def points(rows: Sequence[Sampled], key: str, kind: Kind) -> tuple[list[float], 
 
 
 def fitted(rows: Sequence[Sampled], key: str, kind: Kind) -> Rate | None:
-    """The rate of the mean error or of the rms of a number over the images; None where its first is noise."""
+    """The rate of the mean error or of the rms of a number over the images; None where there is none."""
     known = [row for row in rows if row.images >= FIT_FROM and max(row.single) < FIT_UNSEEN]
     size, error = points(known, key, kind)
     return rate([row.images for row in known], size, error) if size[0] > CLEAR * error[0] else None

@@ -19,6 +19,7 @@ from maskgraph.theory.findings.sample_errors import (
     NEXT,
     SPURIOUS,
     TAIL,
+    Errors,
     Kind,
     Rate,
     Sampled,
@@ -166,17 +167,29 @@ def _masks_told(whole: float, few: Sequence[Sampled], many: Sequence[Sampled]) -
     text = "Masks: on the whole mixture without positions every set of masks has the same M, and all these numbers are "
     text += "right from the first mask on" if whole < EQUAL else f"off by up to {whole:.1g}"
     parts = [
-        f"on {rows[0].images} images the rms error of λ₂ falls from {rows[0].errors[NEXT].rms:.3g} under 1 mask to "
-        f"{rows[-1].errors[NEXT].rms:.3g} under all {rows[-1].masks}, and {_saturates(rows)} masks are within a tenth "
-        "of that"
+        f"on {rows[0].images} images the rms error of λ₂ falls from {_rms(rows[0])} under 1 mask to {_rms(rows[-1])} "
+        f"under all {rows[-1].masks}, {_told_apart(rows)}"
         for rows in (few, many)
     ]
     return f"{text}; " + "; ".join(parts) + ". What is left is the images' own."
 
 
-def _saturates(rows: Sequence[Sampled]) -> int:
-    last = rows[-1].errors[NEXT].rms
-    return next(row.masks for row in rows if row.errors[NEXT].rms <= 1.1 * last)
+def _rms(row: Sampled) -> str:
+    e = row.errors[NEXT]
+    return f"{e.rms:.4f} ± {e.rms_error:.4f}"
+
+
+def _told_apart(rows: Sequence[Sampled]) -> str:
+    """Up to how many masks the error is more than that under all of them, beyond what so many samples leave open."""
+    last = rows[-1].errors[NEXT]
+    more = [row.masks for row in rows if row.errors[NEXT].rms - last.rms > CLEAR * _joint(row.errors[NEXT], last)]
+    if not more:
+        return "and is not told from that under any"
+    return f"and is told from that up to {max(more)} (by {CLEAR:g} standard errors)"
+
+
+def _joint(one: Errors, other: Errors) -> float:
+    return float(np.hypot(one.rms_error, other.rms_error))
 
 
 def _good_turing_told(worlds: Sequence[Sequence[Sampled]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 from dataclasses import replace
@@ -18,7 +19,7 @@ from maskgraph.graphs.augmentation import augmentation_graph
 from maskgraph.graphs.bipartite import mask_graph
 from maskgraph.graphs.datasets import make_coded_images
 from maskgraph.graphs.errors import InputError
-from maskgraph.graphs.masks import mask_distribution, mask_set
+from maskgraph.graphs.masks import MaskSet, mask_distribution, mask_set
 from maskgraph.graphs.synthetic import class_mixture
 from maskgraph.graphs.views import View
 from maskgraph.theory import labels
@@ -29,13 +30,23 @@ from maskgraph.theory.findings import samples
 from maskgraph.theory.findings import spectrum as findings_spectrum
 from maskgraph.theory.findings.bootstrap import Cover, _lost
 from maskgraph.theory.findings.features import Batch, Uniformity, batches, features
-from maskgraph.theory.findings.finding import EQUAL, Finding, digits, rank_correlation, trend, trends, world_graph
+from maskgraph.theory.findings.finding import (
+    DRAWS,
+    EQUAL,
+    Finding,
+    digits,
+    rank_correlation,
+    span,
+    trend,
+    trends,
+    world_graph,
+)
 from maskgraph.theory.findings.image_hop import Connectivity
 from maskgraph.theory.findings.image_hop import _sentence as image_hop_sentence
 from maskgraph.theory.findings.labels import Errors, Mixing
 from maskgraph.theory.findings.register import FINDINGS, check_findings, compute
 from maskgraph.theory.findings.sample_errors import Errors as SampleErrors
-from maskgraph.theory.findings.sample_errors import Sampled
+from maskgraph.theory.findings.sample_errors import Sampled, rate
 from maskgraph.theory.findings.samples import ways
 from maskgraph.theory.findings.spectrum import Mirror, Moves, Parts, _differs, _verdict, spectral_gap
 from maskgraph.theory.findings.views import Plateau, Readout, readouts
@@ -181,11 +192,10 @@ def test_a_plateau_ends_at_the_first_readout_that_beats_chance() -> None:
     assert plateau(0.5, 0.5).at_chance == 2
     # Below chance by rounding is at chance.
     assert plateau(0.5 - 1e-13, 0.5 - 1e-11).at_chance == 1
-    # Either answer that beats chance ends it; of three dimensions two are within the two masks.
+    # Either answer that beats chance ends it.
     for error, vote, at in ((0.5, 0.5, 3), (0.4, 0.5, 0), (0.5, 0.4, 0)):
         one = Plateau("w", "positional", 2, 3, 0.5, [Readout(k, error, 0.1, vote) for k in (1, 2, 3)])
         assert one.at_chance == at
-        assert one.reach == 2
 
 
 def test_mirrored_spectra_against_the_closed_form() -> None:
@@ -365,8 +375,8 @@ def test_the_verdict_over_draws_of_the_masks() -> None:
     assert Moves("w", 2, ratios, drawn[:1]).spread == [0, 0, 0]
     told = f"(rank correlation -0.17 ± {statistics.stdev([1, -1, -0.5]):.2f} over 3 draws, -1.00 to +1.00)"
     assert _verdict(one) == (
-        f"the tail orders the ratios otherwise than the bound {told}: of the means it is largest at ρ = 0.75, "
-        "the bound at 0.25"
+        f"the tail orders the ratios otherwise than the bound {told}: of the means at ρ and 1 − ρ together it is "
+        "largest at ρ = 0.25 and 0.5 and 0.75, the bound at 0.25 and 0.75"
     )
     assert "as the bound does (rank correlation +1.00 ± 0.00 over 2 draws" in _verdict(
         Moves("w", 2, ratios, [drawn[0]] * 2)
@@ -375,6 +385,17 @@ def test_the_verdict_over_draws_of_the_masks() -> None:
     flat = [parts(2, 1.0, tail) for tail in tails]
     assert "the bound is 0.25 at every ρ, as k" in _verdict(Moves("w", 2, ratios, [flat, flat]))
     assert "the bound is 0.25" not in _verdict(Moves("w", 2, ratios, [flat, drawn[0]]))
+
+
+def test_drawn_masks_are_of_one_law_at_both_ends() -> None:
+    """Kept patches under the one are the dropped ones under the other: every set of masks has its mirror image."""
+    images = class_mixture(4, 0.3, images=12)
+    for masks in itertools.combinations(itertools.combinations(range(4), 3), 2):
+        kept = np.array(masks)
+        dropped = np.array([sorted(set(range(4)) - set(mask)) for mask in masks])
+        pair = MaskSet(kept, dropped, 4), MaskSet(dropped, kept, 4)
+        spectra = [findings_spectrum.nonzero_spectrum(mask_graph(images, some, "sequence")) for some in pair]
+        assert spectral_gap(*spectra) < ROUNDING
 
 
 def test_draws_of_masks_are_drawn_and_all_masks_are_not() -> None:
@@ -420,12 +441,12 @@ def test_spectra_that_differ_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -
     ):
         pair = (0.1, 0.1)
         mirror = Mirror("w", 0.25, gap, 1e-12, pair, pair, pair, pair)
-        spectra = iter([np.array([1.0, 1.0]), np.array([1.0, second])])
+        spectra = itertools.cycle([np.array([1.0, 1.0]), np.array([1.0, second])])
         monkeypatch.setattr(findings_spectrum, "mirrors", lambda *_, mirror=mirror: [mirror])
         monkeypatch.setattr(findings_spectrum, "nonzero_spectrum", lambda _, spectra=spectra: next(spectra))
         finding = findings_spectrum.rho_symmetry()
         assert told[0] in finding.shown[0]
-        assert re.search(rf"differ by [\d.]+, {told[1]}", finding.not_shown[0])
+        assert re.search(rf"differ by [\d.]+ over {DRAWS} draws, {told[1]}", finding.not_shown[0])
 
 
 def test_spectra_of_two_lengths_are_compared_with_zeros() -> None:
@@ -515,13 +536,26 @@ def test_what_is_told_of_uniformity_turns_with_the_numbers(monkeypatch: pytest.M
     assert "agree to 4e-01 of their size" in agree
     assert floor == "L_unif FALLS BELOW 1/k in every row; at k = 32 random 0.0300."
     assert "FALLS BELOW max(1/k, 1/N)" in batch
-    assert "it falls below 1/k at N = 4: that is" in batch
+    assert "it falls below 1/k in 100 % of batches of 4: that is" in batch
     monkeypatch.setattr(findings_features, "uniformities", lambda _: [Uniformity("random", 32, 1 / 32, 1 / 32)])
     monkeypatch.setattr(findings_features, "batches", lambda *_: [Batch(4, 0.25, 1 / 32), Batch(64, 1 / 32, 0.5)])
     _, floor, batch = findings_features.uniformity_is_rank().shown
     assert "L_unif stays at or above 1/k" in floor
     assert "includes i = j stays at or above" in batch
-    assert "it falls below 1/k at no N tried." in batch
+    assert batch.endswith("it falls below 1/k in none.")
+
+
+def test_batches_below_the_floor_are_counted_over_all_of_them() -> None:
+    """One-hot features of 32 codes: (f_i·f_j)² of a pair is 0 or 1, so that a mean below 1/32 is few equal pairs."""
+    finding = found("uniformity-is-rank")
+    A = augmentation_graph(world_graph(class_mixture(8, 0.3), 0.5, "positional"))
+    drawn = [batches(A, 32, seed) for seed in range(findings_features.REPEATS)]
+    for at in zip(*drawn, strict=True):
+        size, pairs = at[0].size, at[0].size * (at[0].size - 1) / 2
+        few = sum(round(batch.distinct_pairs * pairs) < pairs / 32 for batch in at)
+        assert f"{100 * few / len(at):.0f} % of batches of {size}" in finding.shown[2]
+    means = finding.panels[1]
+    assert means.lines["without i = j"][1][0] == pytest.approx(np.mean([row[0].distinct_pairs for row in drawn]))
 
 
 def test_batches_against_their_code_counts() -> None:
@@ -652,6 +686,14 @@ def test_an_error_on_both_sides_is_told_as_such() -> None:
     assert ways([[row(high)], [row(low)]], "λ₂") == ways([[row(noise)]], "λ₂") == "wrong either way"
 
 
+def test_a_rate_is_the_power_and_none_where_nothing_but_the_first_is_told_from_noise() -> None:
+    images, error = [128, 256, 512, 1024], [0.1] * 4
+    found = rate(images, [1.0, 0.5, 0.25, 0.125], error)
+    assert found is not None
+    assert found.power == pytest.approx(-1)
+    assert rate(images, [1.0, 0.0, 0.0, 0.0], error) is None
+
+
 def test_what_is_told_of_samples_turns_with_the_numbers() -> None:
     def row(images: int, mean: float, rms: float = 1.0, masks: int = 1, **changes: tuple[float, float]) -> Sampled:
         one = SampleErrors(mean, 0.25, rms, 0.1)
@@ -666,11 +708,14 @@ def test_what_is_told_of_samples_turns_with_the_numbers() -> None:
     )
     assert "tie, no error is clear there: -0.75 ± 0.2." in samples._alpha_told(even, [row(512, 9.0), row(1024, 0.75)])
 
-    # 1.1 of the last is within a tenth of it, 1.2 is not.
-    falls = [row(64, 0.0, rms, masks) for rms, masks in ((2.0, 1), (1.2, 2), (1.1, 4), (1.0, 8))]
+    # Three standard errors of a difference of two that each have 0.1 are 0.42.
+    falls = [row(64, 0.0, rms, masks) for rms, masks in ((2.0, 1), (1.43, 2), (1.42, 4), (1.0, 8))]
     told = samples._masks_told(1e-13, falls, falls[3:])
-    assert "right from the first mask on; on 64 images the rms error of λ₂ falls from 2 under 1 mask to 1 under" in told
-    assert "under all 8, and 4 masks are within a tenth of that" in told
+    assert (
+        "right from the first mask on; on 64 images the rms error of λ₂ falls from 2.0000 ± 0.1000 under 1 mask to "
+        "1.0000 ± 0.1000 under all 8, and is told from that up to 2 (by 3 standard errors); on 64"
+    ) in told
+    assert "under all 8, and is not told from that under any. What is left" in told
     assert "all these numbers are off by up to 0.001;" in samples._masks_told(1e-3, falls, falls)
 
     # 100·0.02 too low and 150·0.01 too high; 10·0.3 and 12·0.1.
@@ -734,6 +779,35 @@ def test_what_is_told_of_a_plateau_turns_with_the_numbers() -> None:
     assert told(3, 0.5, 0.4, 0.3, 0.2, 0.1).endswith("at k = 3, 0.1000 by view and 0.5000 by vote at k = 5.")
 
 
+def test_a_plateau_is_told_of_all_draws_of_the_masks() -> None:
+    """Two masks: components 2, 3 and 2, of which chance (0.5) lasts to k = 3, 1 and 2."""
+
+    def drawn(components: int, *errors: float) -> Plateau:
+        found = [Readout(k, error, 0.1, 0.5) for k, error in enumerate(errors, start=1)]
+        return Plateau("w", "positional", 2, components, 0.5, found)
+
+    first, *others = drawn(2, 0.5, 0.5, 0.5), drawn(3, 0.5, 0.25, 0.2), drawn(2, 0.6, 0.5, 0.375)
+    assert plateau_sentence(replace(first, others=others)) == plateau_sentence(first) + (
+        " Over 3 draws of the masks 2 to 3 components, and no better than chance up to k = 1 to 3 (2 at least in the 2 "
+        "where each block is connected); the better of both errors at k = 3 is 0.2000 to 0.5000."
+    )
+    sequence = replace(drawn(1, 0.5, 0.4), view="sequence", others=[drawn(1, 0.5, 0.4)])
+    assert plateau_sentence(sequence).endswith(
+        " Over 2 draws of the masks 1 component, and no better than chance up to k = 1; the better of both errors at "
+        "k = 2 is 0.4000."
+    )
+
+
+def test_digits_are_at_chance_up_to_the_masks_under_every_draw_with_connected_blocks() -> None:
+    """F1, from components by networkx and the eigenvectors √p1 of each alone."""
+    (told,) = [text for text in found("positional-views").shown if text.startswith("digits, 2 codes, positional")]
+    connected = 0
+    for seed in range(DRAWS):
+        A = augmentation_graph(world_graph(digits(2), 0.75, "positional", 16, seed))
+        connected += nx.number_connected_components(A.to_networkx()) == 16
+    assert f"(16 at least in the {connected} where each block is connected)" in told
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
@@ -754,6 +828,18 @@ def test_what_is_told_of_a_plateau_turns_with_the_numbers() -> None:
 )
 def test_trends(values: tuple[float, ...], words: str) -> None:
     assert trend(values) == words
+
+
+def test_a_span_names_both_ends_or_one() -> None:
+    assert (span([3, 1, 2]), span([2, 2])) == ("1 to 3", "2")
+    # Equal as written is equal.
+    assert span([0.201, 0.204], ".2f") == "0.20"
+
+
+def test_samples_of_images_are_counted_by_the_way_that_phi_goes() -> None:
+    down, up = [0.7 - 0.1 * i for i in range(7)], [0.1 * i for i in range(7)]
+    samples_of = [Mixing("w", up, phi, up, up) for phi in (down, up, down)]
+    assert findings_labels._samples_told(samples_of).endswith("target hop goes down in 2, up in 1.")
 
 
 def test_worlds_that_agree_are_told_together() -> None:
