@@ -74,7 +74,7 @@ class Draws(TypedDict):
     """The same from other seeds (`draws`).
 
     `seeds`: which; the first is that of the answer. `drawn`: what differs between them. `numbers`: one a seed, by the
-    name of the number here and in `bounds`.
+    name of the number here and in `bounds`; of K dimensions, or of N1 where a draw has fewer visible views.
     """
 
     seeds: list[int]
