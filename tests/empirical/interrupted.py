@@ -12,8 +12,9 @@ from maskgraph.empirical.workers import in_processes
 
 def work(folder: Path, name: str) -> None:
     """Go on until there is an interruption, and then save for a second."""
-    (folder / f"begun-{name}").touch()
     try:
+        # In here: an interruption may come while the file is made.
+        (folder / f"begun-{name}").touch()
         time.sleep(100)
     except KeyboardInterrupt:
         time.sleep(1)
