@@ -66,7 +66,8 @@ def bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
     dim = min(_dim(plan, graph), len(graph.p1))
     found = answer(graph, ratio, dim, hop, seed=plan.source.seed)
     if plan.graph.draws > 1 and not graph.masks.exhaustive:
-        others = [study_graph(images, plan, ratio, view, draw) for draw in range(1, plan.graph.draws)]
+        # One at a time: a graph may be a good part of the memory.
+        others = (study_graph(images, plan, ratio, view, draw) for draw in range(1, plan.graph.draws))
         answers = [found, *(answer(other, ratio, min(dim, len(other.p1)), hop) for other in others)]
         seeds = range(plan.source.seed, plan.source.seed + plan.graph.draws)
         found["draws"] = draws(answers, seeds, ["masks"])

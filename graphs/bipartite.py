@@ -93,7 +93,10 @@ class MaskGraph:
                 printer.text(f"{one.name}=")
                 value = getattr(self, one.name)
                 # Masks as they print themselves: both of their sides would say the same twice.
-                printer.text(repr(value)) if one.name == "masks" else printer.pretty(value)
+                if one.name == "masks":
+                    printer.text(repr(value))
+                else:
+                    printer.pretty(value)
 
     @property
     def nbytes(self) -> int:

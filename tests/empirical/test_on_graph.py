@@ -14,7 +14,7 @@ from maskgraph.empirical import measure as measure_module
 from maskgraph.empirical.explain import judge
 from maskgraph.empirical.model import MaskedAutoencoder, build_model, model_config
 from maskgraph.empirical.objective import Target
-from maskgraph.empirical.on_graph import as_trained, on_graph
+from maskgraph.empirical.on_graph import OnGraph, as_trained, on_graph
 from maskgraph.empirical.published import Published, load_published, published_tensors, save_published
 from maskgraph.graphs.bipartite import MaskGraph, mask_graph, visible_views
 from maskgraph.graphs.datasets import make_coded_images, make_images
@@ -119,9 +119,19 @@ def test_a_published_checkpoint_with_and_without_its_decoder(tmp_path: Any) -> N
     assert_holds(seen, found.outputs, ("U", "I4"))
 
 
+def number(found: OnGraph, name: str) -> float:
+    value = found.numbers[name]
+    assert isinstance(value, float)
+    return value
+
+
 def test_epsilon_is_of_the_inverse_that_the_theorems_see() -> None:
     seen = as_trained(graph(), MEAN, STD)
-    none, some, whole = (on_graph(network(), seen, **how) for how in ({"refined": 0}, {"refined": 3}, {}))  # type: ignore[arg-type]
+    none, some, whole = (
+        on_graph(network(), seen, refined=0),
+        on_graph(network(), seen, refined=3),
+        on_graph(network(), seen),
+    )
     for found, targets in ((none, 0), (some, 3), (whole, len(seen.p2))):
         assert found.outputs.h is not None
         assert found.outputs.pseudo is not None
@@ -132,10 +142,10 @@ def test_epsilon_is_of_the_inverse_that_the_theorems_see() -> None:
         )
         # All targets have the same mass.
         assert found.numbers["epsilon_refined_mass"] == pytest.approx(targets / len(seen.p2), rel=EXACT)
-    gain = [float(one.numbers["epsilon_late_gain"]) for one in (none, some, whole)]  # type: ignore[arg-type]
+    gain = [number(one, "epsilon_late_gain") for one in (none, some, whole)]
     assert gain[0] == 0
     assert 0 < gain[1] < gain[2]
-    assert whole.numbers["epsilon"] < some.numbers["epsilon"] < some.numbers["epsilon_nearest"]  # type: ignore[operator]
+    assert number(whole, "epsilon") < number(some, "epsilon") < number(some, "epsilon_nearest")
     assert none.numbers["epsilon"] == none.numbers["epsilon_nearest"]
 
 

@@ -212,8 +212,8 @@ class Moves:
 
 def bound_parts(name: str, images: CodedImages, view: View, k: int, masks: int = EVERY, draws: int = 1) -> Moves:
     """The printed tail, our explicit constant and their sum over the mask ratio, target hop."""
-    graphs = [[world_graph(images, ratio, view, masks, seed) for ratio in RATIOS] for seed in range(draws)]
-    return Moves(name, k, RATIOS, [[_parts(graph, k) for graph in row] for row in graphs])
+    rows = [[_parts(world_graph(images, ratio, view, masks, seed), k) for ratio in RATIOS] for seed in range(draws)]
+    return Moves(name, k, RATIOS, rows)
 
 
 def _parts(graph: MaskGraph, k: int) -> Parts:
