@@ -114,7 +114,7 @@ def run_recipe(
                 # Of a run that was killed between the record and the end of its piece.
                 Files(directory, run_name(config)).tuned.unlink(missing_ok=True)
         if group is None:
-            side_by_side([pieces], 1 if device.type == "cuda" else workers, report, PATIENCE)
+            side_by_side(pieces, 1 if device.type == "cuda" else workers, report, PATIENCE)
         else:
             # All know what is left before anyone does a part of it.
             group.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import statistics
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,7 +25,7 @@ from maskgraph.graphs.bipartite import MaskGraph, mask_graph
 from maskgraph.graphs.datasets import CodedImages
 from maskgraph.graphs.errors import check_type
 from maskgraph.graphs.masks import mask_distribution, mask_set
-from maskgraph.graphs.source import Source, Split, load_split
+from maskgraph.graphs.source import Split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.draws import draws
@@ -35,12 +34,6 @@ from maskgraph.theory.risk import Floors
 
 NULLS = 3
 """Draws of Gaussian features on a graph: a mean over every view of it hardly differs between two."""
-
-
-@lru_cache(maxsize=1)
-def study_split(source: Source, held_out: float) -> Split:
-    """The images of a study, which a process reads once (see `load_split`)."""
-    return load_split(source, held_out)
 
 
 def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View, draw: int = 0) -> MaskGraph:
@@ -58,9 +51,8 @@ def study_graph(images: CodedImages, plan: Plan, ratio: float, view: View, draw:
     return as_trained(graph, target=plan.train.target)
 
 
-def bound(plan: Plan, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
-    """The theory of one graph of a study, as `bounds/*.json` has it."""
-    images = study_split(plan.source, plan.held_out).train
+def bound(plan: Plan, images: CodedImages, view: View, hop: Hop, ratio: float) -> dict[str, Any]:
+    """The theory of one graph of the training images of a study, as `bounds/*.json` has it."""
     graph = study_graph(images, plan, ratio, view)
     # Features of so many views span no more dimensions.
     dim = min(_dim(plan, graph), len(graph.p1))
@@ -120,9 +112,8 @@ def _feature_dim(config: TrainConfig, graph: MaskGraph) -> int:
     return model.bottleneck if config.feature == "bottleneck" and model.bottleneck else model.dim
 
 
-def trained_model(plan: Plan, config: TrainConfig, path: Path) -> dict[str, Any]:
+def trained_model(plan: Plan, split: Split, config: TrainConfig, path: Path) -> dict[str, Any]:
     """The record of a model that is trained at `path` (see `train`), measured and probed."""
-    split = study_split(plan.source, plan.held_out)
     trained = train(split.train, config, path)
     return {
         **_identity(split, config.method, config.seed),
@@ -176,12 +167,11 @@ def _trained_lam(trained: TrainedModel) -> float:
     return float(trained.losses[-1, LAM]) if len(trained.losses) else 0.0
 
 
-def raw_pixels(plan: Plan) -> dict[str, Any]:
+def raw_pixels(split: Split) -> dict[str, Any]:
     """The record of images as they are; without scores where they are codes from the beginning.
 
     `copies` are held-out images that equal a training image: what a probe makes of them it may have by heart.
     """
-    split = study_split(plan.source, plan.held_out)
     record = {**_identity(split, "raw-pixels", 0), "checks": []}
     if split.train_pixels is None or split.test_pixels is None:
         return record
@@ -194,24 +184,21 @@ def _digest(row: NDArray[np.float64]) -> bytes:
     return hashlib.blake2b(row.tobytes(), digest_size=16).digest()
 
 
-def coded_pixels(plan: Plan) -> dict[str, Any]:
+def coded_pixels(split: Split) -> dict[str, Any]:
     """The record of images as models see them."""
-    split = study_split(plan.source, plan.held_out)
     scores = _scores(split, "pixels", pixel_features(split.train), pixel_features(split.test), 0)
     return {**_identity(split, "coded-pixels", 0), "checks": [], **scores}
 
 
-def majority_class(plan: Plan) -> dict[str, Any]:
+def majority_class(split: Split) -> dict[str, Any]:
     """The record of guessing the class that most training images have: what features that tell nothing come to."""
-    split = study_split(plan.source, plan.held_out)
     largest = np.bincount(split.train.labels, split.train.weights).argmax()
     right = float(split.test.weights[split.test.labels == largest].sum() / split.test.weights.sum())
     return {**_identity(split, "majority-class", 0), "checks": [], "accuracy": right}
 
 
-def random_network(plan: Plan, seed: int) -> dict[str, Any]:
+def random_network(plan: Plan, split: Split, seed: int) -> dict[str, Any]:
     """The record of a network before its first step."""
-    split = study_split(plan.source, plan.held_out)
     probes = _network_probes(untrained(split.train, random_config(plan, seed)), split)
     return {**_identity(split, "random-network", seed), "checks": [], **probes}
 

@@ -130,8 +130,8 @@ def check_footprint(
     processes: int = 1,
     models: int = 1,
     beside: int = 1,
-) -> None:
-    """Refuse a batch whose step cannot fit, or that is too small to be shared.
+) -> float:
+    """Refuse a batch whose step cannot fit, or that is too small to be shared; else say how many bytes it takes.
 
     Args:
         shape: the architecture.
@@ -166,7 +166,7 @@ def check_footprint(
     # Uniformity runs parts twice: the features of all come first.
     held = models * HELD * _values(shape) if config.uniform else 0
     smaller = "size or queue" if config.uniform and config.queue else "size"
-    _Need(fixed, image, held, smaller=smaller).check(here, -(-batch // processes), free, beside)
+    return _Need(fixed, image, held, smaller=smaller).check(here, -(-batch // processes), free, beside)
 
 
 def check_tuning(
@@ -227,8 +227,8 @@ class _Need:
     unit: int = 1
     smaller: str = "size"
 
-    def check(self, here: int, own: int, free: int, beside: int) -> None:
-        """Refuse what does not fit.
+    def check(self, here: int, own: int, free: int, beside: int) -> float:
+        """Refuse what does not fit; else say how many bytes it takes.
 
         Args:
             here: images at a time.
@@ -242,7 +242,7 @@ class _Need:
         held = own * self.held
         whole = self.fixed + here * self.image + (held if here < own else 0)
         if whole <= free:
-            return
+            return whole
         need = f"{self.title}{here} images at a time need about {gib(whole)} of memory and {gib(free)} are free"
         if beside > 1:
             need += f" for each of {beside} trainings at once"

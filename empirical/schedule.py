@@ -30,6 +30,8 @@ class Piece:
         work: what does it, of a function of a module: called with nothing, or by `one_by_one` with the group and with
             what tells how far it is.
         begun: the share of it that is done before it ends.
+        after: files that must be there before it begins, which other pieces leave.
+        alone: whether no other such piece runs at the same time, as where each needs the whole of a GPU.
     """
 
     name: str
@@ -37,6 +39,8 @@ class Piece:
     cost: float
     work: partial[None]
     begun: Callable[[], float] = _nothing
+    after: tuple[Path, ...] = ()
+    alone: bool = False
 
     @property
     def done(self) -> bool:
@@ -60,25 +64,30 @@ def undone(pieces: Iterable[Piece]) -> list[Piece]:
     return [piece for piece in pieces if not piece.done]
 
 
-def side_by_side(rounds: Sequence[Sequence[Piece]], workers: int, report: Report, every: float | None = None) -> None:
-    """Do pieces in processes of one thread each.
+def side_by_side(pieces: Sequence[Piece], workers: int, report: Report, every: float | None = None) -> None:
+    """Do pieces in processes of one thread each: whenever one is free, the first that can begin.
 
     Args:
-        rounds: a round begins when all pieces of the one before it have ended.
+        pieces: all files that one of them waits for are there, or another leaves them.
         workers: processes.
         report: told after each finished piece.
         every: seconds without one after which it is told how far the others are; None: never.
 
     Raises:
-        Exception: whatever a piece raised (see `in_processes`); no later round begins.
+        Exception: whatever a piece raised (see `in_processes`); no other begins.
         KeyboardInterrupt: passed on once the pieces at work have saved what they have.
     """
-    pieces, done = [piece for together in rounds for piece in together], set[Piece]()
-    for together in rounds:
-        for index in in_processes([piece.work for piece in together], workers, every):
-            done |= set() if index is None else {together[index]}
-            label = "at work" if index is None else together[index].name
-            report(len(done), len(pieces), label, _share(pieces, done))
+
+    def may_begin(index: int, running: Collection[int]) -> bool:
+        piece = pieces[index]
+        if piece.alone and any(pieces[other].alone for other in running):
+            return False
+        return all(path.exists() for path in piece.after)
+
+    done = set[Piece]()
+    for index in in_processes([piece.work for piece in pieces], workers, may_begin, every):
+        done |= set() if index is None else {pieces[index]}
+        report(len(done), len(pieces), "at work" if index is None else pieces[index].name, _share(pieces, done))
 
 
 def one_by_one(pieces: Sequence[Piece], report: Report, group: Group) -> None:

@@ -10,8 +10,10 @@ A study lives in one directory, every file written atomically, so that it resume
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from maskgraph.empirical.claim import check_free, claim
 from maskgraph.empirical.config import TrainConfig, resolve_device
 from maskgraph.empirical.data import coded_digest, patch_values
 from maskgraph.empirical.fingerprint import fingerprint
-from maskgraph.empirical.footprint import check_footprint
+from maskgraph.empirical.footprint import check_footprint, free_bytes
 from maskgraph.empirical.plan import Plan, check_plan, plan_from, plan_table
 from maskgraph.empirical.probes import check_classes
 from maskgraph.empirical.records import write_json
@@ -38,6 +40,9 @@ from maskgraph.graphs.source import Split, load_split
 
 TRAINED, JUDGED = 12.0, 3.0
 """Roughly what training a model, and judging it, cost beside bounds or a baseline."""
+
+JUDGING = 2 * 2**30
+"""Bytes of a GPU that a process takes to judge on it: CUDA's own, and the views that a network is run on at once."""
 
 GROWS = {
     *(("graph", key) for key in ("mask_ratios", "views", "hops")),
@@ -58,7 +63,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         plan: the study.
         directory: where it lives.
         resume: whether the directory may hold a part of this very study already, or of one with fewer models or bounds.
-        workers: processes of one thread each; models on a GPU share one process.
+        workers: processes of one thread each; a GPU trains for one of them at a time, and judges for as many as its
+            memory has room for.
         report: told after each finished piece.
 
     Raises:
@@ -92,16 +98,25 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
     with claim(
         directory / "study.json", plan_table(plan), _digests(split), _canonical, resume, device, check, grows=grows
     ):
-        side_by_side(_rounds(plan, directory), 1 if device.type == "cuda" else workers, report)
+        processes = _check_room(plan, directory, split.train, device, workers)
+        side_by_side(_pieces(plan, split, directory, device, processes), processes, report)
 
 
-def _check_room(plan: Plan, directory: Path, images: CodedImages, device: torch.device, workers: int) -> None:
-    """Raise InputError where a model cannot be trained in the memory that there is."""
+def _check_room(plan: Plan, directory: Path, images: CodedImages, device: torch.device, workers: int) -> int:
+    """How many processes there is room for, at least one.
+
+    Raises:
+        InputError: a model that cannot be trained in the memory that there is.
+    """
     left = stacks([config for config in plan.runs() if not _checkpoint(directory, config).exists()], plan.stack)
     beside = max(min(workers, len(left)), 1) if device.type == "cpu" else 1
+    most = 0.0
     for configs in left:
         shape, count = architecture(images, configs[0]), len(images.labels)
-        check_footprint(shape, configs[0], count, device, models=len(configs), beside=beside)
+        most = max(most, check_footprint(shape, configs[0], count, device, models=len(configs), beside=beside))
+    if device.type == "cpu":
+        return workers
+    return min(workers, 1 + max(int((free_bytes(device) - most) // JUDGING), 0))
 
 
 def _digests(split: Split) -> dict[str, str]:
@@ -131,56 +146,66 @@ def _canonical(table: dict[str, Any]) -> dict[str, Any]:
     return plan_table(plan_from(table))
 
 
-def _rounds(plan: Plan, directory: Path) -> list[list[Piece]]:
-    """What is left, as it can be done together: a model of a stack is judged once it is trained."""
-    models, others = undone(_models(plan, directory)), undone([*_bounds(plan, directory), *_baselines(plan, directory)])
-    if plan.stack == 1:
-        return [[*others, *models]]
-    trained = [piece for piece in models if piece.outputs[1].exists()]
-    # Those that are trained go first: a stack with a lost model ends the round, and must not cost the others.
-    first = [*trained, *others, *undone(_stacks(plan, directory))]
-    return [first, [piece for piece in models if piece not in trained]]
+def _pieces(plan: Plan, split: Split, directory: Path, device: torch.device, processes: int) -> list[Piece]:
+    """What is left, in the order in which it is begun."""
+    # Pixels are many times the codes, and every process is sent what its piece needs.
+    coded = dataclasses.replace(split, train_pixels=None, test_pixels=None)
+    alone = device.type == "cuda"
+    trained, judged = undone(_models(plan, coded, directory, alone)), list[Piece]()
+    if plan.stack > 1:
+        trained, judged = undone(_stacks(plan, coded.train, directory, alone)), trained
+    others = undone([*_bounds(plan, coded.train, directory), *_baselines(plan, split, coded, directory)])
+    if alone and processes > 1:
+        # A GPU is not to wait for what needs none.
+        return [*trained, *judged, *others]
+    # A model that is lost ends the run, and must not cost the others.
+    return [*judged, *others, *trained]
 
 
-def _bounds(plan: Plan, directory: Path) -> list[Piece]:
-    return [
-        _told(directory / "bounds" / f"{view}-{hop}-r{ratio}.json", 1.0, partial(explain.bound, plan, view, hop, ratio))
-        for view in plan.graph.views
-        for hop in plan.graph.hops
-        for ratio in plan.graph.mask_ratios
-    ]
-
-
-def _baselines(plan: Plan, directory: Path) -> list[Piece]:
-    contents = {
-        "majority-class": partial(explain.majority_class, plan),
-        "raw-pixels": partial(explain.raw_pixels, plan),
-        "coded-pixels": partial(explain.coded_pixels, plan),
-    }
-    contents |= {f"random-network-s{seed}": partial(explain.random_network, plan, seed) for seed in range(plan.seeds)}
-    return [_told(directory / "records" / f"{name}.json", 1.0, content) for name, content in contents.items()]
-
-
-def _models(plan: Plan, directory: Path) -> list[Piece]:
-    pieces, cost = [], JUDGED if plan.stack > 1 else TRAINED + JUDGED
-    for config in plan.runs():
-        record, checkpoint = directory / "records" / f"{run_name(config)}.json", _checkpoint(directory, config)
-        pieces.append(_told(record, cost, partial(explain.trained_model, plan, config, checkpoint), checkpoint))
+def _bounds(plan: Plan, images: CodedImages, directory: Path) -> list[Piece]:
+    pieces = []
+    for view, hop, ratio in itertools.product(plan.graph.views, plan.graph.hops, plan.graph.mask_ratios):
+        path = directory / "bounds" / f"{view}-{hop}-r{ratio}.json"
+        pieces.append(_told(path, partial(explain.bound, plan, images, view, hop, ratio)))
     return pieces
 
 
-def _stacks(plan: Plan, directory: Path) -> list[Piece]:
+def _baselines(plan: Plan, split: Split, coded: Split, directory: Path) -> list[Piece]:
+    contents = {
+        "majority-class": partial(explain.majority_class, coded),
+        "raw-pixels": partial(explain.raw_pixels, split),
+        "coded-pixels": partial(explain.coded_pixels, coded),
+    }
+    for seed in range(plan.seeds):
+        contents[f"random-network-s{seed}"] = partial(explain.random_network, plan, coded, seed)
+    return [_told(directory / "records" / f"{name}.json", content) for name, content in contents.items()]
+
+
+def _told(path: Path, content: partial[dict[str, Any]]) -> Piece:
+    """A piece that leaves a file of JSON."""
+    return Piece(path.stem, (path,), 1.0, partial(_write, path, content))
+
+
+def _models(plan: Plan, split: Split, directory: Path, alone: bool) -> list[Piece]:
+    """Every model: trained, unless a stack does that, and judged."""
+    pieces = []
+    for config in plan.runs():
+        record, checkpoint = directory / "records" / f"{run_name(config)}.json", _checkpoint(directory, config)
+        work = partial(_write, record, partial(explain.trained_model, plan, split, config, checkpoint))
+        whole = Piece(record.stem, (record, checkpoint), TRAINED + JUDGED, work, alone=alone)
+        judged = dataclasses.replace(whole, cost=JUDGED, after=(checkpoint,), alone=False)
+        pieces.append(judged if plan.stack > 1 else whole)
+    return pieces
+
+
+def _stacks(plan: Plan, images: CodedImages, directory: Path, alone: bool) -> list[Piece]:
     pieces = []
     for index, configs in enumerate(stacks(plan.runs(), plan.stack)):
         paths = tuple(_checkpoint(directory, config) for config in configs)
-        work = partial(_stack, plan, configs, paths, directory / "models" / f".stack-{index}.safetensors")
-        pieces.append(Piece(str(index), paths, TRAINED * len(configs), work))
+        checkpoint = directory / "models" / f".stack-{index}.safetensors"
+        work = partial(train_stack, images, configs, paths, checkpoint)
+        pieces.append(Piece(str(index), paths, TRAINED * len(configs), work, alone=alone))
     return pieces
-
-
-def _told(path: Path, cost: float, content: partial[dict[str, Any]], *before: Path) -> Piece:
-    """A piece that is done once its JSON is written, after whatever else it leaves."""
-    return Piece(path.stem, (path, *before), cost, partial(_write, path, content))
 
 
 def _write(path: Path, content: Callable[[], dict[str, Any]]) -> None:
@@ -189,7 +214,3 @@ def _write(path: Path, content: Callable[[], dict[str, Any]]) -> None:
 
 def _checkpoint(directory: Path, config: TrainConfig) -> Path:
     return directory / "models" / f"{run_name(config)}.safetensors"
-
-
-def _stack(plan: Plan, configs: Sequence[TrainConfig], paths: Sequence[Path], checkpoint: Path) -> None:
-    train_stack(explain.study_split(plan.source, plan.held_out).train, configs, paths, checkpoint)

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from functools import partial
@@ -21,8 +21,15 @@ OPTIMISERS = "torch._dynamo"
 """What `torch.optim` imports with the first optimiser, which takes as long as torch itself."""
 
 
-def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | None = None) -> Iterator[int | None]:
+def in_processes(
+    jobs: Sequence[partial[None]],
+    workers: int,
+    may_begin: Callable[[int, Collection[int]], bool],
+    every: float | None = None,
+) -> Iterator[int | None]:
     """Do the jobs and yield the index of each as it ends.
+
+    Whenever a process is free it begins the first job that is left and may.
 
     Where this process is interrupted, or whoever asks for the jobs gives up, those that run are interrupted, too,
     whether the signal reached their processes or not, and waited for: they may have something to save.
@@ -30,6 +37,7 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
     Args:
         jobs: of functions of modules.
         workers: most processes; as many as there are jobs are enough.
+        may_begin: told the index of a job that is left and those of the jobs that run; when none runs, one may begin.
         every: seconds after which None is yielded where no job has ended; None: never.
 
     Raises:
@@ -43,13 +51,20 @@ def in_processes(jobs: Sequence[partial[None]], workers: int, every: float | Non
     # What they are forked from has the environment of the first call.
     own = dict(os.environ)
     heard, told = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        max(min(workers, len(jobs)), 1), mp_context=context, initializer=_start_worker, initargs=(own, heard)
-    )
+    processes = max(min(workers, len(jobs)), 1)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start_worker, initargs=(own, heard))
+    left, pending = list(range(len(jobs))), dict[Future[None], int]()
     try:
-        with _interrupted_later():
-            pending: dict[Future[None], int] = {pool.submit(_do, job): index for index, job in enumerate(jobs)}
-        while pending:
+        while left or pending:
+            # To begin a job may be to begin a process.
+            with _interrupted_later():
+                while len(pending) < processes:
+                    index = next((one for one in left if may_begin(one, pending.values())), None)
+                    if index is None:
+                        break
+                    left.remove(index)
+                    pending[pool.submit(_do, jobs[index])] = index
+            assert pending, "of those that are left none may begin"
             done, _ = wait(pending, timeout=every, return_when=FIRST_COMPLETED)
             if not done:
                 yield None

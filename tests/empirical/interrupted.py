@@ -27,7 +27,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     (folder / "starting").touch()
     try:
-        for _ in in_processes([partial(work, folder, name) for name in "abc"], 2, every=0.5):
+        for _ in in_processes([partial(work, folder, name) for name in "abc"], 2, lambda *_: True, every=0.5):
             pass
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +28,14 @@ def halfway(path: Path, group: Group, tell: partial[None]) -> None:
     """Tell of what is done before it has ended."""
     tell()
     path.touch()
+
+
+def noted(log: Path, name: str) -> None:
+    """Say when it begins and when, a second later, it ends."""
+    for word in ("begun", "ended"):
+        with log.open("a") as file:
+            file.write(f"{word} {name}\n")
+        time.sleep(1 if word == "begun" else 0)
 
 
 def half() -> float:
@@ -52,49 +62,56 @@ def test_a_piece_is_left_until_all_its_files_are_there(tmp_path: Path) -> None:
     assert undone([one, two]) == []
 
 
-def test_a_round_begins_when_the_one_before_has_ended(tmp_path: Path) -> None:
-    """What is done is a share of the cost, of both rounds from the beginning."""
-    first = [piece("a", 1, tmp_path / "a"), piece("b", 2, tmp_path / "b")]
-    last = [piece("c", 5, tmp_path / "c", needs=(tmp_path / "a", tmp_path / "b"))]
+def test_a_piece_waits_for_files_that_others_leave(tmp_path: Path) -> None:
+    """And is begun before what stands behind it; what is done is a share of the cost of all from the beginning."""
+    a, b = piece("a", 1, tmp_path / "a"), piece("b", 2, tmp_path / "b")
+    last = replace(piece("c", 5, tmp_path / "c", needs=a.outputs + b.outputs), after=a.outputs + b.outputs)
+    behind = piece("d", 2, tmp_path / "d")
     news: News = []
-    side_by_side([first, last], 2, lambda *one: news.append(one))
-    assert [(done, total) for done, total, _, _ in news] == [(1, 3), (2, 3), (3, 3)]
-    assert {label for _, _, label, _ in news[:2]} == {"a", "b"}
-    assert news[0][3] == pytest.approx({"a": 1 / 8, "b": 2 / 8}[news[0][2]])
-    assert [share for _, _, _, share in news[1:]] == pytest.approx([3 / 8, 1])
-    assert undone([*first, *last]) == []
+    side_by_side([last, a, b, behind], 1, lambda *one: news.append(one))
+    assert [(done, total, label) for done, total, label, _ in news] == [
+        (1, 4, "a"),
+        (2, 4, "b"),
+        (3, 4, "c"),
+        (4, 4, "d"),
+    ]
+    assert [share for *_, share in news] == pytest.approx([1 / 10, 3 / 10, 8 / 10, 1])
+    assert undone([last, a, b, behind]) == []
+
+
+def test_of_pieces_that_need_a_gpu_alone_one_runs_at_a_time(tmp_path: Path) -> None:
+    """While others run beside it."""
+    log = tmp_path / "log"
+    pieces = [Piece(name, (), 1, partial(noted, log, name), alone=name < "c") for name in "abcd"]
+    side_by_side(pieces, 3, lambda *_: None)
+    at = [line.split() for line in log.read_text().splitlines()]
+    begun, ended = ({name: i for i, (word, name) in enumerate(at) if word == which} for which in ("begun", "ended"))
+    first, second = sorted("ab", key=begun.__getitem__)
+    assert ended[first] < begun[second]
+    assert max(begun[name] for name in (first, "c", "d")) < min(ended.values())
 
 
 def test_between_two_ends_it_is_told_how_far_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every so many seconds, of as many processes as asked for; what has begun counts, but as no piece that ended."""
     asked: list[tuple[int, int, float | None]] = []
 
-    def ended(jobs: Sequence[partial[None]], workers: int, every: float | None) -> Iterator[int | None]:
+    def ended(jobs: Sequence[partial[None]], workers: int, may: object, every: float | None) -> Iterator[int | None]:
         asked.append((len(jobs), workers, every))
-        yield from (None, 1, None, 0) if len(jobs) == 2 else (None, 0)
+        yield from (None, 1, None, 0)
 
     monkeypatch.setattr(schedule, "in_processes", ended)
-    first = [Piece("a", (), 1, partial(broken)), Piece("b", (), 2, partial(broken), half)]
-    last = [Piece("c", (), 5, partial(broken))]
+    pieces = [Piece("a", (), 3, partial(broken)), Piece("b", (), 5, partial(broken), half)]
     news: News = []
-    side_by_side([first, last], 3, lambda *one: news.append(one), 0.25)
-    assert asked == [(2, 3, 0.25), (1, 3, 0.25)]
-    assert news == [
-        (0, 3, "at work", 1 / 8),
-        (1, 3, "b", 2 / 8),
-        (1, 3, "at work", 2 / 8),
-        (2, 3, "a", 3 / 8),
-        (2, 3, "at work", 3 / 8),
-        (3, 3, "c", 1.0),
-    ]
-    side_by_side([last], 1, lambda *_: None)
-    assert asked[2:] == [(1, 1, None)], "not told of at all where nobody asks"
+    side_by_side(pieces, 3, lambda *one: news.append(one), 0.25)
+    side_by_side(pieces, 1, lambda *_: None)
+    assert asked == [(2, 3, 0.25), (2, 1, None)], "not told of at all where nobody asks"
+    assert news == [(0, 2, "at work", 2.5 / 8), (1, 2, "b", 5 / 8), (1, 2, "at work", 5 / 8), (2, 2, "a", 1.0)]
 
 
-def test_what_fails_ends_the_run_before_the_next_round(tmp_path: Path) -> None:
+def test_what_fails_ends_the_run_before_another_begins(tmp_path: Path) -> None:
     later = piece("later", 1, tmp_path / "later")
     with pytest.raises(ValueError, match="broken"):
-        side_by_side([[Piece("broken", (), 1, partial(broken))], [later]], 1, lambda *_: None)
+        side_by_side([Piece("broken", (), 1, partial(broken)), later], 1, lambda *_: None)
     assert not later.done
 
 

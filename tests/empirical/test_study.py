@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import pickle
 import re
 import shutil
 import statistics
@@ -16,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import maskgraph
-from maskgraph.empirical import explain, schedule, study
+from maskgraph.empirical import explain, footprint, schedule, study
 from maskgraph.empirical.claim import check_free
 from maskgraph.empirical.explain import bound, judge, study_graph
 from maskgraph.empirical.measure import evaluate
@@ -206,14 +208,15 @@ def test_bounds_are_the_answer_on_the_training_images(view: Any, hop: Any, finis
         assert found[name] == pytest.approx(wanted[name], rel=1e-6, abs=1e-9)
 
 
-def test_all_masks_are_one_draw() -> None:
+def test_all_masks_are_one_draw(split: Split) -> None:
     """Of 0.9375 there are 16 masks of one patch, more than are taken, and all where as many are."""
     some, every = (
-        bound(plan(graph={"mask_ratios": [0.9375], "max_masks": masks}), "bag", "target", 0.9375) for masks in (15, 16)
+        bound(plan(graph={"mask_ratios": [0.9375], "max_masks": masks}), split.train, "bag", "target", 0.9375)
+        for masks in (15, 16)
     )
     assert len(some["draws"]["numbers"]["alpha"]) == 2
     assert "draws" not in every
-    assert "draws" not in bound(plan(graph={"draws": 1}), "bag", "target", 0.75)
+    assert "draws" not in bound(plan(graph={"draws": 1}), split.train, "bag", "target", 0.75)
 
 
 def test_the_majority_is_scored_on_images_that_are_held_out(finished: Path, split: Split) -> None:
@@ -233,9 +236,9 @@ def test_copies_of_training_images_among_those_held_out_are_counted(tmp_path: Pa
     parts = load_split(one.source, one.held_out)
     assert parts.test_pixels is not None
     same = (parts.test_pixels[:, None] == parts.train_pixels).all(axis=2).any(axis=1)
-    found = explain.raw_pixels(one)
+    found = explain.raw_pixels(parts)
     assert 0 < found["copies"] == same.sum() < found["scored_images"] == len(same)
-    assert "copies" not in explain.raw_pixels(plan_from({"data": {"dataset": "mixture:n=4"}}))
+    assert "copies" not in explain.raw_pixels(load_split(Source("mixture:n=4"), 0.3))
 
 
 def forms(split: Split) -> dict[str, NDArray[np.float64]]:
@@ -544,6 +547,56 @@ def test_models_that_are_trained_at_once_are_judged_as_those_alone(finished: Pat
         plan(train={"stack": 0})
     with pytest.raises(InputError, match=r"queue 8 in a stack; models with it are trained alone: stack 1"):
         plan(train={"stack": 2, "queue": 8})
+
+
+IN_ORDER = ["mae-r0.75-s0", "u-mae-r0.75-s0"]
+
+
+@pytest.mark.parametrize(
+    ("device", "processes", "stack", "order"),
+    [
+        ("cpu", 4, 1, ["others", *IN_ORDER]),
+        ("cpu", 4, 2, [*IN_ORDER, "others", "0"]),
+        ("cuda", 1, 1, ["others", *IN_ORDER]),
+        ("cuda", 1, 2, [*IN_ORDER, "others", "0"]),
+        ("cuda", 4, 1, [*IN_ORDER, "others"]),
+        ("cuda", 4, 2, ["0", *IN_ORDER, "others"]),
+    ],
+)
+def test_a_gpu_waits_for_nothing_and_trains_for_one_process_at_a_time(
+    device: str, processes: int, stack: int, order: list[str], split: Split, tmp_path: Path
+) -> None:
+    """Where there is another process to judge in; models of a stack are judged when it has left them."""
+    one = plan(train={"stack": stack})
+    found = study._pieces(one, split, tmp_path, torch.device(device), processes)
+    names = [name for name, _ in itertools.groupby("others" if p.name in BOUNDS | BASELINES else p.name for p in found)]
+    assert names == order
+    trained = {"0"} if stack > 1 else MODELS
+    assert {p.name for p in found if p.alone} == (trained if device == "cuda" else set())
+    paths = {p.name: (tmp_path / "models" / f"{p.name}.safetensors",) for p in found}
+    assert {p.name: p.after for p in found if p.after} == ({name: paths[name] for name in MODELS} if stack > 1 else {})
+
+
+def test_no_process_is_sent_pixels_that_it_does_not_need(split: Split, tmp_path: Path) -> None:
+    """They are many times the codes."""
+    assert split.train_pixels is not None
+    least = split.train_pixels.nbytes
+    found = study._pieces(plan(), split, tmp_path, torch.device("cpu"), 1)
+    assert {piece.name for piece in found if len(pickle.dumps(piece.work)) > least} == {"raw-pixels"}
+
+
+@pytest.mark.parametrize(("free", "workers", "wanted"), [(64, 4, 4), (2, 4, 1), (7, 16, 4), (64, 1, 1)])
+def test_on_a_gpu_as_many_processes_judge_as_have_room(
+    free: int, workers: int, wanted: int, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two GiB each, beside the training of a small model; on a CPU they are as many as asked for."""
+    for module in (study, footprint):
+        monkeypatch.setattr(module, "free_bytes", lambda device: free * 2**30)
+    rooms = {
+        device: study._check_room(plan(), tmp_path, split.train, torch.device(device), workers)
+        for device in ("cpu", "cuda")
+    }
+    assert rooms == {"cpu": workers, "cuda": wanted}
 
 
 @pytest.mark.parametrize("resume", [False, True])
