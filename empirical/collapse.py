@@ -62,20 +62,32 @@ def rankme(s: NDArray[np.floating[Any]], eps: float = 0.0) -> float:
     Raises:
         InputError: features in the place of their singular values.
     """
-    if np.ndim(s) != 1 or np.min(s, initial=0) < 0:
-        raise InputError(
-            f"rankme of an array of shape {np.shape(s)}; expected singular values (K,), none below 0, such as "
-            "singular_values(features)"
-        )
+    _check_singular("rankme", s)
     share = (s / s.sum() if s.sum() > 0 else s) + eps
     share = share[share > 0]
     return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
-def participation_ratio(F: NDArray[np.float64]) -> float:
-    """(Σ g)²/Σ g² of the eigenvalues g of FᵀF, the uncentred second moment; 1/L_unif for unit-norm f. 0 for F = 0."""
-    g = singular_values(F) ** 2
+def participation_ratio(s: NDArray[np.floating[Any]]) -> float:
+    """(Σ g)²/Σ g² of the eigenvalues g of FᵀF, the uncentred second moment; 1/L_unif for unit-norm f. 0 for F = 0.
+
+    Args:
+        s: (K,) singular values of F.
+
+    Raises:
+        InputError: features in the place of their singular values.
+    """
+    _check_singular("participation_ratio", s)
+    g = s**2
     return float(g.sum() ** 2 / (g**2).sum()) if g.sum() > 0 else 0.0
+
+
+def _check_singular(what: str, s: NDArray[np.floating[Any]]) -> None:
+    if np.ndim(s) != 1 or np.min(s, initial=0) < 0:
+        raise InputError(
+            f"{what} of an array of shape {np.shape(s)}; expected singular values (K,), none below 0, such as "
+            "singular_values(features)"
+        )
 
 
 def variance_shares(

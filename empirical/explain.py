@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from maskgraph.empirical.config import Method, TrainConfig
 from maskgraph.empirical.measure import measure_features
-from maskgraph.empirical.model import FeatureKind
 from maskgraph.empirical.on_graph import as_trained, on_graph
 from maskgraph.empirical.plan import Plan
 from maskgraph.empirical.probes import Labelled, full_features, pixel_features, probe
@@ -29,8 +28,7 @@ from maskgraph.graphs.source import Split
 from maskgraph.graphs.views import View
 from maskgraph.theory.answer import answer
 from maskgraph.theory.draws import draws
-from maskgraph.theory.ledger import ledger
-from maskgraph.theory.risk import Floors
+from maskgraph.theory.statements import STATEMENTS
 
 NULLS = 3
 """Draws of Gaussian features on a graph: a mean over every view of it hardly differs between two."""
@@ -141,15 +139,14 @@ def judge(trained: TrainedModel, graph: MaskGraph) -> dict[str, Any]:
         "maskgraph.empirical.on_graph",
     )
     feature = trained.config.feature
-    floors = Floors(graph)
-    found = on_graph(trained.model, graph, feature, floors=floors)
+    found = on_graph(trained.model, graph, feature)
     L, lam = found.numbers[f"{feature}.lipschitz"], _theory_lambda(trained, graph)
     assert isinstance(L, float)
     return {
         **found.numbers,
         # Without uniformity it is 0 whatever L, which may be infinite.
         "four_L_lambda": 4 * L * lam if lam else 0.0,
-        "checks": [check.as_dict() for check in ledger(graph, found.outputs, floors=floors)],
+        "checks": [one.measure(found.terms).as_dict() for one in STATEMENTS],
     }
 
 
@@ -214,16 +211,10 @@ def _identity(split: Split, method: str, seed: int) -> dict[str, Any]:
 
 
 def _network_probes(trained: TrainedModel, split: Split) -> dict[str, float]:
-    view, seed = trained.config.view, trained.config.seed
-
-    def features(images: CodedImages, kind: FeatureKind) -> NDArray[np.float64]:
-        return full_features(trained.model, images, view, kind)
-
-    return {
-        name: value
-        for kind in trained.model.features
-        for name, value in _scores(split, kind, features(split.train, kind), features(split.test, kind), seed).items()
-    }
+    model, view, seed = trained.model, trained.config.view, trained.config.seed
+    known, held_out = (full_features(model, images, view, model.features) for images in (split.train, split.test))
+    scores = (_scores(split, kind, known[kind], held_out[kind], seed) for kind in model.features)
+    return {name: value for of_kind in scores for name, value in of_kind.items()}
 
 
 def _scores(

@@ -17,11 +17,10 @@ from maskgraph.graphs.augmentation import AugmentationGraph, augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph, visible_views
 from maskgraph.graphs.errors import InputError, kind_of
 from maskgraph.theory import losses
-from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
-from maskgraph.theory.outputs import nearest_views, real_array
-from maskgraph.theory.risk import Floors
+from maskgraph.theory.outputs import Outputs, nearest_views, real_array, with_unit_features
 from maskgraph.theory.rounding import EPS
 from maskgraph.theory.solver.degrees import column_lengths
+from maskgraph.theory.terms import Terms
 
 BATCH = 2048
 """Most views that a network is run on at once."""
@@ -197,44 +196,59 @@ def _refine(
     return halfway - float(graph.p2[targets] @ distance[targets])
 
 
-def measure(graph: MaskGraph, outputs: GraphOutputs, floors: Floors | None = None) -> dict[str, float | list[float]]:
+def terms_of(
+    graph: MaskGraph, outputs: GraphOutputs, pseudo: NDArray[np.float64] | None = None
+) -> dict[FeatureKind, Terms]:
+    """What the theorems speak of, by the feature that they are asked of.
+
+    Args:
+        graph: the mask graph.
+        outputs: of the model at its views.
+        pseudo: (N2, d) h_g at its targets (see `Outputs`).
+    """
+    seen = {kind: Outputs(f, outputs.h, pseudo, outputs.collapsed) for kind, f in outputs.features.items()}
+    return {kind: Terms(graph, with_unit_features(one)) for kind, one in seen.items()}
+
+
+def measure(
+    graph: MaskGraph, outputs: GraphOutputs, terms: Mapping[FeatureKind, Terms] | None = None
+) -> dict[str, float | list[float]]:
     """Losses, alignment, collapse and Lipschitz constants on the target hop of the graph.
 
     Args:
         graph: the mask graph.
         outputs: of the model at its views.
-        floors: those of the graph, where something else has asked for them before.
+        terms: of these outputs, where statements are held to them, too: what both ask for is measured once. What is
+            asked of h is kept by the first.
 
     Returns:
         Losses of h under plain names; quantities of a feature f, normalised to unit norm, under `cls.`, `mean.`
         and whatever else was evaluated.
         See docs/records.md for each name.
     """
-    A = augmentation_graph(graph)
-    h = outputs.h
-    floors = Floors(graph) if floors is None else floors
+    terms = terms_of(graph, outputs) if terms is None else terms
+    h, first = outputs.h, next(iter(terms.values()))
     result: dict[str, float | list[float]] = {
-        "L_MAE": losses.mae_loss(graph, h),
-        "L_MAE_collapsed": losses.mae_loss(graph, outputs.collapsed),
-        "L_align_h": losses.align_loss(A, h),
-        "energy_h": losses.energy(graph, h),
+        "L_MAE": first.mae,
+        "L_MAE_collapsed": first.mae_collapsed,
+        "L_align_h": first.align_h,
+        "energy_h": first.energy_h,
         "variance_h": losses.variance(graph, h),
-        "pair_distance_h": losses.pair_distance(A, h),
+        "pair_distance_h": first.pair_h,
         "norm_h": [float(value) for value in np.quantile(np.linalg.norm(h, axis=1), (0, 0.5, 1))],
-        "bayes_risk": floors.bayes_risk,
-        "target_variance": floors.target_variance,
-        "target_variance_given_mask": floors.target_variance_given_mask,
+        "bayes_risk": first.floors.bayes_risk,
+        "target_variance": first.floors.target_variance,
+        "target_variance_given_mask": first.floors.target_variance_given_mask,
     }
     # A mean of so many outputs is off by that many ulp, and distances from it by their square.
-    rounding = 2 * ((column_lengths(A.joint).max() + 2) * EPS) ** 2 * losses.energy(graph, h)
-    output = losses.pair_distance(A, h)
-    for kind, f in outputs.features.items():
-        unit = losses.normalise(f)
+    rounding = 2 * ((column_lengths(first.A.joint).max() + 2) * EPS) ** 2 * first.energy_h
+    for kind, own in terms.items():
+        f = outputs.features[kind]
         found = {
-            **_feature_quantities(A, unit, collapse.told_apart(f)),
-            "lipschitz": one_sided_lipschitz(A, unit, h),
-            "lipschitz_two_sided": two_sided_lipschitz(unit, h, graph.p1),
-            "lipschitz_mean": losses.pair_distance(A, unit) / output if output > rounding else float("inf"),
+            **_feature_quantities(first.A, losses.normalise(f), collapse.told_apart(f)),
+            "lipschitz": own.lipschitz,
+            "lipschitz_two_sided": own.two_sided,
+            "lipschitz_mean": 2 * own.half_pair_f / first.pair_h if first.pair_h > rounding else float("inf"),
         }
         result |= {f"{kind}.{name}": value for name, value in found.items()}
     return result
@@ -276,7 +290,7 @@ def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64], same: floa
         "L_SCL": losses.spectral_contrastive_loss(A, f),
         "variance": losses.variance(graph, f),
         "rankme": collapse.rankme(singular),
-        "participation_ratio": collapse.participation_ratio(F),
+        "participation_ratio": collapse.participation_ratio(singular),
         "singular_values": singular.tolist(),
         "share_image": shares.image,
         "share_mask": shares.mask,

@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 
 from maskgraph.empirical.data import patch_values
-from maskgraph.empirical.measure import encoded, evaluate, invert_decoder, measure, measure_features
+from maskgraph.empirical.measure import encoded, evaluate, invert_decoder, measure, measure_features, terms_of
 from maskgraph.empirical.model import FeatureKind, MaskedModel
 from maskgraph.empirical.objective import Target, normalise_patches
 from maskgraph.empirical.published import Published
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError, is_whole, kind_of, unknown
-from maskgraph.theory.outputs import BY_HAND, Outputs, real_array
-from maskgraph.theory.risk import Floors
+from maskgraph.theory.outputs import BY_HAND, Outputs, real_array, with_unit_features
+from maskgraph.theory.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,12 @@ class OnGraph:
         outputs: what the theorems see, for `assert_holds` or `ledger`.
         numbers: losses, alignment, uniformity, collapse and ε by the names of docs/records.md; those of h are not there
             for an encoder that was published without its decoder.
+        terms: what the theorems speak of, as far as it has been measured for the numbers.
     """
 
     outputs: Outputs
     numbers: dict[str, float | list[float]]
+    terms: Terms
 
 
 def as_trained(
@@ -86,7 +88,6 @@ def on_graph(
     graph: MaskGraph,
     feature: FeatureKind = "cls",
     refined: int = 4096,
-    floors: Floors | None = None,
 ) -> OnGraph:
     """Run a network on every visible view of a graph, and measure it there.
 
@@ -96,7 +97,6 @@ def on_graph(
         feature: f of the theorems; `numbers` has cls and mean beside it.
         refined: for so many targets, those of largest mass, an inverse of the decoder is looked for by gradient steps,
             which take most of the time; the others keep the nearest output that the encoder gives.
-        floors: those of the graph, where something else has asked for them before.
 
     Raises:
         InputError: something else than a network, or one of other patches, images or targets than the graph's.
@@ -111,20 +111,23 @@ def on_graph(
     check_mask_graph(graph)
     if not is_whole(refined) or refined < 0:
         raise InputError(f"refined {refined!r}; expected a number of targets, an integer from 0")
-    kinds = [*model.features, *([] if feature in model.features else [feature])]
+    kinds = [feature, *(kind for kind in model.features if kind != feature)]
     if isinstance(network, Published) and not network.decoder:
         features = encoded(model, graph, kinds)
-        return OnGraph(Outputs(f=features[feature]), measure_features(graph, features))
+        alone = Outputs(f=features[feature])
+        return OnGraph(alone, measure_features(graph, features), Terms(graph, with_unit_features(alone)))
     answers = evaluate(model, graph, kinds)
     inverse = invert_decoder(model, graph, answers.h, refined=refined)
+    terms = terms_of(graph, answers, inverse.outputs)
     numbers: dict[str, float | list[float]] = {
         "epsilon": inverse.epsilon,
         "epsilon_nearest": inverse.nearest,
         "epsilon_late_gain": inverse.late_gain,
         "epsilon_refined_mass": inverse.refined_mass,
-        **measure(graph, answers, floors),
+        **measure(graph, answers, terms),
     }
-    return OnGraph(Outputs(answers.features[feature], answers.h, inverse.outputs, answers.collapsed), numbers)
+    outputs = Outputs(answers.features[feature], answers.h, inverse.outputs, answers.collapsed)
+    return OnGraph(outputs, numbers, terms[feature])
 
 
 def _by_value(name: str, numbers: float | Sequence[float], values: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +82,10 @@ def check_classes(name: str, labels: NDArray[np.int64]) -> None:
         raise InputError(f"all images of {name} are of one class, which any probe knows; expected two or more")
 
 
-def full_features(model: MaskedModel, images: CodedImages, view: View, kind: FeatureKind) -> NDArray[np.float64]:
-    """(N, D) features of whole images, all patches visible, at the positions that the view lets a model know.
+def full_features(
+    model: MaskedModel, images: CodedImages, view: View, kinds: Sequence[FeatureKind]
+) -> dict[FeatureKind, NDArray[np.float64]]:
+    """(N, D) features of whole images by kind, all patches visible, at the positions that the view lets a model know.
 
     Raises:
         InputError: images without patch values, or that are cut into other patches than the model's.
@@ -100,8 +103,8 @@ def full_features(model: MaskedModel, images: CodedImages, view: View, kind: Fea
         for start in range(0, len(images.codes), BATCH):
             codes = torch.as_tensor(arrange(view, images.codes[start : start + BATCH]), device=parameter.device)
             tokens = model.encode(codebook[codes], positions.expand(len(codes), -1), slots.expand(len(codes), -1))
-            parts.append(model.feature(tokens, kind).cpu().numpy())
-    return np.concatenate(parts).astype(np.float64)
+            parts.append([model.feature(tokens, kind).cpu().double().numpy() for kind in kinds])
+    return {kind: np.concatenate(part) for kind, part in zip(kinds, zip(*parts, strict=True), strict=True)}
 
 
 def pixel_features(images: CodedImages) -> NDArray[np.float64]:

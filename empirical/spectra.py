@@ -198,11 +198,11 @@ def collapse_report(views: Features, crossed: Features) -> dict[str, float]:
         if not np.isfinite(features).all():
             raise InputError("features of views are not finite; the network has diverged")
     first, same = unit(views[:, 0]), told_apart(views)
-    law = alpha_req(first, same)
+    law, singular = alpha_req(first, same), np.linalg.svd(first, compute_uv=False)
     return {
-        "rankme": rankme(np.linalg.svd(first, compute_uv=False), RANKME_EPS),
+        "rankme": rankme(singular, RANKME_EPS),
         "stable_rank": stable_rank(first),
-        "participation_ratio": participation_ratio(first),
+        "participation_ratio": participation_ratio(singular),
         "nesum": nesum(first, same),
         "alpha_req": law.alpha,
         "alpha_req_r_squared": law.r_squared,

@@ -32,16 +32,13 @@ class GraphTerms:
         graph: the mask graph; statements are about its target hop.
         outputs: the model, its feature as it is (see `outputs.with_unit_features`).
         embedding: (N1, k) features whose best linear readout is taken for the exact eigenvectors; None: those.
-        floors: those of the graph, where something else has asked for them before; None: measured here.
     """
 
-    def __init__(
-        self, graph: MaskGraph, outputs: Outputs, embedding: Array | None = None, floors: Floors | None = None
-    ) -> None:
+    def __init__(self, graph: MaskGraph, outputs: Outputs, embedding: Array | None = None) -> None:
         self.graph = graph
         self.outputs = outputs
         self.embedding = embedding
-        self.floors = Floors(graph) if floors is None else floors
+        self.floors = Floors(graph)
 
     @cached_property
     def _faults(self) -> dict[str, str]:

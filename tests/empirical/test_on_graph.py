@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ from maskgraph.graphs.masks import mask_distribution, mask_set
 from maskgraph.graphs.patches import encode
 from maskgraph.graphs.views import View
 from maskgraph.testing import assert_holds
+from maskgraph.theory import losses, terms
+from maskgraph.theory.ledger import ledger
 from maskgraph.theory.outputs import Outputs, nearest_views
+from maskgraph.theory.statements import STATEMENTS
 from tests.empirical.toys import double_model, images
 from tests.strategies import VIEWS
 
@@ -166,6 +170,33 @@ def test_a_masked_autoencoder_run_by_hand_is_what_on_graph_makes_of_it(view: Vie
         np.testing.assert_allclose(getattr(own, name), getattr(found.outputs, name), rtol=0, atol=EXACT)
     checks = zip(assert_holds(seen, own), assert_holds(seen, found.outputs), strict=True)
     assert all(one.verdict == other.verdict for one, other in checks)
+
+
+def test_what_numbers_and_statements_ask_for_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the feature that the theorems are held to; and is what a ledger of its own measures."""
+    calls = Counter[str]()
+
+    def counted(module: Any, name: str) -> None:
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given: (calls.update([name]), original(*given))[1])
+
+    rng = np.random.default_rng(0)
+    codes, codebook = rng.integers(2, size=(8, 4)), rng.normal(size=(2, 9))
+    coded = make_coded_images("few codes", codes, np.arange(8) % 2, codebook=codebook, grid=(2, 2))
+    world, model = mask_graph(coded, mask_set(mask_distribution("uniform", coded.grid, 0.5))), network(values=9)
+    for module, name in (
+        (terms, "one_sided_lipschitz"),
+        (terms, "two_sided_lipschitz"),
+        (losses, "mae_loss"),
+        (losses, "pair_distance"),
+    ):
+        counted(module, name)
+    found = on_graph(model, world, "mean")
+    checks = {one.number: one.measure(found.terms) for one in STATEMENTS}
+    # Of cls and mean; of h and its collapsed self; of both features and h.
+    assert calls == {"one_sided_lipschitz": 2, "two_sided_lipschitz": 2, "mae_loss": 2, "pair_distance": 3}
+    assert checks["Thm 4.2"].terms["L"] == number(found, "mean.lipschitz")
+    assert [check.as_dict() for check in checks.values()] == [one.as_dict() for one in ledger(world, found.outputs)]
 
 
 def test_a_large_network_is_run_on_few_views_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

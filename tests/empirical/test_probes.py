@@ -251,11 +251,11 @@ def test_features_of_whole_images_see_all_patches(
     view: View, kind: FeatureKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, model = images(7), double_model()
-    whole = full_features(model, data, view, kind)
+    whole = full_features(model, data, view, [kind])[kind]
     assert whole.shape == (7, model.config.dim)
     assert whole.dtype == np.float64
     monkeypatch.setattr(probes, "BATCH", 3)
-    np.testing.assert_allclose(full_features(model, data, view, kind), whole, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(full_features(model, data, view, [kind])[kind], whole, rtol=0, atol=1e-10)
     assert data.codebook is not None
     order = np.sort(data.codes, axis=1) if view == "bag" else data.codes
     at = np.full(6, 6) if view == "bag" else np.arange(6)
@@ -270,9 +270,9 @@ def test_features_of_whole_images_see_all_patches(
 def test_a_bag_has_no_order_and_a_sequence_does() -> None:
     data, model = images(5), double_model()
     turned = replace(data, codes=data.codes[:, ::-1].copy())
-    bags = [full_features(model, side, "bag", "cls") for side in (data, turned)]
+    bags = [full_features(model, side, "bag", ["cls"])["cls"] for side in (data, turned)]
     np.testing.assert_array_equal(bags[0], bags[1])
-    lists = [full_features(model, side, "sequence", "cls") for side in (data, turned)]
+    lists = [full_features(model, side, "sequence", ["cls"])["cls"] for side in (data, turned)]
     assert np.abs(lists[0] - lists[1]).max() > 1e-3
 
 
@@ -288,6 +288,6 @@ def test_pixel_features_are_the_patch_values_in_order() -> None:
 def test_codes_without_values_have_no_features() -> None:
     bare = replace(images(4), codebook=None)
     with pytest.raises(InputError, match="has codes but no patch values to show a network; add a codebook"):
-        full_features(double_model(), bare, "positional", "cls")
+        full_features(double_model(), bare, "positional", ["cls"])
     with pytest.raises(InputError, match="has codes but no patch values to show a network; add a codebook"):
         pixel_features(bare)

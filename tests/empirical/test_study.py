@@ -354,7 +354,9 @@ def test_a_record_is_its_model_measured_by_hand(method: str, finished: Path, spl
     assert {key: found[key] for key in measured} == json.loads(to_json(measured))
     assert [check["statement"] for check in found["checks"]] == [known.number for known in STATEMENTS]
     for kind in KINDS:
-        features = [full_features(trained.model, side, "positional", kind) for side in (split.train, split.test)]
+        features = [
+            full_features(trained.model, side, "positional", [kind])[kind] for side in (split.train, split.test)
+        ]
         assert_probed(found, kind, features, split)
 
 
@@ -372,7 +374,9 @@ def test_baselines_are_probed_by_hand(finished: Path, split: Split) -> None:
     network = untrained(split.train, plan().runs()[0])
     found = record(finished, "random-network-s0")
     for kind in KINDS:
-        features = [full_features(network.model, side, "positional", kind) for side in (split.train, split.test)]
+        features = [
+            full_features(network.model, side, "positional", [kind])[kind] for side in (split.train, split.test)
+        ]
         assert_probed(found, kind, features, split)
     for baseline in (raw, coded, found):
         assert baseline["checks"] == []
@@ -394,7 +398,9 @@ def test_a_study_of_simmim_is_bounded_and_compared_as_simmim(tmp_path: Path) -> 
     assert found["dim"] == min(len(graph.p1), tokens.shape[1])
     assert found["dim"] > (1 + 4) * 64
     for kind in KINDS:
-        features = [full_features(network.model, side, "positional", kind) for side in (split.train, split.test)]
+        features = [
+            full_features(network.model, side, "positional", [kind])[kind] for side in (split.train, split.test)
+        ]
         assert_probed(record(tmp_path, "random-network-s0"), kind, features, split)
     # Beside MAE it is MAE's, and one bound is for both.
     both = dataclasses.replace(simmim, methods=("simmim", "mae"))
