@@ -284,10 +284,11 @@ def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64], same: floa
     graph = A.graph
     F = f * np.sqrt(graph.p1)[:, None]
     singular, shares = collapse.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights, same)
+    align, unif = losses.align_loss(A, f), losses.unif_loss(graph, f)
     return {
-        "L_align": losses.align_loss(A, f),
-        "L_unif": losses.unif_loss(graph, f),
-        "L_SCL": losses.spectral_contrastive_loss(A, f),
+        "L_align": align,
+        "L_unif": unif,
+        "L_SCL": 2 * align + unif,
         "variance": losses.variance(graph, f),
         "rankme": collapse.rankme(singular),
         "participation_ratio": collapse.participation_ratio(singular),
