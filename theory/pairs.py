@@ -18,7 +18,10 @@ from maskgraph.graphs.compiled import compiled, compiled_fast
 Array = NDArray[Any]
 
 LEAD = 8
-"""Coordinates of outputs that are compared first, a cache line a view: mostly they tell that a pair is not the one."""
+"""Coordinates that are compared first, a cache line a view: mostly they tell that a pair is not the one."""
+
+LOOSE = 1e-6
+"""How much of a squared distance is left to them for rounding, which is far less, lest small ones are lost in it."""
 
 STRETCH = 16
 """Coordinates of outputs after which it is asked whether they tell by now."""
@@ -64,8 +67,10 @@ def binding(
     stop: int,
     f: Array,
     h: Array,
-    lead: Array,
-    radius: Array,
+    f_lead: Array,
+    f_rest: Array,
+    h_lead: Array,
+    h_blur: Array,
     floor: Array,
     largest: float,
     last: Array,
@@ -75,9 +80,9 @@ def binding(
 
     It may, for whatever order others add its sums up in. With u = eps/2, a sum of n squared differences is off by a
     factor within (1 ± u)^(n + 2): the rounding of a difference counts twice, that of its square once, of sums each
-    term meets n − 1. So a ratio of others and one from here are apart by at most 2(k + 2) + 2(d + 2) such factors, 5
-    where the feature is bounded by its distances from a point, and 3 for quotients and products: (k + d + 8) eps.
-    `slack` is twice that, for what is of second order. Squares that underflow are off by half of the least number each.
+    term meets n − 1. So a ratio of others and one from here are apart by at most 2(k + 2) + 2(d + 2) such factors, and
+    some 8 for quotients, products and floors: (k + d + 8) eps. `slack` is twice that, for what is of second order.
+    Squares that underflow are off by half of the least number each, `least` all together.
 
     Args:
         indptr: with `indices` the pattern (N1, ·) in CSR.
@@ -88,8 +93,10 @@ def binding(
         stop: where they end.
         f: (N1, k) float64, rows in one piece.
         h: (N1, d) likewise.
-        lead: (N1, LEAD) likewise, some coordinates of h.
-        radius: (N1,) of each feature its distance from a point, the same for all.
+        f_lead: (N1, LEAD) likewise; ‖f_i − f_j‖² <= (1 + LOOSE) ‖their difference‖² + (f_rest_i + f_rest_j)².
+        f_rest: (N1,) see there.
+        h_lead: (N1, LEAD) likewise; ‖their difference‖² <= (1 + LOOSE) ‖h_i − h_j‖² + (h_blur_i + h_blur_j)².
+        h_blur: (N1,) see there.
         floor: (N1,) features count as equal up to a squared distance of floor_i + floor_j.
         largest: the largest ratio that is known, 0 at first.
         last: (N1,) int64, of each view the last i that it was met by: −1 at first, then as the call before left it.
@@ -100,11 +107,11 @@ def binding(
     """
     k, d = f.shape[1], h.shape[1]
     slack, least = 2 * (k + d + 8) * EPS, 4 * (k + d) * TINIEST
-    above, below = 1 + slack, 1 - slack
+    above, below, wide = 1 + slack, 1 - slack, 1 + 2 * LOOSE
     scale = above / largest if largest > 0 else math.inf
     count = 0
     for i in range(start, stop):
-        own_f, own_h, own_lead = f[i], h[i], lead[i]
+        own_f, own_h, own_f_lead, own_h_lead = f[i], h[i], f_lead[i], h_lead[i]
         low, high = indptr[i], indptr[i + 1]
         alone = high - low == 1
         for e in range(low, high):
@@ -121,16 +128,16 @@ def binding(
                     if last[j] == i:
                         continue
                     last[j] = i
-                first = lead_apart(own_lead, lead[j])
-                reach = radius[i] + radius[j]
-                if first > reach * reach * scale + least:
+                first, rest, blur = lead_apart(own_h_lead, h_lead[j]), f_rest[i] + f_rest[j], h_blur[i] + h_blur[j]
+                most = (lead_apart(own_f_lead, f_lead[j]) + rest * rest) * wide + least
+                if first > (most * scale + blur * blur) * wide + least:
                     continue
                 feature = apart(own_f, f[j])
                 equal = floor[i] + floor[j]
                 if feature == 0 or feature * above + least <= equal * below:
                     continue
-                limit = feature * scale + least
-                if first > limit:
+                limit = (feature + least) * scale + least
+                if first > (limit + blur * blur) * wide:
                     continue
                 output, at = 0.0, 0
                 while at < d and output <= limit:
