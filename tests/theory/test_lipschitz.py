@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import lipschitz
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
+from maskgraph.theory.pairs import LEAD, LOOSE
 from tests.strategies import searched
 from tests.theory.toys import Array, Case, cases, disjoint, joint_augmentation, random_joint, two_states
 
@@ -223,7 +225,7 @@ def cliques(rng: np.random.Generator, *sizes: int) -> AugmentationGraph:
     return joint_augmentation(M[rng.permutation(len(M))])
 
 
-MODELS = {
+MODELS: dict[str, Callable[[Array, Array, np.random.Generator], tuple[Array, ...]]] = {
     "independent": lambda f, h, rng: (f, h),
     "of rank 2 and noise": lambda f, h, rng: (
         f,
@@ -239,6 +241,13 @@ MODELS = {
     "features equal but for rounding": lambda f, h, rng: (f[:1] * (1 + 2e-15 * rng.standard_normal((len(f), 1))), h),
     "outputs far off": lambda f, h, rng: (f, h + 1e8),
     "features far off": lambda f, h, rng: (f + 1e6, h),
+    "outputs in clusters": lambda f, h, rng: (f, 1e4 * h[rng.integers(5, size=len(h))] + 1e-11 * h),
+    "features in clusters": lambda f, h, rng: (1e4 * f[rng.integers(5, size=len(f))] + 1e-10 * f, h),
+    "both in clusters": lambda f, h, rng: tuple(1e4 * x[np.arange(len(x)) % 5] + 1e-10 * x for x in (f, h)),
+    "parallel features of near outputs": lambda f, h, rng: (
+        f[np.arange(len(f)) % 9] * (1 + 5e-16 * rng.standard_normal((len(f), 1))),
+        h[np.arange(len(h)) % 9] + 1e-15 * h,
+    ),
     "far off but nearly equal": lambda f, h, rng: (f + 1e6, 1e8 + np.round(1e-6 * h, 7)),
     "small": lambda f, h, rng: (1e-8 * f, 1e-8 * h),
     "large": lambda f, h, rng: (1e8 * f, 1e8 * h),
@@ -265,3 +274,34 @@ def test_it_is_that_of_all_pairs_to_the_last_bit(name: str, seed: int, monkeypat
     assert one_sided_lipschitz(A, f, h) == wanted
     back = joint_augmentation(A.graph.M.toarray()[::-1])
     assert one_sided_lipschitz(back, f[::-1], h[::-1]) == wanted
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-6, 1.0])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("n", [1, 5, 40, 200])
+def test_leading_coordinates_bound_distances_from_both_sides(n: int, offset: float, spread: float) -> None:
+    """As the compiled loop asks of them, in numbers of twice the digits or near: clusters that rounding blurs."""
+    rng = np.random.default_rng(n)
+    x = offset + 1e3 * rng.standard_normal((6, n))[rng.integers(6, size=120)] + spread * rng.standard_normal((120, n))
+    y, blur, rest = lipschitz._leading(x)
+    i, j = np.triu_indices(120, k=1)
+    wide = x.astype(np.longdouble)
+    true = ((wide[i] - wide[j]) ** 2).sum(axis=1)
+    lead = ((y[i].astype(np.longdouble) - y[j]) ** 2).sum(axis=1)
+    assert (lead <= (1 + LOOSE) * true + (blur[i] + blur[j]) ** 2).all()
+    assert (true <= (1 + LOOSE) * lead + (rest[i] + blur[i] + rest[j] + blur[j]) ** 2).all()
+    # And they say something: of few directions nothing is left open but the blur.
+    assert (blur < 1e-6 * (1 + np.abs(x - x.mean(axis=0)).max() * n)).all()
+    if n <= LEAD:
+        assert (lead >= (1 - LOOSE) * true - (blur[i] + blur[j]) ** 2).all()
+
+
+def test_values_of_any_layout_and_type_count_the_same() -> None:
+    rng = np.random.default_rng(7)
+    A = cliques(rng, 30, 9)
+    f, h = np.round(4 * rng.standard_normal((39, 12))), np.round(9 * rng.standard_normal((39, 10)))
+    wanted = literally(A, f, h)
+    for change in (np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2], lambda x: x.astype(np.int8)):
+        assert one_sided_lipschitz(A, change(f), change(h)) == wanted
+    assert one_sided_lipschitz(A, f, h[:, :0]) == math.inf
+    assert one_sided_lipschitz(A, f[:, :0], h) == 0
