@@ -18,10 +18,10 @@ from maskgraph.theory.pairs import excess
 Array = NDArray[np.float64]
 
 EDGES = 200_000
-"""Edges, or pairs of views, whose differences are taken at a time: a few arrays of EDGES·d doubles."""
+"""Edges whose differences are taken at a time: a few arrays of EDGES·d doubles."""
 
 ROWS = 2_000
-"""Views whose rows of A are multiplied out, or whose moments are added up, at a time."""
+"""Views whose moments are added up at a time."""
 
 
 def on_views(name: str, values: ArrayLike, views: int, finite: bool = False) -> Array:

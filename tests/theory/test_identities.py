@@ -103,7 +103,7 @@ def test_the_other_side_of_i4_loses_nothing_to_the_number_of_pairs(density: floa
     """Views of one target and of many, 10⁵ pairs of all sizes: off by the rounding of each term, not of their sum."""
     rng = np.random.default_rng(k)
     A = joint_augmentation(random_joint(rng, 300, 20, density) * np.exp(5 * rng.standard_normal((300, 1))))
-    F = rng.standard_normal((300, k)) * np.exp(2 * rng.standard_normal((300, 1)))
+    F = weighted(A.graph, unit(rng.standard_normal((300, k))))
     B, wide = A.B.toarray().astype(np.longdouble), F.astype(np.longdouble)
     a = B @ B.T
     assert np.count_nonzero(a) > 5_000

@@ -253,6 +253,7 @@ MODELS: dict[str, Callable[[Array, Array, np.random.Generator], tuple[Array, ...
     "large": lambda f, h, rng: (1e8 * f, 1e8 * h),
     "small and large": lambda f, h, rng: (1e-8 * f, 1e8 * h),
     "squares that underflow": lambda f, h, rng: (1e-160 * f, 1e-161 * h),
+    "squares of a few least numbers": lambda f, h, rng: (4e-162 * f, 4e-162 * h),
     "squares that overflow": lambda f, h, rng: (f, 1e160 * h),
     "lengths of all sizes": lambda f, h, rng: (f * np.exp(5 * rng.standard_normal((len(f), 1))), h),
     "one output": lambda f, h, rng: (f, h[:, :1]),
