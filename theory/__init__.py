@@ -21,6 +21,7 @@ Statements about a model:
 outputs          Outputs: what the theorems see of a model
 losses           L_MAE, L_align, L_unif, L_SCL of any outputs on the whole graph
 lipschitz        the Lipschitz constants of Thm 4.2
+pairs            the loops over positive pairs, compiled
 terms            every quantity that a statement speaks of
 terms_graph      those of the graph alone
 terms_outputs    those of a model's outputs

@@ -13,14 +13,15 @@ from maskgraph.graphs.arrays import as_array
 from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory.pairs import excess
 
 Array = NDArray[np.float64]
 
 EDGES = 200_000
-"""Edges, or pairs of views, whose differences are taken at a time: a few arrays of EDGES·d doubles."""
+"""Edges whose differences are taken at a time: a few arrays of EDGES·d doubles."""
 
 ROWS = 2_000
-"""Views whose rows of A are multiplied out, or whose moments are added up, at a time."""
+"""Views whose moments are added up at a time."""
 
 
 def on_views(name: str, values: ArrayLike, views: int, finite: bool = False) -> Array:
@@ -124,15 +125,11 @@ def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
     """
     check_augmentation_graph(graph)
     F = on_views("F", F, len(graph.p1))
-    total = float(((F.T @ F) ** 2).sum())
-    for start in range(0, len(F), ROWS):
-        block = (graph.B[start : start + ROWS] @ graph.B.T).tocoo()
-        for at in range(0, block.nnz, EDGES):
-            part = slice(at, at + EDGES)
-            a = block.data[part]
-            g = np.einsum("ij,ij->i", F[block.row[part] + start], F[block.col[part]])
-            total += float(((a - g) ** 2 - a**2 - g**2).sum())
-    return total
+    F = np.ascontiguousarray(F, dtype=np.float64)
+    B, other = graph.B, sp.csr_array(graph.B.T)
+    rows = np.empty(len(F))
+    excess(B.indptr, B.indices, B.data, other.indptr, other.indices, other.data, F, rows)
+    return float(((F.T @ F) ** 2).sum() + rows.sum())
 
 
 def target_gap(graph: MaskGraph, h: Array) -> float:

@@ -97,6 +97,25 @@ def test_sums_do_not_depend_on_what_is_added_at_a_time(edges: int, rows: int, mo
     close(losses.approximation_excess(A, F), spectral)
 
 
+@pytest.mark.parametrize("density", [0.02, 0.2, 1.0])
+@pytest.mark.parametrize("k", [1, 7, 64])
+def test_the_other_side_of_i4_loses_nothing_to_the_number_of_pairs(density: float, k: int) -> None:
+    """Views of one target and of many, 10⁵ pairs of all sizes: off by the rounding of each term, not of their sum."""
+    rng = np.random.default_rng(k)
+    A = joint_augmentation(random_joint(rng, 300, 20, density) * np.exp(5 * rng.standard_normal((300, 1))))
+    F = weighted(A.graph, unit(rng.standard_normal((300, k))))
+    B, wide = A.B.toarray().astype(np.longdouble), F.astype(np.longdouble)
+    a = B @ B.T
+    assert np.count_nonzero(a) > 5_000
+    g = np.where(a > 0, wide @ wide.T, 0)
+    exact = ((wide.T @ wide) ** 2).sum() - 2 * (a * g).sum()
+    length = np.linalg.norm(F, axis=1)
+    of_terms = np.where(a > 0, a**2 + (length[:, None] * length) ** 2, 0).sum() + (length**2).sum() ** 2
+    eps = np.finfo(np.float64).eps
+    assert abs(losses.approximation_excess(A, F) - exact) <= (k + 30) * eps * of_terms
+    assert losses.approximation_excess(A, np.asfortranarray(F)) == losses.approximation_excess(A, F)
+
+
 @searched(60)
 @given(cases(hop="target"))
 def test_i1_conditional_on_the_target(case: Case) -> None:

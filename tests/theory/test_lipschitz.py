@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
 from maskgraph.theory import lipschitz
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
+from maskgraph.theory.pairs import LEAD, LOOSE
 from tests.strategies import searched
 from tests.theory.toys import Array, Case, cases, disjoint, joint_augmentation, random_joint, two_states
 
@@ -23,6 +25,17 @@ RELATIVE = 1e-12
 def apart(x: Array, i: int, j: int) -> float:
     """The squared distance of two rows."""
     return math.fsum((float(a) - float(b)) ** 2 for a, b in zip(x[i], x[j], strict=True))
+
+
+def literally(graph: AugmentationGraph, f: Array, h: Array) -> float:
+    """By the formula of the package on all positive pairs at once, none left out."""
+    i, j = np.nonzero(np.triu(graph.positive_pairs().toarray(), k=1))
+    df, dh = f[i] - f[j], h[i] - h[j]
+    feature, output = np.einsum("ij,ij->i", df, df), np.einsum("ij,ij->i", dh, dh)
+    size = np.einsum("ij,ij->i", f[i], f[i]) + np.einsum("ij,ij->i", f[j], f[j])
+    differs = feature > lipschitz.SAME**2 * size
+    with np.errstate(divide="ignore"):
+        return float((feature[differs] / output[differs]).max(initial=0.0))
 
 
 def by_loops(graph: AugmentationGraph, f: Array, h: Array) -> float:
@@ -202,3 +215,94 @@ def test_it_is_the_least() -> None:
     feature, output = ((f[i] - f[j]) ** 2).sum(axis=1), ((h[i] - h[j]) ** 2).sum(axis=1)
     assert (feature / L <= output * (1 + RELATIVE)).all()
     assert not (feature / (0.999 * L) <= output).all()
+
+
+def cliques(rng: np.random.Generator, *sizes: int) -> AugmentationGraph:
+    """Targets that so many views share each, with a few views of several targets."""
+    M = np.repeat(np.eye(len(sizes)), sizes, axis=0)
+    rows = rng.integers(len(M), size=len(M) // 10)
+    M[rows, rng.integers(len(sizes), size=len(rows))] = 1.0
+    return joint_augmentation(M[rng.permutation(len(M))])
+
+
+MODELS: dict[str, Callable[[Array, Array, np.random.Generator], tuple[Array, ...]]] = {
+    "independent": lambda f, h, rng: (f, h),
+    "of rank 2 and noise": lambda f, h, rng: (
+        f,
+        f[:, :2] @ rng.standard_normal((2, h.shape[1])) + 1e-6 * rng.standard_normal(h.shape),
+    ),
+    "one to one": lambda f, h, rng: (f, np.resize(f.T, h.T.shape).T),
+    "nearly collapsed": lambda f, h, rng: (f, h[0] + 1e-9 * h),
+    "collapsed": lambda f, h, rng: (f, np.tile(h[:1], (len(h), 1))),
+    "collapsed but for one": lambda f, h, rng: (np.tile(f[:1], (len(f), 1)), h),
+    "near copies": lambda f, h, rng: (f, np.repeat(h[::4], 4, axis=0)[: len(h)] + 1e-12 * h),
+    "copies": lambda f, h, rng: tuple(np.repeat(x[::4], 4, axis=0)[: len(x)] for x in (f, h)),
+    "few features": lambda f, h, rng: (f[rng.integers(3, size=len(f))], h),
+    "features equal but for rounding": lambda f, h, rng: (f[:1] * (1 + 2e-15 * rng.standard_normal((len(f), 1))), h),
+    "outputs far off": lambda f, h, rng: (f, h + 1e8),
+    "features far off": lambda f, h, rng: (f + 1e6, h),
+    "outputs in clusters": lambda f, h, rng: (f, 1e4 * h[rng.integers(5, size=len(h))] + 1e-11 * h),
+    "features in clusters": lambda f, h, rng: (1e4 * f[rng.integers(5, size=len(f))] + 1e-10 * f, h),
+    "both in clusters": lambda f, h, rng: tuple(1e4 * x[np.arange(len(x)) % 5] + 1e-10 * x for x in (f, h)),
+    "parallel features of near outputs": lambda f, h, rng: (
+        f[np.arange(len(f)) % 9] * (1 + 5e-16 * rng.standard_normal((len(f), 1))),
+        h[np.arange(len(h)) % 9] + 1e-15 * h,
+    ),
+    "far off but nearly equal": lambda f, h, rng: (f + 1e6, 1e8 + np.round(1e-6 * h, 7)),
+    "small": lambda f, h, rng: (1e-8 * f, 1e-8 * h),
+    "large": lambda f, h, rng: (1e8 * f, 1e8 * h),
+    "small and large": lambda f, h, rng: (1e-8 * f, 1e8 * h),
+    "squares that underflow": lambda f, h, rng: (1e-160 * f, 1e-161 * h),
+    "squares of a few least numbers": lambda f, h, rng: (4e-162 * f, 4e-162 * h),
+    "squares that overflow": lambda f, h, rng: (f, 1e160 * h),
+    "lengths of all sizes": lambda f, h, rng: (f * np.exp(5 * rng.standard_normal((len(f), 1))), h),
+    "one output": lambda f, h, rng: (f, h[:, :1]),
+    "only the last differ": lambda f, h, rng: (f, np.where(np.arange(h.shape[1]) == h.shape[1] - 1, h, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("seed", range(4))
+def test_it_is_that_of_all_pairs_to_the_last_bit(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng([seed, len(name)])
+    A = cliques(rng, 90, 40, 7, 2, 1)
+    k, d = ((3, 5), (8, 8), (17, 40), (64, 80))[seed]
+    f, h = MODELS[name](rng.standard_normal((140, k)), rng.standard_normal((140, d)), rng)
+    wanted = literally(A, f, h)
+    assert one_sided_lipschitz(A, f, h) == wanted
+    # In slices what was found before decides, and of two views the later one may be first.
+    monkeypatch.setattr(lipschitz, "PAIRS", 500)
+    assert one_sided_lipschitz(A, f, h) == wanted
+    back = joint_augmentation(A.graph.M.toarray()[::-1])
+    assert one_sided_lipschitz(back, f[::-1], h[::-1]) == wanted
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-6, 1.0])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("n", [1, 5, 40, 200])
+def test_leading_coordinates_bound_distances_from_both_sides(n: int, offset: float, spread: float) -> None:
+    """As the compiled loop asks of them, in numbers of twice the digits or near: clusters that rounding blurs."""
+    rng = np.random.default_rng(n)
+    x = offset + 1e3 * rng.standard_normal((6, n))[rng.integers(6, size=120)] + spread * rng.standard_normal((120, n))
+    y, blur, rest = lipschitz._leading(x)
+    i, j = np.triu_indices(120, k=1)
+    wide = x.astype(np.longdouble)
+    true = ((wide[i] - wide[j]) ** 2).sum(axis=1)
+    lead = ((y[i].astype(np.longdouble) - y[j]) ** 2).sum(axis=1)
+    assert (lead <= (1 + LOOSE) * true + (blur[i] + blur[j]) ** 2).all()
+    assert (true <= (1 + LOOSE) * lead + (rest[i] + blur[i] + rest[j] + blur[j]) ** 2).all()
+    # And they say something: of few directions nothing is left open but the blur.
+    assert (blur < 1e-6 * (1 + np.abs(x - x.mean(axis=0)).max() * n)).all()
+    if n <= LEAD:
+        assert (lead >= (1 - LOOSE) * true - (blur[i] + blur[j]) ** 2).all()
+
+
+def test_values_of_any_layout_and_type_count_the_same() -> None:
+    rng = np.random.default_rng(7)
+    A = cliques(rng, 30, 9)
+    f, h = np.round(4 * rng.standard_normal((39, 12))), np.round(9 * rng.standard_normal((39, 10)))
+    wanted = literally(A, f, h)
+    for change in (np.asfortranarray, lambda x: np.repeat(x, 2, axis=1)[:, ::2], lambda x: x.astype(np.int8)):
+        assert one_sided_lipschitz(A, change(f), change(h)) == wanted
+    assert one_sided_lipschitz(A, f, h[:, :0]) == math.inf
+    assert one_sided_lipschitz(A, f[:, :0], h) == 0
