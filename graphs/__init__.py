@@ -10,6 +10,7 @@ folder        Folder: the names and labels of an image folder of the shape of Im
 arrays        every check of an array that images are made of
 datasets      Images (pixels), CodedImages (codes): those of `stored`, .npz
 patches       patchify; codebooks: exact, threshold, k-means
+rows          distinct rows, in lexical order
 source        from what a user names to coded images
 synthetic     the class-mixture world, whose spectrum is known in closed form
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maskgraph.graphs.arrays import as_array
 from maskgraph.graphs.datasets import CodedImages, Coding, Images
 from maskgraph.graphs.errors import InputError, check_type, is_whole, unknown
+from maskgraph.graphs.rows import distinct_rows
 from maskgraph.graphs.seeds import check_seed
 
 CodebookKind = Literal["exact", "threshold", "kmeans"]
@@ -96,7 +97,32 @@ def fit_codebook(
 
     Raises:
         InputError: codes that are no integer, or fewer than two, an unknown kind, more k-means codes than distinct
-            patches, or a seed that k-means does not take.
+            patches, a seed that k-means does not take, or NaN.
+    """
+    return fit_and_assign(patches, weights, kind, codes, seed)[0]
+
+
+def fit_and_assign(
+    patches: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    kind: CodebookKind = "kmeans",
+    codes: int = 4,
+    seed: int = 0,
+) -> tuple[Codebook, NDArray[np.int64]]:
+    """What `fit_codebook` gives and what `assign_codes` then gives for the same patches, looked through once.
+
+    Args:
+        patches: (N, n, s).
+        weights: (N,) masses of the images.
+        kind: as for `fit_codebook`.
+        codes: as for `fit_codebook`.
+        seed: as for `fit_codebook`.
+
+    Returns:
+        The codebook and (N, n) int64 codes.
+
+    Raises:
+        InputError: see `fit_codebook`.
     """
     if kind not in get_args(CodebookKind):
         raise unknown("codebook", kind, get_args(CodebookKind))
@@ -104,22 +130,23 @@ def fit_codebook(
     if weights.shape != patches.shape[:1]:
         raise InputError(f"weights has shape {weights.shape} for {len(patches)} images; expected ({len(patches)},)")
     flat = patches.reshape(-1, patches.shape[2])
-    mass = np.repeat(weights, patches.shape[1])
-    distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
-    nothing = np.empty(0)
+    shape = patches.shape[:2]
     if kind == "exact":
-        return Codebook(kind, distinct, nothing)
+        distinct, code = distinct_rows(flat)
+        return Codebook(kind, distinct, np.empty(0)), code.reshape(shape)
     if not is_whole(codes):
         raise InputError(f"codes {codes!r}; expected their number, an integer of at least 2 (see --codes)")
     if codes < 2:
         raise InputError(f"{codes} codes; a codebook needs at least 2 (see --codes)")
+    mass = np.repeat(weights, patches.shape[1])
     if kind == "threshold":
         level = flat.mean(axis=1)
         cuts = np.linspace(level.min(), level.max(), codes + 1)[1:-1]
         used, code = np.unique(np.searchsorted(cuts, level, side="right"), return_inverse=True)
         total = np.bincount(code, mass)
         sums = np.stack([np.bincount(code, mass * column) for column in flat.T], axis=1)
-        return Codebook(kind, sums / total[:, None], cuts[used[1:] - 1])
+        return Codebook(kind, sums / total[:, None], cuts[used[1:] - 1]), code.reshape(shape)
+    distinct, place = distinct_rows(flat)
     if codes > len(distinct):
         if len(distinct) == 1:
             raise InputError(f"{codes} k-means codes for 1 distinct patch; use --codebook exact, or images that differ")
@@ -132,9 +159,10 @@ def fit_codebook(
 
     # To the end: short of it the last bit of a distance, each processor's own, decides where some patches are.
     to_the_end = KMeans(codes, n_init=4, tol=0, max_iter=STEPS, random_state=seed)
-    fitted = to_the_end.fit(distinct, sample_weight=np.bincount(inverse.ravel(), mass))
+    fitted = to_the_end.fit(distinct, sample_weight=np.bincount(place, mass))
     order = np.lexsort(fitted.cluster_centers_.T[::-1])
-    return Codebook(kind, np.asarray(fitted.cluster_centers_[order], dtype=np.float64), nothing)
+    values = np.asarray(fitted.cluster_centers_[order], dtype=np.float64)
+    return Codebook(kind, values, np.empty(0)), _nearest(distinct, values)[place].reshape(shape)
 
 
 def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np.int64]:
@@ -148,7 +176,7 @@ def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np
         (N, n) int64.
 
     Raises:
-        InputError: an exact codebook that does not hold one of the patches.
+        InputError: an exact codebook that does not hold one of the patches, or NaN.
     """
     check_type(codebook, Codebook, "fit_codebook(patches, weights) makes one")
     patches = _of_images(patches)
@@ -156,23 +184,27 @@ def assign_codes(patches: NDArray[np.float64], codebook: Codebook) -> NDArray[np
     if codebook.kind == "threshold":
         code = np.searchsorted(codebook.cuts, flat.mean(axis=1), side="right")
         return np.asarray(code.reshape(patches.shape[:2]), dtype=np.int64)
-    distinct, inverse = np.unique(flat, axis=0, return_inverse=True)
     if codebook.kind == "exact":
-        stacked, index = np.unique(np.concatenate([codebook.values, distinct]), axis=0, return_inverse=True)
+        stacked, code = distinct_rows(np.concatenate([codebook.values, flat]))
         if len(stacked) != len(codebook.values):
             raise InputError("the exact codebook lacks some of these patches; fit it on all the images")
         # An exact codebook is sorted as the stack is, so that a row's place in the stack is its code.
-        code = index.ravel()[len(codebook.values) :]
-    else:
-        code = np.empty(len(distinct), dtype=np.int64)
-        # About a common centre, so that the squares do not cancel where patch values are far from 0.
-        values = codebook.values - codebook.values.mean(axis=0)
-        for start in range(0, len(distinct), TOGETHER):
-            part = distinct[start : start + TOGETHER] - codebook.values.mean(axis=0)
-            # ‖x − c‖² less ‖x‖², which does not depend on the code.
-            code[start : start + len(part)] = np.argmin((values**2).sum(axis=1) - 2 * part @ values.T, axis=1)
-    coded: NDArray[np.int64] = code[inverse.ravel()].reshape(patches.shape[:2])
-    return coded
+        return code[len(codebook.values) :].reshape(patches.shape[:2])
+    distinct, place = distinct_rows(flat)
+    return _nearest(distinct, codebook.values)[place].reshape(patches.shape[:2])
+
+
+def _nearest(distinct: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The nearest of the values (V, s) to each of the patches (D, s), the first at a tie."""
+    code = np.empty(len(distinct), dtype=np.int64)
+    # About a common centre, so that the squares do not cancel where patch values are far from 0.
+    centre = values.mean(axis=0)
+    values = values - centre
+    for start in range(0, len(distinct), TOGETHER):
+        part = distinct[start : start + TOGETHER] - centre
+        # ‖x − c‖² less ‖x‖², which does not depend on the code.
+        code[start : start + len(part)] = np.argmin((values**2).sum(axis=1) - 2 * part @ values.T, axis=1)
+    return code
 
 
 def encode(images: Images, patch: int, kind: CodebookKind = "kmeans", codes: int = 4, seed: int = 0) -> CodedImages:
@@ -182,8 +214,28 @@ def encode(images: Images, patch: int, kind: CodebookKind = "kmeans", codes: int
         InputError: no images; see `patchify` and `fit_codebook`.
     """
     check_type(images, Images, "make_images(name, pixels, labels) of maskgraph.graphs.datasets makes them of arrays")
-    patches = patchify(images.pixels, patch)
-    return apply_codebook(images, patch, fit_codebook(patches, images.weights, kind, codes, seed))
+    codebook, coded = fit_and_assign(patchify(images.pixels, patch), images.weights, kind, codes, seed)
+    return _coded(images, patch, codebook, coded)
+
+
+def encode_split(
+    train: Images, test: Images, patch: int, kind: CodebookKind = "kmeans", codes: int = 4, seed: int = 0
+) -> tuple[CodedImages, CodedImages]:
+    """Patchify training images and others and quantise both with the codebook of the training images.
+
+    An exact codebook, which learns nothing, is that of both.
+
+    Raises:
+        InputError: see `patchify` and `fit_codebook`.
+    """
+    patches, weights = patchify(train.pixels, patch), train.weights
+    if kind == "exact":
+        patches = np.concatenate([patches, patchify(test.pixels, patch)])
+        weights = np.concatenate([weights, test.weights])
+    codebook, coded = fit_and_assign(patches, weights, kind, codes, seed)
+    count = len(train.pixels)
+    rest = coded[count:] if kind == "exact" else assign_codes(patchify(test.pixels, patch), codebook)
+    return _coded(train, patch, codebook, coded[:count]), _coded(test, patch, codebook, rest)
 
 
 def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImages:
@@ -193,15 +245,17 @@ def apply_codebook(images: Images, patch: int, codebook: Codebook) -> CodedImage
         InputError: see `patchify` and `assign_codes`.
     """
     check_type(images, Images, "make_images(name, pixels, labels) of maskgraph.graphs.datasets makes them of arrays")
-    patches = patchify(images.pixels, patch)
-    grid = (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch)
+    return _coded(images, patch, codebook, assign_codes(patchify(images.pixels, patch), codebook))
+
+
+def _coded(images: Images, patch: int, codebook: Codebook, codes: NDArray[np.int64]) -> CodedImages:
     return CodedImages(
         images.name,
-        assign_codes(patches, codebook),
+        codes,
         images.labels,
         images.weights,
         images.classes,
-        grid,
+        (images.pixels.shape[1] // patch, images.pixels.shape[2] // patch),
         codebook.values,
         images.drawn,
         coding=Coding(patch, codebook.kind, len(codebook.values)),
@@ -215,6 +269,8 @@ def _of_images(patches: NDArray[np.float64]) -> NDArray[np.float64]:
             f"patches has shape {patches.shape} and dtype {patches.dtype}; expected numbers (N, n, s), as patchify "
             "gives them"
         )
+    if np.isnan(patches).any():
+        raise InputError("patches contains nan; every value must be a number: drop or impute those images")
     return patches
 
 

@@ -22,7 +22,7 @@ from maskgraph.graphs.datasets import (
 from maskgraph.graphs.errors import InputError, as_path, is_whole
 from maskgraph.graphs.folder import Folder, Part, list_folder, passed_over, read_images
 from maskgraph.graphs.memory import check_memory
-from maskgraph.graphs.patches import CodebookKind, apply_codebook, check_patch, encode, fit_codebook, patchify
+from maskgraph.graphs.patches import CodebookKind, check_patch, encode, encode_split
 from maskgraph.graphs.seeds import check_seed
 from maskgraph.graphs.stored import HAS_TEST, STORED, Stored, check_data_dir, load_stored
 from maskgraph.graphs.synthetic import load_mixture
@@ -137,16 +137,9 @@ def load_split(source: Source, held_out: float, look: Look | None = None) -> Spl
     else:
         train_rows, test_rows = split_rows(data.labels, held_out, source.seed, data.classes)
         train, test = take(data, train_rows), take(data, test_rows)
-    patch, kind = _patch(source), source.codebook or "kmeans"
-    patches = patchify(train.pixels, patch)
-    weights = train.weights
-    if kind == "exact":
-        patches = np.concatenate([patches, patchify(test.pixels, patch)])
-        weights = np.concatenate([weights, test.weights])
-    codebook = fit_codebook(patches, weights, kind, _codes(source), source.seed)
+    coded = encode_split(train, test, _patch(source), source.codebook or "kmeans", _codes(source), source.seed)
     return Split(
-        apply_codebook(train, patch, codebook),
-        apply_codebook(test, patch, codebook),
+        *coded,
         train.pixels.reshape(len(train.pixels), -1),
         test.pixels.reshape(len(test.pixels), -1),
     )

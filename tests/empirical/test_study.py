@@ -617,7 +617,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
 
 def test_two_ratios_that_keep_as_many_patches_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before images are coded."""
-    monkeypatch.delattr("maskgraph.graphs.source.fit_codebook")
+    monkeypatch.delattr("maskgraph.graphs.source.encode_split")
     with pytest.raises(InputError, match=r"mask ratios 0\.75 and 0\.76 both keep 4 of 16 patches; drop one"):
         run_study(plan(graph={"mask_ratios": [0.5, 0.75, 0.76]}), tmp_path / "run", False, 1, Told())
     assert not (tmp_path / "run").exists()

@@ -19,6 +19,8 @@ from maskgraph.graphs.patches import (
     apply_codebook,
     assign_codes,
     encode,
+    encode_split,
+    fit_and_assign,
     fit_codebook,
     patchify,
 )
@@ -309,6 +311,67 @@ def test_apply_codebook_to_other_images() -> None:
     coded = apply_codebook(other, 2, codebook)
     assert coded.grid == (2, 2)
     assert coded.codes.tolist() == nearest(patchify(other.pixels, 2), codebook.values)
+
+
+@pytest.mark.parametrize("kind", ["exact", "threshold", "kmeans"])
+def test_coded_as_fitted_is_coded_after(kind: CodebookKind) -> None:
+    """To the bit: on a grid of few values many patches are alike, and some lie on a cut or as near to two codes."""
+    rng = np.random.default_rng(3)
+    images = make_images("grid", rng.integers(3, size=(40, 6, 6)) / 2, np.arange(40) % 2, rng.uniform(0.1, 1, size=40))
+    patches = patchify(images.pixels, 2)
+    codebook, codes = fit_and_assign(patches, images.weights, kind, 4)
+    again = fit_codebook(patches, images.weights, kind, 4)
+    assert (codebook.kind, codebook.values.tobytes(), codebook.cuts.tobytes()) == (
+        again.kind,
+        again.values.tobytes(),
+        again.cuts.tobytes(),
+    )
+    assert codes.dtype == np.int64
+    assert codes.tolist() == assign_codes(patches, codebook).tolist()
+    assert codes.tolist() == encode(images, 2, kind, 4).codes.tolist()
+
+
+def test_kmeans_sees_distinct_patches_in_order_with_their_masses() -> None:
+    """As numpy finds them: what it starts from and the last bits of its sums depend on both."""
+    images = noise(count=40)
+    pixels = np.rint(images.pixels)
+    patches = patchify(pixels, 2)
+    distinct, inverse = np.unique(patches.reshape(-1, 4), axis=0, return_inverse=True)
+    mass = np.bincount(inverse.ravel(), np.repeat(images.weights, 9))
+    fitted = KMeans(5, n_init=4, tol=0, max_iter=1000, random_state=1).fit(distinct, sample_weight=mass)
+    values = fit_codebook(patches, images.weights, "kmeans", 5, seed=1).values
+    assert values.tolist() == sorted(fitted.cluster_centers_.tolist())
+
+
+@pytest.mark.parametrize("kind", ["threshold", "kmeans"])
+def test_a_split_is_coded_by_its_training_images(kind: CodebookKind) -> None:
+    train, test = noise(count=12), noise(count=5, seed=8)
+    codebook = fit_codebook(patchify(train.pixels, 2), train.weights, kind, 4)
+    for found, images in zip(encode_split(train, test, 2, kind, 4), (train, test), strict=True):
+        expected = apply_codebook(images, 2, codebook)
+        assert found.codes.tolist() == expected.codes.tolist()
+        assert found.codebook is not None
+        assert found.codebook.tolist() == codebook.values.tolist()
+        assert (found.grid, found.coding) == (expected.grid, expected.coding)
+        assert (found.labels == images.labels).all()
+        assert (found.weights == images.weights).all()
+
+
+def test_an_exact_split_is_coded_by_all_its_images() -> None:
+    train, test = noise(count=12), noise(count=5, seed=8)
+    found = encode_split(train, test, 2, "exact")
+    for coded, images in zip(found, (train, test), strict=True):
+        assert coded.codebook is not None
+        assert len(coded.codebook) == (12 + 5) * 9
+        assert (coded.codebook[coded.codes] == patchify(images.pixels, 2)).all()
+
+
+def test_nan_is_no_patch_value() -> None:
+    patches = np.array([[[0.0], [np.nan]]])
+    with pytest.raises(InputError, match="patches contains nan; every value must be a number"):
+        fit_codebook(patches, uniform(1), "exact")
+    with pytest.raises(InputError, match="patches contains nan"):
+        assign_codes(patches, Codebook("kmeans", np.array([[0.0], [1.0]]), np.empty(0)))
 
 
 def test_grid_is_in_raster_order() -> None:
