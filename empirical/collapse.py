@@ -44,11 +44,6 @@ def told_apart(features: NDArray[np.floating[Any]]) -> float:
     return SAME * float(np.finfo(np.float32).eps / np.finfo(np.float64).eps) if of_float32 else SAME
 
 
-def singular_values(F: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(min(N, k),) singular values of F = diag(p)^½ f, descending; their squares are the eigenvalues of E ffᵀ."""
-    return np.linalg.svd(np.linalg.qr(F, mode="r"), compute_uv=False)
-
-
 def rankme(s: NDArray[np.floating[Any]], eps: float = 0.0) -> float:
     """Exp of the entropy of σ_k/Σσ + eps (RankMe, Garrido et al. 2023, arXiv 2210.02885, eq. 1).
 
@@ -86,7 +81,7 @@ def _check_singular(what: str, s: NDArray[np.floating[Any]]) -> None:
     if np.ndim(s) != 1 or np.min(s, initial=0) < 0:
         raise InputError(
             f"{what} of an array of shape {np.shape(s)}; expected singular values (K,), none below 0, such as "
-            "singular_values(features)"
+            "singular_values(F) of maskgraph.theory.losses"
         )
 
 

@@ -283,7 +283,7 @@ def measure_features(
 def _feature_quantities(A: AugmentationGraph, f: NDArray[np.float64], same: float) -> dict[str, float | list[float]]:
     graph = A.graph
     F = f * np.sqrt(graph.p1)[:, None]
-    singular, shares = collapse.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights, same)
+    singular, shares = losses.singular_values(F), collapse.variance_shares(f, graph.ids1, graph.images.weights, same)
     align, unif = losses.align_loss(A, f), losses.unif_loss(graph, f)
     return {
         "L_align": align,

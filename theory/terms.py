@@ -58,7 +58,7 @@ class Terms(OutputTerms):
     @cached_property
     def rank_excess(self) -> float:
         """(Σ_{i>k} σ_i²)^½ of diag(p1)^½ h: how far the outputs are from rank k."""
-        s = _singular_values(self.h * np.sqrt(self.graph.p1)[:, None])
+        s = losses.singular_values(self.h * np.sqrt(self.graph.p1)[:, None])
         return float(np.sqrt((s[self.k :] ** 2).sum()))
 
     @cached_property
@@ -96,7 +96,7 @@ class Terms(OutputTerms):
     @cached_property
     def moments(self) -> Array:
         """(k,) eigenvalues of FᵀF = E ffᵀ, descending, from the singular values of F."""
-        s = _singular_values(self.F)[: self.k]
+        s = losses.singular_values(self.F)[: self.k]
         return np.concatenate([s**2, np.zeros(self.k - len(s))])
 
     @cached_property
@@ -290,7 +290,3 @@ class Terms(OutputTerms):
         if self.next_value >= 1:
             raise UnmetError("lambda_(k+1) is 1 to rounding, so that 1 - lambda_(k+1) = 0 divides; take a larger k")
         return 1 - self.next_value
-
-
-def _singular_values(H: Array) -> Array:
-    return np.linalg.svd(np.linalg.qr(H, mode="r"), compute_uv=False)

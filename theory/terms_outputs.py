@@ -6,6 +6,7 @@ import math
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from maskgraph.graphs.bipartite import MaskGraph
@@ -135,7 +136,6 @@ class OutputTerms(GraphTerms):
 
 def _apart(graph: MaskGraph, h: Array, group: NDArray[np.int64]) -> float:
     mass = np.bincount(group, graph.p1)
-    mean = np.zeros((len(mass), h.shape[1]))
-    np.add.at(mean, group, h * graph.p1[:, None])
+    mean = sp.csr_array((graph.p1, (group, np.arange(len(h)))), shape=(len(mass), len(h))) @ h
     away = losses.energy(graph, h - (mean / np.where(mass > 0, mass, 1)[:, None])[group])
     return math.sqrt(away / (losses.energy(graph, h) or 1.0))

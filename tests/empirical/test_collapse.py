@@ -12,10 +12,11 @@ from maskgraph.empirical.collapse import (
     VarianceShares,
     participation_ratio,
     rankme,
-    singular_values,
     told_apart,
     variance_shares,
 )
+from maskgraph.theory import losses
+from maskgraph.theory.losses import singular_values
 from tests.strategies import searched
 
 ROUNDING = 1e-10
@@ -59,6 +60,18 @@ def test_fewer_rows_than_columns() -> None:
     F = np.random.default_rng(0).normal(size=(3, 8))
     np.testing.assert_allclose(singular_values(F), np.sqrt(np.linalg.eigvalsh(F @ F.T))[::-1], rtol=1e-10)
     assert 1 <= rankme(singular_values(F)) <= 3
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 20, 21])
+def test_singular_values_are_the_same_however_many_rows_are_decomposed_at_a_time(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small ones to the rounding of the largest, as a backward stable decomposition has them."""
+    s = np.array([3.0, 1.0, 1e-3, 1e-9, 0.0])
+    F = with_spectrum(s, 20, np.random.default_rng(0))
+    monkeypatch.setattr(losses, "ROWS", rows)
+    np.testing.assert_allclose(singular_values(F), s, rtol=0, atol=100 * 3 * np.finfo(float).eps)
+    np.testing.assert_allclose(singular_values(F[:3]), np.linalg.svd(F[:3], compute_uv=False), rtol=0, atol=1e-13)
 
 
 def test_no_feature_at_all_has_rank_zero() -> None:
