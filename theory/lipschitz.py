@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from maskgraph.graphs.arrays import as_array
 from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory import pairs
 from maskgraph.theory.losses import on_views
 from maskgraph.theory.pairs import EPS, LEAD, LOOSE, binding
 
@@ -54,6 +55,9 @@ def one_sided_lipschitz(graph: AugmentationGraph, f: NDArray[np.float64], h: NDA
     pattern = sp.csr_array((np.ones(graph.joint.nnz, dtype=bool), graph.joint.indices, graph.joint.indptr))
     other = sp.csr_array(pattern.T)
     cost = np.add.reduceat(np.diff(other.indptr)[pattern.indices], pattern.indptr[:-1])
+    if cost.sum() <= pairs.FEW:
+        i, j = (pattern @ other).nonzero()
+        return _largest_ratio(f[i], f[j], h[i] - h[j])
     edges = np.searchsorted(np.cumsum(cost), np.arange(PAIRS, cost.sum(), PAIRS))
     edges = np.unique(np.concatenate([[0], edges, [len(cost)]]))
     arrays = (pattern.indptr, pattern.indices, other.indptr, other.indices)

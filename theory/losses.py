@@ -13,6 +13,7 @@ from maskgraph.graphs.arrays import as_array
 from maskgraph.graphs.augmentation import AugmentationGraph, check_augmentation_graph
 from maskgraph.graphs.bipartite import MaskGraph, check_mask_graph
 from maskgraph.graphs.errors import InputError
+from maskgraph.theory import pairs
 from maskgraph.theory.pairs import excess
 
 Array = NDArray[np.float64]
@@ -139,6 +140,10 @@ def approximation_excess(graph: AugmentationGraph, F: Array) -> float:
     F = on_views("F", F, len(graph.p1))
     F = np.ascontiguousarray(F, dtype=np.float64)
     B, other = graph.B, sp.csr_array(graph.B.T)
+    if np.diff(other.indptr)[B.indices].sum() <= pairs.FEW:
+        A = (B @ other).tocoo()
+        g = np.einsum("ij,ij->i", F[A.row], F[A.col])
+        return float(((F.T @ F) ** 2).sum() + ((A.data - g) ** 2 - A.data**2 - g**2).sum())
     rows = np.empty(len(F))
     excess(B.indptr, B.indices, B.data, other.indptr, other.indices, other.data, F, rows)
     return float(((F.T @ F) ** 2).sum() + rows.sum())

@@ -17,6 +17,9 @@ from maskgraph.graphs.compiled import compiled, compiled_fast
 
 Array = NDArray[Any]
 
+FEW = 20_000
+"""Pairs up to which numpy has done it before compiled loops are loaded, or compiled on a machine's first call."""
+
 LEAD = 8
 """Coordinates that are compared first, a cache line a view: mostly they tell that a pair is not the one."""
 

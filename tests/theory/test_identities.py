@@ -11,7 +11,7 @@ from hypothesis import given
 from maskgraph.graphs.augmentation import Hop
 from maskgraph.graphs.bipartite import MaskGraph
 from maskgraph.graphs.views import View
-from maskgraph.theory import losses, risk
+from maskgraph.theory import losses, pairs, risk
 from maskgraph.theory.solver.frobenius import frobenius_norm_sq
 from maskgraph.theory.spectrum import spectrum
 from tests import oracle
@@ -95,12 +95,18 @@ def test_sums_do_not_depend_on_what_is_added_at_a_time(edges: int, rows: int, mo
     F = weighted(A.graph, h)
     spectral = float(((dense(A) - F @ F.T) ** 2).sum() - (dense(A) ** 2).sum())
     close(losses.approximation_excess(A, F), spectral)
+    monkeypatch.setattr(pairs, "FEW", 0)
+    close(losses.approximation_excess(A, F), spectral)
 
 
 @pytest.mark.parametrize("density", [0.02, 0.2, 1.0])
 @pytest.mark.parametrize("k", [1, 7, 64])
-def test_the_other_side_of_i4_loses_nothing_to_the_number_of_pairs(density: float, k: int) -> None:
+@pytest.mark.parametrize("few", [0, 10**7])
+def test_the_other_side_of_i4_loses_nothing_to_the_number_of_pairs(
+    few: int, density: float, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Views of one target and of many, 10⁵ pairs of all sizes: off by the rounding of each term, not of their sum."""
+    monkeypatch.setattr(pairs, "FEW", few)
     rng = np.random.default_rng(k)
     A = joint_augmentation(random_joint(rng, 300, 20, density) * np.exp(5 * rng.standard_normal((300, 1))))
     F = weighted(A.graph, unit(rng.standard_normal((300, k))))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maskgraph.graphs.augmentation import AugmentationGraph
 from maskgraph.graphs.errors import InputError
-from maskgraph.theory import lipschitz
+from maskgraph.theory import lipschitz, pairs
 from maskgraph.theory.lipschitz import one_sided_lipschitz, two_sided_lipschitz
 from maskgraph.theory.pairs import LEAD, LOOSE
 from tests.strategies import searched
@@ -40,11 +40,11 @@ def literally(graph: AugmentationGraph, f: Array, h: Array) -> float:
 
 def by_loops(graph: AugmentationGraph, f: Array, h: Array) -> float:
     largest = 0.0
-    pairs = graph.positive_pairs().toarray()
+    positive = graph.positive_pairs().toarray()
     for i in range(len(f)):
         for j in range(len(f)):
             feature, output = apart(f, i, j), apart(h, i, j)
-            if pairs[i, j] > 0 and feature > 0:
+            if positive[i, j] > 0 and feature > 0:
                 largest = max(largest, feature / output if output > 0 else math.inf)
     return largest
 
@@ -72,6 +72,9 @@ def test_random_worlds(case: Case, rounded: bool) -> None:
         f, h = np.round(f[:, :1]), np.round(h[:, :1] / 2)
     found = one_sided_lipschitz(case.A, f, h)
     assert found == pytest.approx(by_loops(case.A, f, h), rel=RELATIVE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "FEW", 0)
+        assert one_sided_lipschitz(case.A, f, h) == found, "of many pairs"
 
 
 @searched(80)
@@ -125,13 +128,14 @@ def test_two_sided_where_only_one_of_both_differs() -> None:
     assert two_sided_lipschitz(same, same, mass) == 0
 
 
-@pytest.mark.parametrize("pairs", [1, 7, 100])
-def test_the_size_of_a_slice_changes_nothing(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("together", [1, 7, 100])
+def test_the_size_of_a_slice_changes_nothing(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     A = joint_augmentation(random_joint(rng, 30, 12))
     f, h = rng.standard_normal((30, 3)), rng.standard_normal((30, 4))
     whole = one_sided_lipschitz(A, f, h)
-    monkeypatch.setattr(lipschitz, "PAIRS", pairs)
+    monkeypatch.setattr(pairs, "FEW", 0)
+    monkeypatch.setattr(lipschitz, "PAIRS", together)
     assert one_sided_lipschitz(A, f, h) == whole == pytest.approx(by_loops(A, f, h), rel=RELATIVE)
 
 
@@ -269,6 +273,8 @@ def test_it_is_that_of_all_pairs_to_the_last_bit(name: str, seed: int, monkeypat
     k, d = ((3, 5), (8, 8), (17, 40), (64, 80))[seed]
     f, h = MODELS[name](rng.standard_normal((140, k)), rng.standard_normal((140, d)), rng)
     wanted = literally(A, f, h)
+    assert one_sided_lipschitz(A, f, h) == wanted, "of few pairs"
+    monkeypatch.setattr(pairs, "FEW", 0)
     assert one_sided_lipschitz(A, f, h) == wanted
     # In slices what was found before decides, and of two views the later one may be first.
     monkeypatch.setattr(lipschitz, "PAIRS", 500)
@@ -297,7 +303,9 @@ def test_leading_coordinates_bound_distances_from_both_sides(n: int, offset: flo
         assert (lead >= (1 - LOOSE) * true - (blur[i] + blur[j]) ** 2).all()
 
 
-def test_values_of_any_layout_and_type_count_the_same() -> None:
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_values_of_any_layout_and_type_count_the_same(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairs, "FEW", few)
     rng = np.random.default_rng(7)
     A = cliques(rng, 30, 9)
     f, h = np.round(4 * rng.standard_normal((39, 12))), np.round(9 * rng.standard_normal((39, 10)))
