@@ -4,6 +4,7 @@
 
 Networks are as they were before their first step: of the same shape, and asked for the same. What runs a network is
 told apart, as a GPU takes it over. A study's other pieces run side by side, in as many processes as there are cores.
+The two baselines of pixels are left out: one piece each, of several minutes.
 """
 
 from __future__ import annotations
@@ -99,7 +100,6 @@ def total(plan: Plan, found: dict[str, Any]) -> dict[str, float]:
     network = sum(sum(one["judged"][name] for name in NETWORK[:2]) for one in found["ratios"].values())
     network = network / len(found["ratios"]) * models + found["probed"][NETWORK[2]] * (models + plan.seeds)
     whole = ratios * means["bounds"] + models * means["judged"] + (models + plan.seeds) * sum(found["probed"].values())
-    whole += sum(found["baselines"].values())
     return {"coding, once": found["coding"], "networks": network, "all else": whole - network}
 
 
@@ -131,10 +131,6 @@ def main() -> None:
         },
         "probed": probed(split, configs[ratios[0]]),
     }
-    pixels = Clock()
-    pixels("raw pixels", lambda: explain.raw_pixels(split))
-    pixels("coded pixels", lambda: explain.coded_pixels(split))
-    found["baselines"] = pixels.seconds
     found["study"] = total(plan, found)
     if options.json:
         print(json.dumps({"machine": machine(), "study": str(options.study), "found": found}, indent=1))
@@ -143,7 +139,7 @@ def main() -> None:
         names = list(found["ratios"][str(ratios[0])][part])
         rows = [(ratio, *(f"{one[part][name]:.1f}" for name in names)) for ratio, one in found["ratios"].items()]
         print(table(("rho", *names), rows) + "\n")
-    rest = {"coding": found["coding"], **found["probed"], **found["baselines"]}
+    rest = {"coding": found["coding"], **found["probed"]}
     print(table(("CPU seconds", ""), [(name, f"{value:.1f}") for name, value in rest.items()]) + "\n")
     print(table(("the whole study", ""), [(name, f"{value:.0f}") for name, value in found["study"].items()]))
 

@@ -174,5 +174,5 @@ def add_run(parser: argparse.ArgumentParser, out: str, more: str) -> None:
         "--workers",
         type=whole,
         metavar="N",
-        help="processes of one thread each (one a core)",
+        help="processes of one thread each; on a GPU one trains at a time (one a core)",
     )

@@ -192,7 +192,7 @@ def interruptible() -> Iterator[None]:
 def test_a_killed_train_goes_on_where_it_was(number: signal.Signals, reached: str, tmp_path: Path) -> None:
     """A signal after the first model, as Ctrl-C and as schedulers send it; then resume to the end."""
     out = tmp_path / "run"
-    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "30"]
+    options = ["mixture:n=4", "--mask-ratio", "0.5", "--seeds", "3", "--images", "400", "--epochs", "10"]
     command = [sys.executable, "-m", "maskgraph", "train", *options, "--out", str(out), "--workers", "1"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, text=True) as process:
         deadline = time.monotonic() + 120
