@@ -227,7 +227,8 @@ def measure(
         See docs/records.md for each name.
     """
     terms = terms_of(graph, outputs) if terms is None else terms
-    h, first = outputs.h, next(iter(terms.values()))
+    h = outputs.h
+    first = next(iter(terms.values()), None) or Terms(graph, Outputs(h=h, collapsed=outputs.collapsed))
     result: dict[str, float | list[float]] = {
         "L_MAE": first.mae,
         "L_MAE_collapsed": first.mae_collapsed,

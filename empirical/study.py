@@ -63,8 +63,8 @@ def run_study(plan: Plan, directory: Path, resume: bool, workers: int, report: R
         plan: the study.
         directory: where it lives.
         resume: whether the directory may hold a part of this very study already, or of one with fewer models or bounds.
-        workers: processes of one thread each; a GPU trains for one of them at a time, and judges for as many as its
-            memory has room for.
+        workers: processes of one thread each; a GPU trains for one of them at a time, and judges models of stacks for
+            as many as its memory has room for.
         report: told after each finished piece.
 
     Raises:
@@ -116,7 +116,8 @@ def _check_room(plan: Plan, directory: Path, images: CodedImages, device: torch.
         most = max(most, check_footprint(shape, configs[0], count, device, models=len(configs), beside=beside))
     if device.type == "cpu":
         return workers
-    return min(workers, 1 + max(int((free_bytes(device) - most) // JUDGING), 0))
+    # The one that trains judges, too, before and after.
+    return max(1, min(workers, 1 + int((free_bytes(device) - max(most, JUDGING)) // JUDGING)))
 
 
 def _digests(split: Split) -> dict[str, str]:
@@ -155,9 +156,11 @@ def _pieces(plan: Plan, split: Split, directory: Path, device: torch.device, pro
     if plan.stack > 1:
         trained, judged = undone(_stacks(plan, coded.train, directory, alone)), trained
     others = undone([*_bounds(plan, coded.train, directory), *_baselines(plan, split, coded, directory)])
-    if alone and processes > 1:
-        # A GPU is not to wait for what needs none.
-        return [*trained, *judged, *others]
+    if alone and processes > 1 and plan.stack > 1:
+        # A GPU is not to wait for what needs none. A stack that has left some of its models has lost the others, and
+        # will end this run, too.
+        lost = [piece for piece in trained if any(path.exists() for path in piece.outputs)]
+        return [*(piece for piece in trained if piece not in lost), *judged, *others, *lost]
     # A model that is lost ends the run, and must not cost the others.
     return [*judged, *others, *trained]
 

@@ -100,6 +100,13 @@ def test_outputs_at_a_vertex_are_those_of_every_image_that_shows_it(view: View) 
             np.testing.assert_array_equal(world.X2[world.ids2[row, mask]], target)
 
 
+def test_without_a_feature_there_are_the_numbers_of_h() -> None:
+    world = graph("positional")
+    outputs = evaluate(network(), world)
+    whole, found = measure(world, outputs), measure(world, GraphOutputs(outputs.h, {}, outputs.collapsed))
+    assert found == {name: value for name, value in whole.items() if "." not in name}
+
+
 @pytest.mark.parametrize("kind", FEATURES)
 @pytest.mark.parametrize("view", VIEWS)
 def test_losses_are_means_over_images_and_masks(view: View, kind: FeatureKind) -> None:
